@@ -1,0 +1,108 @@
+package api
+
+import (
+	"time"
+
+	"landfall.dev/kit"
+)
+
+// Jobs are the definitions of each project as of its branch's tip, expanded.
+// The id is "project~name".
+var Jobs = kit.Define[Job]("jobs")
+
+// Job is a deployed definition.
+type Job struct {
+	kit.Meta
+	Project string  `json:"project"`
+	Commit  string  `json:"commit"` // where the definition was read
+	Spec    JobSpec `json:"spec"`
+}
+
+// Builds are executions of jobs, each on exactly one commit. The id is that
+// of the run, the node and the attempt: "change-42-3.gate.1"; a build that a
+// person starts has a random one.
+var Builds = kit.Define[Build]("builds")
+
+// Build is one execution of a job.
+type Build struct {
+	kit.Meta
+	Project string `json:"project"`
+	Job     string `json:"job"`
+	Commit  string `json:"commit"` // what is built
+	// Definitions is the commit that the job's definition is read from: the
+	// branch's tip for a patch under review.
+	Definitions string            `json:"definitions"`
+	Author      string            `json:"author,omitempty"` // subject: who is told of a failure
+	Run         kit.Link          `json:"run,omitempty"`
+	Node        string            `json:"node,omitempty"`
+	Change      kit.Link          `json:"change,omitempty"`
+	PatchSet    int               `json:"patchSet,omitempty"`
+	Params      map[string]string `json:"params,omitempty"`
+
+	State BuildState `json:"state"`
+	Spec  *JobSpec   `json:"spec,omitempty"` // set when queued
+	// Attempt counts leases. It is the fence: what a runner says about an
+	// earlier attempt is refused.
+	Attempt    int       `json:"attempt"`
+	Runner     string    `json:"runner,omitempty"`
+	LeaseUntil time.Time `json:"leaseUntil,omitzero"`
+	Queued     time.Time `json:"queued,omitzero"`
+	Started    time.Time `json:"started,omitzero"`
+	Finished   time.Time `json:"finished,omitzero"`
+
+	ExitCode int `json:"exitCode,omitempty"`
+	// Error says why it failed, for people.
+	Error     string     `json:"error,omitempty"`
+	LogSize   int64      `json:"logSize,omitempty"`
+	LogDigest kit.Digest `json:"logDigest,omitempty"` // set once the log is sealed
+	Artifacts []Artifact `json:"artifacts,omitempty"`
+	// Image is what the build packed and pushed: "ledger@sha256:...".
+	Image string `json:"image,omitempty"`
+}
+
+// BuildState is where a Build is.
+type BuildState string
+
+// The states of a Build.
+const (
+	BuildCreated   BuildState = "created"   // its definition is being read
+	BuildQueued    BuildState = "queued"    // a runner may lease it
+	BuildRunning   BuildState = "running"   // leased; heartbeats keep it
+	BuildPassed    BuildState = "passed"    // all steps ended with 0
+	BuildFailed    BuildState = "failed"    // a step did not, or the time was up
+	BuildError     BuildState = "error"     // it could not be run: the definition or the infrastructure
+	BuildCancelled BuildState = "cancelled" // a later patch set took its place, or a person ended it
+)
+
+// Done tells whether s is final.
+func (s BuildState) Done() bool {
+	return s == BuildPassed || s == BuildFailed || s == BuildError || s == BuildCancelled
+}
+
+// Artifact is a file that a build kept.
+type Artifact struct {
+	Path   string     `json:"path"`
+	Digest kit.Digest `json:"digest"`
+	Size   int64      `json:"size"`
+}
+
+// LeaseArgs are the arguments of builds/N:lease.
+type LeaseArgs struct {
+	Runner string `json:"runner"`
+}
+
+// HeartbeatArgs are the arguments of builds/N:heartbeat, which renews a lease.
+type HeartbeatArgs struct {
+	Attempt int `json:"attempt"`
+}
+
+// FinishArgs are the arguments of builds/N:finish.
+type FinishArgs struct {
+	Attempt   int        `json:"attempt"`
+	State     BuildState `json:"state"` // passed, failed or error
+	ExitCode  int        `json:"exitCode"`
+	Error     string     `json:"error,omitempty"`
+	LogSize   int64      `json:"logSize"` // bytes that the runner has appended
+	Artifacts []Artifact `json:"artifacts,omitempty"`
+	Image     string     `json:"image,omitempty"`
+}

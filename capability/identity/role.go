@@ -1,0 +1,107 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+	"landfall.dev/kit/rest"
+)
+
+// The roles of accounts.
+const (
+	RoleRunner = "runner"
+	RoleAgent  = "agent"
+)
+
+// seen are the kinds that people who work here may look at.
+var seen = []string{
+	"projects", "refs", "pushes", "changes", "landings", "jobs", "builds", "runs", "images", "tags",
+	"environments", "deployments", "statuses", "upgrades", "releases", "channels", "metadata", "notices", "users",
+}
+
+var look = []kit.Verb{kit.VerbRead, kit.VerbList, kit.VerbWatch}
+
+// defaults are the roles of the groups that everybody starts with. They are
+// made once; an administrator may change them.
+var defaults = map[string]rest.Role{
+	"developers": {
+		Subjects: []string{"groups/developers"},
+		Rules: []rest.Rule{
+			{Kinds: seen, Verbs: look},
+			{Kinds: []string{"projects"}, Verbs: []kit.Verb{"push"}},
+			{Kinds: []string{"changes"}, Verbs: []kit.Verb{"vote", "submit", "abandon", "restore", "comment"}},
+			{Kinds: []string{"builds"}, Verbs: []kit.Verb{kit.VerbCreate, "cancel"}},
+			{Kinds: []string{"runs"}, Verbs: []kit.Verb{"cancel", "approve"}},
+			{Kinds: []string{"images"}, Verbs: []kit.Verb{"pull"}},
+		},
+	},
+	"release-managers": {
+		Subjects: []string{"groups/release-managers"},
+		Rules: []rest.Rule{
+			{Kinds: seen, Verbs: look},
+			{Kinds: []string{"channels"}, Verbs: []kit.Verb{kit.VerbCreate, kit.VerbUpdate, "promote"}},
+			{Kinds: []string{"releases"}, Verbs: []kit.Verb{"sign"}},
+			{Kinds: []string{"environments"}, Verbs: []kit.Verb{kit.VerbCreate, kit.VerbUpdate}},
+			{Kinds: []string{"runs"}, Verbs: []kit.Verb{"approve"}},
+			{Kinds: []string{"images"}, Verbs: []kit.Verb{"pull", "push"}},
+		},
+	},
+}
+
+// accountRole returns the role that an account has of itself.
+func accountRole(a api.ServiceAccount) rest.Role {
+	r := rest.Role{Subjects: []string{string(a.Link)}}
+	if a.Role == RoleRunner {
+		r.Rules = []rest.Rule{
+			{Kinds: []string{"builds", "projects"}, Verbs: look},
+			{Kinds: []string{"builds"}, Verbs: []kit.Verb{"lease", "heartbeat", "finish"}},
+			{Kinds: []string{"images"}, Verbs: []kit.Verb{"pull", "push"}},
+			{Kinds: []string{"blobs"}, Verbs: []kit.Verb{kit.VerbCreate}},
+		}
+		return r
+	}
+	own := []string{a.Environment + "~*"}
+	r.Rules = []rest.Rule{
+		{Kinds: []string{"environments"}, Verbs: look, IDs: []string{a.Environment}},
+		{Kinds: []string{"deployments", "channels", "releases", "metadata"}, Verbs: look},
+		{Kinds: []string{"statuses", "upgrades"}, Verbs: []kit.Verb{"*"}, IDs: own},
+		{Kinds: []string{"images"}, Verbs: []kit.Verb{"pull"}},
+	}
+	return r
+}
+
+// onAccount gives an account its role.
+func onAccount(a api.ServiceAccount, _ time.Time) []kit.Op {
+	return []kit.Op{kit.Create(rest.Roles, "account-"+a.Link.ID(), accountRole(a))}
+}
+
+// roles makes the default roles that are missing, and returns.
+func (s identity) roles(ctx context.Context) error {
+	for name, role := range defaults {
+		body, err := json.Marshal(role)
+		if err != nil {
+			return err
+		}
+		for {
+			_, err = s.client.Create(ctx, rest.Roles.Name, name, body)
+			if err == nil || errors.Is(err, kit.ErrConflict) {
+				break
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			slog.Debug("waited to make a role", "role", name, "err", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,323 @@
+package definition
+
+import (
+	"fmt"
+	"math/big"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// formatError is what is wrong with a text, and in which part of it.
+type formatError struct{ fragment, message string }
+
+func (e *formatError) Error() string { return e.message }
+
+// lookup returns the variable called name. The fragment is where it is used;
+// afterDollar tells that a $ stands before that.
+type lookup func(name, fragment string, afterDollar bool) (*value, error)
+
+// pyFormat returns what Python's text.format(**variables) does, but for
+// attributes, positions and the rarer formats of numbers, which are errors.
+func pyFormat(text string, find lookup) (string, error) { return pyFormatAt(text, find, 0) }
+
+// pyFormatAt is pyFormat for a text that is the format of another (level 1).
+func pyFormatAt(text string, find lookup, level int) (string, error) {
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		c := text[i]
+		switch {
+		case c != '{' && c != '}':
+			n := strings.IndexAny(text[i:], "{}")
+			if n < 0 {
+				n = len(text) - i
+			}
+			b.WriteString(text[i : i+n])
+			i += n
+		case i+1 < len(text) && text[i+1] == c:
+			b.WriteByte(c)
+			i += 2
+		case c == '}':
+			return "", &formatError{text[i:], "a } has no { before it: write }} if you mean the brace"}
+		default:
+			f, err := readField(text[i:])
+			if err != nil {
+				return "", err
+			}
+			f.afterDollar = i > 0 && text[i-1] == '$'
+			out, err := f.expand(find, level)
+			if err != nil {
+				return "", err
+			}
+			if b.Len()+len(out) > maxSize {
+				return "", &formatError{f.fragment, "the text grows over 4 MiB here: make it smaller"}
+			}
+			b.WriteString(out)
+			i += len(f.fragment)
+		}
+	}
+	return b.String(), nil
+}
+
+// field is a {name!conversion:spec} in a text.
+type field struct {
+	fragment    string
+	name        string // with [keys]
+	conversion  byte   // 0 for none
+	spec        string
+	afterDollar bool
+}
+
+// readField reads the field that text begins with.
+func readField(text string) (field, error) {
+	var f field
+	i := 1
+	for ; i < len(text) && !strings.ContainsRune("}:!{", rune(text[i])); i++ {
+		if text[i] != '[' {
+			continue
+		}
+		for i+1 < len(text) && text[i] != ']' {
+			i++
+		}
+	}
+	unclosed := &formatError{firstLine(text), "a { has no } after it: write {{ if you mean the brace"}
+	if i >= len(text) || text[i] == '{' {
+		return f, unclosed
+	}
+	f.name = text[1:i]
+	if text[i] == '!' {
+		if i+2 >= len(text) || text[i+2] != ':' && text[i+2] != '}' {
+			return f, &formatError{firstLine(text), "after ! must come r, s or a, then : or }: write {{ and }} if you mean braces"}
+		}
+		f.conversion = text[i+1]
+		i += 2
+	}
+	if text[i] == '}' {
+		f.fragment = text[:i+1]
+		return f, nil
+	}
+	start := i + 1
+	open := 1
+	for i = start; i < len(text); i++ {
+		switch text[i] {
+		case '{':
+			open++
+		case '}':
+			open--
+		}
+		if open == 0 {
+			f.spec, f.fragment = text[start:i], text[:i+1]
+			return f, nil
+		}
+	}
+	return f, unclosed
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// wrong makes an error about f.
+func (f field) wrong(format string, args ...any) error {
+	return &formatError{f.fragment, fmt.Sprintf(format, args...)}
+}
+
+// expand returns the text that f stands for.
+func (f field) expand(find lookup, level int) (string, error) {
+	if level > 1 {
+		return "", f.wrong("formats are nested too deeply")
+	}
+	v, err := f.value(find)
+	if err != nil {
+		return "", err
+	}
+	switch f.conversion {
+	case 0:
+	case 's':
+		v = newValue(v.at, v.text())
+	case 'r':
+		v = newValue(v.at, v.repr())
+	case 'a':
+		v = newValue(v.at, ascii(v.repr()))
+	default:
+		return "", f.wrong("the conversion !%c is not known: there are r, s and a", f.conversion)
+	}
+	spec, err := pyFormatAt(f.spec, find, level+1)
+	if err != nil {
+		return "", err
+	}
+	if spec == "" {
+		return v.text(), nil
+	}
+	return f.pad(v, spec)
+}
+
+// value returns the variable of f, or the part of it that [keys] select.
+func (f field) value(find lookup) (*value, error) {
+	end := strings.IndexAny(f.name, ".[")
+	if end < 0 {
+		end = len(f.name)
+	}
+	name, rest := f.name[:end], f.name[end:]
+	if strings.Trim(name, "0123456789") == "" {
+		return nil, f.wrong("{%s} names no variable: write {{%s}} if you mean braces", brief(f.name), brief(f.name))
+	}
+	v, err := find(name, f.fragment, f.afterDollar)
+	if err != nil {
+		return nil, err
+	}
+	for rest != "" {
+		key, after, ok := strings.Cut(rest[1:], "]")
+		if rest[0] != '[' || !ok || key == "" {
+			return nil, f.wrong("after a variable only [key] can follow, but this is %q", brief(rest))
+		}
+		if v, err = f.item(v, key); err != nil {
+			return nil, err
+		}
+		rest = after
+	}
+	return v, nil
+}
+
+// item returns v[key].
+func (f field) item(v *value, key string) (*value, error) {
+	index, notIndex := strconv.Atoi(key)
+	isIndex := notIndex == nil && strings.Trim(key, "0123456789") == ""
+	switch data := v.data.(type) {
+	case mapping:
+		for _, e := range data {
+			n, isInt := e.key.data.(*big.Int)
+			if !isIndex && e.key.data == key || isIndex && isInt && n.IsInt64() && n.Int64() == int64(index) {
+				return e.value, nil
+			}
+		}
+	case []*value:
+		if isIndex && index < len(data) {
+			return data[index], nil
+		}
+	case string:
+		if runes := []rune(data); isIndex && index < len(runes) {
+			return newValue(v.at, string(runes[index])), nil
+		}
+	}
+	return nil, f.wrong("there is no [%s] in the variable, which is %s", brief(key), kindOf(v))
+}
+
+// ascii returns text with escapes for all that is not ASCII.
+func ascii(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r < 0x80:
+			b.WriteRune(r)
+		case r < 0x100:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		}
+	}
+	return b.String()
+}
+
+// specPattern is Python's format specification: fill and alignment, sign, 0,
+// width, precision, type.
+var specPattern = regexp.MustCompile(`(?s)^(?:(.)?([<>=^]))?([-+ ])?(0)?([0-9]*)(?:\.([0-9]+))?([a-zA-Z])?$`)
+
+// pad returns v in the format spec.
+func (f field) pad(v *value, spec string) (string, error) {
+	m := specPattern.FindStringSubmatch(spec)
+	if m == nil {
+		return "", f.wrong("the format %q is not known: there are alignment, width, precision and the types s, d, x, X, o, b and f; "+
+			"write {{ and }} if you mean braces", brief(spec))
+	}
+	fill, align, sign, kind := m[1], m[2], m[3], m[7]
+	width, _ := strconv.Atoi(m[5])
+	precision, noPrecision := strconv.Atoi(m[6])
+	if len(m[5]) > 4 || len(m[6]) > 4 || width > maxPadding || precision > maxPadding {
+		return "", f.wrong("a width or precision may be %d at most", maxPadding)
+	}
+	if noPrecision != nil {
+		precision = -1
+	}
+	_, isText := v.data.(string)
+	body, ok := formatBody(v, kind, precision)
+	if !ok || isText && (sign != "" || align == "=") {
+		return "", f.wrong("the format %q does not fit the variable, which is %s", brief(spec), kindOf(v))
+	}
+	if m[4] == "0" && fill == "" {
+		fill = "0"
+		if align == "" && !isText {
+			align = "="
+		}
+	}
+	if fill == "" {
+		fill = " "
+	}
+	if align == "" {
+		align = map[bool]string{true: "<", false: ">"}[isText]
+	}
+	if !isText && (sign == "+" || sign == " ") && !strings.HasPrefix(body, "-") {
+		body = sign + body
+	}
+	return aligned(body, align, fill, width-utf8.RuneCountInString(body)), nil
+}
+
+// formatBody returns v by the type of a format, without sign and padding.
+func formatBody(v *value, kind string, precision int) (string, bool) {
+	switch data := v.data.(type) {
+	case string:
+		if runes := []rune(data); precision >= 0 && precision < len(runes) {
+			data = string(runes[:precision])
+		}
+		return data, kind == "" || kind == "s"
+	case *big.Int:
+		if kind == "f" {
+			n, _ := new(big.Float).SetInt(data).Float64()
+			return formatFloat(n, precision), true
+		}
+		base, ok := map[string]int{"": 10, "d": 10, "x": 16, "X": 16, "o": 8, "b": 2}[kind]
+		if !ok || precision >= 0 {
+			return "", false
+		}
+		text := data.Text(base)
+		if kind == "X" {
+			text = strings.ToUpper(text)
+		}
+		return text, true
+	case float64:
+		if kind == "" && precision < 0 {
+			return floatText(data), true
+		}
+		return formatFloat(data, precision), kind == "f"
+	}
+	return "", false
+}
+
+func formatFloat(n float64, precision int) string {
+	if precision < 0 {
+		precision = 6
+	}
+	return strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(n, 'f', precision, 64), "+"))
+}
+
+// aligned adds count times fill to body: "=" means after its sign.
+func aligned(body, align, fill string, count int) string {
+	if count <= 0 {
+		return body
+	}
+	switch align {
+	case "<":
+		return body + strings.Repeat(fill, count)
+	case "^":
+		return strings.Repeat(fill, count/2) + body + strings.Repeat(fill, count-count/2)
+	case "=":
+		if body != "" && strings.ContainsRune("+- ", rune(body[0])) {
+			return body[:1] + strings.Repeat(fill, count) + body[1:]
+		}
+	}
+	return strings.Repeat(fill, count) + body
+}

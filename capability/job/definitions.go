@@ -1,0 +1,183 @@
+package job
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"testing/fstest"
+	"time"
+
+	"landfall.dev/api"
+	"landfall.dev/capability/job/definition"
+	"landfall.dev/kit"
+)
+
+// onRef has a project's jobs expanded when its main branch has moved.
+func onRef(r api.Ref, _ time.Time) []kit.Op {
+	if r.Name != "refs/heads/main" || r.Commit == "" {
+		return nil
+	}
+	return []kit.Op{kit.Call("redeploy", r.Link.ID(), nil)}
+}
+
+// definitions reads and expands the definitions of projects.
+type definitions struct {
+	client kit.Client
+	http   *http.Client
+	base   string
+}
+
+// resolve returns the spec of the build r's job.
+func (d definitions) resolve(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+	b, err := api.Builds.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	specs, err := d.expand(ctx, b.Project, b.Definitions)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, s := range specs {
+		if s.Name == b.Job {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return nil, kit.Errorf(kit.ErrInvalid, b.Link, "%s has no job %q at %.12s; it has: %s", b.Project, b.Job, b.Definitions, strings.Join(names, ", "))
+}
+
+// redeploy makes the project's jobs what they are at the ref r: changed ones
+// are updated, those that are gone are deleted. Broken definitions leave them
+// as they were; the builds that need them say what is wrong.
+func (d definitions) redeploy(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+	ref, err := api.Refs.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	specs, err := d.expand(ctx, ref.Project, ref.Commit)
+	if err != nil {
+		return nil, err
+	}
+	wanted := map[string]bool{}
+	for _, s := range specs {
+		id := ref.Project + "~" + s.Name
+		wanted[id] = true
+		j := api.Job{Meta: kit.Meta{Source: ref.Link}, Project: ref.Project, Commit: ref.Commit, Spec: s}
+		_, err := api.Jobs.Create(ctx, d.client, id, j)
+		if errors.Is(err, kit.ErrConflict) {
+			_, err = api.Jobs.Modify(ctx, d.client, id, func(old *api.Job) error {
+				old.Commit, old.Spec = j.Commit, j.Spec
+				return nil
+			})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for old, err := range api.Jobs.All(ctx, d.client, fmt.Sprintf("project == %q", ref.Project), "") {
+		if err != nil {
+			return nil, err
+		}
+		if wanted[old.Link.ID()] {
+			continue
+		}
+		if err := d.client.Delete(ctx, old.Link, 0); err != nil && !errors.Is(err, kit.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// serve answers with the expanded jobs of a project at a commit.
+func (d definitions) serve(w http.ResponseWriter, r *http.Request) {
+	project, commit := r.PathValue("project"), r.PathValue("commit")
+	err := kit.CallerOf(r.Context()).May(kit.VerbRead, api.Projects.Link(project))
+	var specs []api.JobSpec
+	if err == nil {
+		specs, err = d.expand(r.Context(), project, commit)
+	}
+	if err != nil {
+		problem(w, err)
+		return
+	}
+	if specs == nil {
+		specs = []api.JobSpec{}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(specs)
+}
+
+func problem(w http.ResponseWriter, err error) {
+	b, status := kit.EncodeProblem(err)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
+}
+
+// maxDefinitions bounds the files under jobs/, in bytes.
+const maxDefinitions = 16 << 20
+
+func (d definitions) expand(ctx context.Context, project, commit string) ([]api.JobSpec, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base+"/source/"+project+"/archive/"+commit+"?path=jobs", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := d.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, kit.MaxDocument))
+		return nil, kit.DecodeProblem(resp.StatusCode, b)
+	}
+	files, err := untar(io.LimitReader(resp.Body, maxDefinitions))
+	if err != nil {
+		return nil, &kit.Error{Op: "job.expand", Link: api.Projects.Link(project), Err: err}
+	}
+	if len(files) == 0 {
+		return nil, nil
+	}
+	return Expand(files)
+}
+
+// Expand returns the jobs that the definitions in the folder jobs of files
+// make. Its error, an ErrInvalid, has all that is wrong in them.
+func Expand(files fstest.MapFS) ([]api.JobSpec, error) {
+	set, err := definition.Load(files, "jobs")
+	if err == nil {
+		var specs []api.JobSpec
+		if specs, err = set.Expand(); err == nil {
+			return specs, nil
+		}
+	}
+	return nil, &kit.Error{Fault: kit.ErrInvalid, Detail: err.Error()}
+}
+
+func untar(r io.Reader) (fstest.MapFS, error) {
+	files := fstest.MapFS{}
+	for t := tar.NewReader(r); ; {
+		h, err := t.Next()
+		if err == io.EOF {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		b, err := io.ReadAll(t)
+		if err != nil {
+			return nil, err
+		}
+		files[path.Clean(h.Name)] = &fstest.MapFile{Data: b}
+	}
+}

@@ -1,0 +1,46 @@
+// Package job keeps what projects' jobs are, and their builds.
+//
+// It owns jobs and builds, and watches refs: when a branch moves, the jobs
+// under jobs/ of the project are expanded again. It never runs anything: a
+// runner leases a build, renews the lease, appends to the log and says how it
+// ended.
+//
+//	created ──resolve.done──▶ queued ──lease──▶ running ──finish──▶ passed | failed | error
+//	   │                        ▲  │               │
+//	   │                        └──┼────expire─────┤
+//	   └─resolve.failed─▶ error    └────cancel─────┴──▶ cancelled
+//
+// The attempt of a build counts its leases and is its fence: what a runner
+// says of an earlier attempt is refused.
+package job
+
+import (
+	"net/http"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// Service declares all that job may touch. c acts as services/job, and so
+// does h, an HTTP client for the hub's raw routes at base. Logs are kept in
+// logs, and in blobs once they are complete.
+func Service(c kit.Client, h *http.Client, base string, logs *Logs, blobs kit.Blobs) kit.Service {
+	d := definitions{client: c, http: h, base: base}
+	s := sealer{logs: logs, blobs: blobs}
+	l := logServer{client: c, logs: logs, blobs: blobs}
+	return kit.Service{
+		Name: "job",
+		Owns: []kit.Owned{
+			kit.Own[api.Job](api.Jobs, nil),
+			kit.Own(api.Builds, next, "lease", "heartbeat", "finish", "cancel"),
+		},
+		Watches: []kit.Reaction{kit.On(api.Refs, onRef)},
+		Reads:   []string{api.Projects.Name},
+		Does:    kit.Does{"resolve": d.resolve, "redeploy": d.redeploy, "seal": s.seal},
+		Serves: []kit.Route{
+			{Pattern: "GET /job/expand/{project}/{commit}", Handler: http.HandlerFunc(d.serve)},
+			{Pattern: "GET /logs/{build}", Handler: http.HandlerFunc(l.read)},
+			{Pattern: "POST /logs/{build}", Handler: http.HandlerFunc(l.append)},
+		},
+	}
+}

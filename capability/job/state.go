@@ -1,0 +1,161 @@
+package job
+
+import (
+	"time"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// Lease is how long a runner may be silent before its build is given to
+// another.
+const Lease = 30 * time.Second
+
+// attempts is how often a build is leased before it is given up.
+const attempts = 3
+
+// next returns b after e, and what must now happen.
+func next(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
+	switch e.Name {
+	case "created":
+		b.State, b.Spec, b.Attempt = api.BuildCreated, nil, 0
+		return b, []kit.Op{kit.Call("resolve", "1", nil)}
+	case "resolve.done":
+		return queue(b, e, now)
+	case "resolve.failed":
+		return fail(b, failureOf(e), now), nil
+	case "lease":
+		return lease(b, e, now)
+	case "heartbeat":
+		return heartbeat(b, e, now)
+	case "expire":
+		return expire(b, now)
+	case "finish":
+		return finish(b, e, now)
+	case "cancel":
+		return cancel(b, e, now)
+	case "seal.done":
+		return sealed(b, e)
+	}
+	return b, nil
+}
+
+func failureOf(e kit.Event) string {
+	var f struct {
+		Error string `json:"error"`
+	}
+	_ = e.Into(&f)
+	return f.Error
+}
+
+func fail(b api.Build, why string, now time.Time) api.Build {
+	b.State, b.Error, b.Finished = api.BuildError, why, now
+	return b
+}
+
+func queue(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
+	if b.State != api.BuildCreated {
+		return b, nil
+	}
+	var spec api.JobSpec
+	if err := e.Into(&spec); err != nil {
+		return fail(b, err.Error(), now), nil
+	}
+	b.State, b.Spec, b.Queued = api.BuildQueued, &spec, now
+	return b, nil
+}
+
+func lease(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
+	var a api.LeaseArgs
+	if err := e.Into(&a); err != nil {
+		return b, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	if b.State != api.BuildQueued {
+		return b, kit.Refuse(kit.ErrConflict, "the build is %s: only a queued one can be leased", b.State)
+	}
+	b.State, b.Runner, b.Attempt, b.Started = api.BuildRunning, a.Runner, b.Attempt+1, now
+	return renew(b, now)
+}
+
+func renew(b api.Build, now time.Time) (api.Build, []kit.Op) {
+	b.LeaseUntil = now.Add(Lease)
+	return b, []kit.Op{kit.SendAt(b.LeaseUntil, b.Link, "expire", nil)}
+}
+
+func heartbeat(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
+	var a api.HeartbeatArgs
+	if err := e.Into(&a); err != nil {
+		return b, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	if refused := fenced(b, a.Attempt); refused != nil {
+		return b, refused
+	}
+	return renew(b, now)
+}
+
+// fenced refuses what a runner says of an attempt that is not at work any
+// more.
+func fenced(b api.Build, attempt int) []kit.Op {
+	if b.State == api.BuildRunning && b.Attempt == attempt {
+		return nil
+	}
+	return kit.Refuse(kit.ErrConflict, "attempt %d is over: the build is %s, attempt %d", attempt, b.State, b.Attempt)
+}
+
+// expire gives the build of a silent runner to another, a few times.
+func expire(b api.Build, now time.Time) (api.Build, []kit.Op) {
+	if b.State != api.BuildRunning || now.Before(b.LeaseUntil) {
+		return b, nil
+	}
+	if b.Attempt >= attempts {
+		return fail(b, "three runners in turn fell silent: look at their logs", now), []kit.Op{kit.Call("seal", "1", nil)}
+	}
+	b.State, b.Runner = api.BuildQueued, ""
+	return b, nil
+}
+
+func finish(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
+	var a api.FinishArgs
+	if err := e.Into(&a); err != nil {
+		return b, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	if b.State.Done() && b.Attempt == a.Attempt && b.State == a.State {
+		return b, nil // said again
+	}
+	if refused := fenced(b, a.Attempt); refused != nil {
+		return b, refused
+	}
+	if a.State != api.BuildPassed && a.State != api.BuildFailed && a.State != api.BuildError {
+		return b, kit.Refuse(kit.ErrInvalid, "a build ends as passed, failed or error, not %q", a.State)
+	}
+	b.State, b.ExitCode, b.Error, b.Finished = a.State, a.ExitCode, a.Error, now
+	b.LogSize, b.Artifacts, b.Image = a.LogSize, a.Artifacts, a.Image
+	return b, []kit.Op{kit.Call("seal", "1", nil)}
+}
+
+func cancel(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
+	if b.State.Done() {
+		return b, nil
+	}
+	ran := b.State == api.BuildRunning
+	b.State, b.Error, b.Finished = api.BuildCancelled, "cancelled by "+e.By, now
+	if !ran {
+		return b, nil
+	}
+	return b, []kit.Op{kit.Call("seal", "1", nil)}
+}
+
+// sealResult is the outcome of the action seal.
+type sealResult struct {
+	Digest kit.Digest `json:"digest"`
+	Size   int64      `json:"size"`
+}
+
+func sealed(b api.Build, e kit.Event) (api.Build, []kit.Op) {
+	var s sealResult
+	if err := e.Into(&s); err != nil {
+		return b, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	b.LogDigest, b.LogSize = s.Digest, s.Size
+	return b, nil
+}

@@ -1,0 +1,263 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestErrorsOfPrograms(t *testing.T) {
+	for name, c := range map[string]struct {
+		program string
+		want    string // the whole error, as its reader sees it
+	}{
+		"syntax": {
+			"def main(ctx):\n    return [)\n",
+			"pipeline.star:2:13: got ')', want primary expression",
+		},
+		"deeply nested text": {
+			"x = " + strings.Repeat("(", 4<<20),
+			"pipeline.star:1:82: excessive nesting",
+		},
+		"unknown name": {
+			"def main(ctx):\n    return [biuld(job = \"test\")]\n",
+			"pipeline.star:2:13: undefined: biuld",
+		},
+		"while": {
+			"def main(ctx):\n    while True: pass\n",
+			"pipeline.star:2:5: this Starlark dialect does not support while loops",
+		},
+		"control at the top": {
+			"for x in [1]: pass\n",
+			"pipeline.star:1:1: for loop not within a function",
+		},
+		"recursion": {
+			"def f(): return f()\n\ndef main(ctx): return f()\n",
+			"pipeline.star:1:17: function f called recursively, called from pipeline.star:1:18 in f, called from pipeline.star:3:24 in main",
+		},
+		"runtime, with the calls that led there": {
+			"load(\"ci/lib.star\", \"half\")\n\ndef plan(n):\n    return half(n)\n\ndef main(ctx):\n    return sorted([0], key = plan)\n",
+			"ci/lib.star:2:14: floored division by zero, called from pipeline.star:4:16 in plan, called from pipeline.star:7:18 in main",
+		},
+		"unknown attribute": {
+			"def main(ctx):\n    return [ctx.event.brnch]\n",
+			"pipeline.star:2:22: \"ctx.event\" struct has no .brnch attribute (did you mean .branch?)",
+		},
+		"the context cannot be changed": {
+			"def main(ctx):\n    ctx.params[\"a\"] = \"b\"\n",
+			"pipeline.star:2:15: cannot insert into frozen hash table",
+		},
+		"endless loop": {
+			"def main(ctx):\n    for i in range(1 << 40): pass\n",
+			"pipeline.star:2:5: pipeline.star took more than 1000000 steps; is there a loop that is too long?",
+		},
+		"endless loop in a loaded file": {
+			"load(\"ci/endless.star\", \"x\")\n",
+			"ci/endless.star:1:6: pipeline.star took more than 1000000 steps; is there a loop that is too long?, called from pipeline.star:1:1 in <toplevel>",
+		},
+		"no main": {
+			"x = 1\n",
+			"pipeline.star has no function main: write def main(ctx) that returns a list of nodes",
+		},
+		"main is no function": {
+			"main = 1\n",
+			"pipeline.star has no function main: write def main(ctx) that returns a list of nodes",
+		},
+		"main without an argument": {
+			"def main(): return []\n",
+			"pipeline.star:1:1: function main accepts no arguments (1 given)",
+		},
+		"main returns nothing": {
+			"def main(ctx):\n    build(job = \"test\")\n",
+			"pipeline.star:1:1: main returned None; return a list of nodes and stages",
+		},
+		"main returns something else": {
+			"def main(ctx): return {}\n",
+			"pipeline.star:1:1: main returned a dict; return a list of nodes and stages",
+		},
+		"an entry is something else": {
+			"def main(ctx): return [1]\n",
+			"pipeline.star:1:1: main's list has an entry that is an int; want nodes, stages, parallel or lists of them",
+		},
+		"an entry is None": {
+			"def f(): pass\n\ndef main(ctx):\n    return [stage(\"verify\", f())]\n",
+			"pipeline.star:4:18: stage \"verify\" has an entry that is None; does a function lack its return?",
+		},
+		"load of a missing file": {
+			"load(\"ci/lub.star\", \"half\")\n",
+			"pipeline.star:1:1: cannot load ci/lub.star: the project has no file ci/lub.star (did you mean \"ci/lib.star\"?)",
+		},
+		"load of a missing library file": {
+			"load(\"@ci//other.star\", \"x\")\n",
+			"pipeline.star:1:1: cannot load @ci//other.star: the library has no file other.star",
+		},
+		"load of a missing name": {
+			"load(\"ci/lib.star\", \"halv\")\n",
+			"pipeline.star:1:1: load: name halv not found in module ci/lib.star (did you mean half?)",
+		},
+		"load of a broken file": {
+			"load(\"ci/broken.star\", \"x\")\n",
+			"ci/broken.star:1:5: got newline, want primary expression",
+		},
+		"load cycle": {
+			"load(\"ci/one.star\", \"x\")\n",
+			"ci/two.star:1:1: cannot load ci/one.star: load cycle: pipeline.star → ci/one.star → ci/two.star → ci/one.star, called from ci/one.star:1:1 in <toplevel>, called from pipeline.star:1:1 in <toplevel>",
+		},
+		"a project's file in the library": {
+			"load(\"@ci//spy.star\", \"x\")\n",
+			"@ci//spy.star:1:1: cannot load ci/lib.star: the library has no file ci/lib.star, called from pipeline.star:1:1 in <toplevel>",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := Input{
+				Jobs: []string{"image", "test"},
+				Files: map[string]string{
+					mainFile:          c.program,
+					"ci/lib.star":     "def half(n):\n    return 1 // n + (n // 0)\n",
+					"ci/broken.star":  "x = \n",
+					"ci/one.star":     "load(\"ci/two.star\", \"x\")\n",
+					"ci/two.star":     "load(\"ci/one.star\", \"x\")\n",
+					"ci/endless.star": "x = [i for i in range(1 << 40)]\n",
+				},
+				Library: map[string]string{"spy.star": "load(\"ci/lib.star\", \"half\")\n"},
+			}
+			wantError(t, in, c.want)
+		})
+	}
+}
+
+func TestErrorsOfCalls(t *testing.T) {
+	for name, c := range map[string]struct{ call, want string }{
+		"unknown job":               {`build(job = "tset")`, `build: the project has no job "tset" (did you mean "test"?)`},
+		"no job":                    {`build("test")`, `build: no job; write build(job = "NAME")`},
+		"unfit id":                  {`build("a b", job = "test")`, `build: the id "a b" has more than small letters, digits, dots and hyphens, or is longer than 100`},
+		"too many retries":          {`build(job = "test", retries = 11)`, `build: retries is 11; want 0 to 10`},
+		"params that are no text":   {`build(job = "test", params = {"n": 1})`, `build: params: "n" is an int; want a string`},
+		"unknown argument":          {`build(job = "test", image = 1)`, `build: unexpected keyword argument "image"`},
+		"deploy without image":      {`deploy("staging")`, `deploy: missing argument for image`},
+		"image is a name":           {`deploy("staging", image = "image")`, `deploy: for parameter "image": got string, want node`},
+		"image is no build":         {`deploy("staging", image = notify("x"))`, `deploy: image is the node of a notify; want the node of a build`},
+		"deploy to nowhere":         {`deploy("", image = build(job = "test"))`, `deploy: the environment's name is empty`},
+		"tests that are no text":    {`deploy("x", image = build(job = "test"), tests = ["a", None])`, `deploy: tests: entry 2 is None; want a string`},
+		"release without image":     {`release(version = "1")`, `release: missing argument for image`},
+		"approval by nobody":        {`approve("go live", by = "")`, `approve: by is empty; want the group that may approve`},
+		"stage without a name":      {`stage(build(job = "test"))`, `stage: the first argument is a node; want the name of the stage`},
+		"stage with nothing":        {`stage()`, `stage: want a name and then entries, as in stage("verify", build(job = "test"))`},
+		"parallel with names":       {`parallel(a = 1)`, `parallel: got the named argument "a"; want entries only`},
+		"pattern that is malformed": {`ctx.changed("[")`, `changed: "[" is not a pattern: syntax error in pattern`},
+		"pattern that is no text":   {`ctx.changed(1)`, `changed: got an int, want a pattern, which is a string`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := mainOf("return [", c.call, "]")
+			e := asError(t, errorOf(t, in))
+			if e.Message != c.want || e.File != mainFile || e.Line != 3 {
+				t.Errorf("got %s:%d: %s\nwant %s", e.File, e.Line, e.Message, c.want)
+			}
+		})
+	}
+}
+
+func TestErrorsOfGraphs(t *testing.T) {
+	for name, c := range map[string]struct {
+		body []string
+		want string
+	}{
+		"a node stands there twice": {
+			[]string{`n = build(job = "test")`, `return [n, stage("again", n)]`},
+			"pipeline.star:2:14: this build stands in the plan twice; call build again for another one",
+		},
+		"an id stands there twice": {
+			[]string{`return [`, `build("a", job = "test"),`, `build("a", job = "image"),`, `]`},
+			`pipeline.star:4:10: the id "a" is that of the node at pipeline.star:3 already`,
+		},
+		"the image is not built": {
+			[]string{`i = build(job = "image")`, `return [deploy("x", image = i)]`},
+			"pipeline.star:3:19: the image is that of the build at pipeline.star:2, which is not part of what main returned",
+		},
+		"the image is built later": {
+			[]string{`i = build(job = "image")`, `return [deploy("x", image = i), build(job = "test"), i]`},
+			"pipeline.star:3:19: deploy-x waits for itself: it needs the image of image, which runs after it",
+		},
+		"two branches wait for each other": {
+			[]string{`i, j = build("i", job = "image"), build("j", job = "image")`, `return [parallel([deploy("x", image = j), i], [deploy("y", image = i), j])]`},
+			"pipeline.star:3:58: deploy-y waits for itself: it needs the image of i, which runs after it",
+		},
+		"stages nest": {
+			[]string{`return [stage("a", parallel(stage("b")))]`},
+			`pipeline.star:2:38: stage "b" is inside of stage "a"; stages do not nest`,
+		},
+		"a list contains itself": {
+			[]string{`l = []`, `l.append(l)`, `return l`},
+			"pipeline.star:1:1: main's list is nested more than 20 deep",
+		},
+		"too many nodes": {
+			[]string{`return [notify("x") for i in range(501)]`},
+			"pipeline.star:2:19: the plan has more than 500 nodes",
+		},
+		"too much text": {
+			[]string{`return [notify("x" * 10000) for i in range(200)]`},
+			"pipeline.star:1:1: the plan has 1972 KB; at most 1024 KB are allowed",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantError(t, mainOf(c.body...), c.want)
+		})
+	}
+}
+
+func TestProjectWithoutPipeline(t *testing.T) {
+	wantError(t, Input{Files: map[string]string{"ci/lib.star": ""}}, "the project has no pipeline.star")
+}
+
+func TestListLongerThanAnyMemoryIsNoPanic(t *testing.T) {
+	wantError(t, mainOf(`return list(range(1 << 62))`), "pipeline.star used more than 256 MB of memory")
+}
+
+func TestLongMessageIsCut(t *testing.T) {
+	e := asError(t, errorOf(t, mainOf(`fail("é" * 100000)`)))
+	if len(e.Message) > maxMessage+10 || !strings.HasSuffix(e.Message, "é …") {
+		t.Errorf("got a message of %d bytes, want about %d", len(e.Message), maxMessage)
+	}
+}
+
+func TestMostNodesThatAreAllowed(t *testing.T) {
+	p := planOf(t, mainOf(`return [parallel(*[notify("x") for i in range(250)]) for j in range(2)]`))
+	if len(p.Nodes) != maxNodes || len(p.Nodes[maxNodes-1].Needs) != maxNodes/2 {
+		t.Errorf("got %d nodes, want %d", len(p.Nodes), maxNodes)
+	}
+}
+
+func TestSuggestion(t *testing.T) {
+	jobs := []string{"ledger-test", "ledger-text", "web-image"}
+	for name, want := range map[string]string{
+		"ledger-tes":  "ledger-test",
+		"ledger-tst":  "ledger-test",
+		"lodger-text": "ledger-text",
+		"ledger-te":   "ledger-test",
+		"image":       "",
+		"":            "",
+	} {
+		if want != "" {
+			want = fmt.Sprintf(" (did you mean %q?)", want)
+		}
+		if got := suggest(name, jobs); got != want {
+			t.Errorf("suggestion for %q: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+func errorOf(t *testing.T, in Input) error {
+	t.Helper()
+	r, _ := serveIn(t, in)
+	if r.Error == nil {
+		t.Fatalf("got the plan\n%s\nwant an error", draw(r.Plan))
+	}
+	return r.Error
+}
+
+func wantError(t *testing.T, in Input, want string) {
+	t.Helper()
+	if got := errorOf(t, in).Error(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

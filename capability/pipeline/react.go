@@ -1,0 +1,95 @@
+package pipeline
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// onChange gates the current patch set of an open change by a run, and ends
+// the run of the one before.
+func onChange(c api.Change, _ time.Time) []kit.Op {
+	if c.Status != api.ChangeOpen {
+		return nil
+	}
+	ps := c.Current()
+	id := gateID(c, ps.Number)
+	ops := []kit.Op{kit.Create(api.Runs, id, api.Run{
+		Meta:     kit.Meta{Source: c.Link},
+		Project:  c.Project,
+		Event:    "patchset-created",
+		Commit:   ps.Commit,
+		Branch:   c.Branch,
+		Author:   c.Owner,
+		Change:   c.Link,
+		PatchSet: ps.Number,
+	})}
+	if ps.Number > 1 {
+		ops = append(ops, kit.Send(api.Runs.Link(gateID(c, ps.Number-1)), "supersede", nil))
+	}
+	return ops
+}
+
+func gateID(c api.Change, patchSet int) string {
+	return fmt.Sprintf("change-%s-%d", c.Link.ID(), patchSet)
+}
+
+// onRef carries a commit that landed on a branch on, by a run.
+func onRef(r api.Ref, _ time.Time) []kit.Op {
+	branch, ok := strings.CutPrefix(r.Name, "refs/heads/")
+	if !ok || r.Commit == "" {
+		return nil
+	}
+	id := fmt.Sprintf("%s-%s-%.12s", r.Project, strings.ReplaceAll(branch, "/", "~"), r.Commit)
+	return []kit.Op{kit.Create(api.Runs, id, api.Run{
+		Meta:        kit.Meta{Source: r.Link},
+		Project:     r.Project,
+		Event:       "merged",
+		Commit:      r.Commit,
+		Branch:      branch,
+		Author:      r.By,
+		Definitions: r.Commit,
+	})}
+}
+
+func onBuild(b api.Build, _ time.Time) []kit.Op {
+	if b.Run == "" || !b.State.Done() {
+		return nil
+	}
+	d := done(b.Link, b.Node)
+	d.Passed = b.State == api.BuildPassed
+	d.Infrastructure = b.State == api.BuildError
+	d.Image, d.Error = b.Image, b.Error
+	return []kit.Op{kit.Send(b.Run, "node", d)}
+}
+
+func onDeployment(x api.Deployment, _ time.Time) []kit.Op {
+	if x.Run == "" || !x.State.Done() {
+		return nil
+	}
+	d := done(x.Link, x.Node)
+	d.Passed, d.Error = x.State == api.DeploymentPassed, x.Error
+	return []kit.Op{kit.Send(x.Run, "node", d)}
+}
+
+func onRelease(x api.Release, _ time.Time) []kit.Op {
+	if x.Run == "" || x.State == "" || x.State == api.ReleaseDraft {
+		return nil
+	}
+	d := done(x.Link, x.Node)
+	d.Attempt = x.Attempt
+	d.Passed, d.Error = x.State != api.ReleaseFailed, x.Error
+	return []kit.Op{kit.Send(x.Run, "node", d)}
+}
+
+// done returns the outcome of the node whose work is at link; the attempt is
+// the last part of the link.
+func done(link kit.Link, node string) api.NodeDone {
+	i := strings.LastIndexByte(string(link), '.')
+	attempt, _ := strconv.Atoi(string(link)[i+1:])
+	return api.NodeDone{Node: node, Attempt: attempt, Link: link}
+}

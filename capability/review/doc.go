@@ -1,0 +1,36 @@
+// Package review decides when a commit may land.
+//
+// It owns changes. It watches pushes, which open changes or add patch sets;
+// runs, whose verdict becomes the vote Verified; and landings, which it
+// wishes for and which source carries out. It never touches a repository.
+//
+//	open ──submit, submittable──▶ open, Submit set ──landed──▶ merged
+//	  ▲  │                          │
+//	  │  └─abandon─▶ abandoned      ├─rebased: a new patch set, tested first, then a landing again
+//	  └──restore──┘                 └─conflict: Submit is taken back
+//
+// A vote belongs to one patch set. Verified certifies a tree and is never
+// copied; Code-Review certifies a difference and is copied to a patch set that
+// source made by rebasing.
+package review
+
+import (
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// Service declares all that review may touch; c acts as services/review.
+func Service(c kit.Client) kit.Service {
+	f := filer{c}
+	return kit.Service{
+		Name: "review",
+		Owns: []kit.Owned{kit.Own(api.Changes, next, "vote", "submit", "abandon", "restore", "comment")},
+		Watches: []kit.Reaction{
+			kit.On(api.Pushes, onPush),
+			kit.On(api.Runs, onRun),
+			kit.On(api.Landings, onLanding),
+		},
+		Writes: []string{api.Landings.Name},
+		Does:   kit.Does{"file": f.file},
+	}
+}

@@ -1,0 +1,130 @@
+package review
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// onPush has a push's commits filed as patch sets.
+func onPush(p api.Push, _ time.Time) []kit.Op {
+	if p.Branch == "" {
+		return nil
+	}
+	return []kit.Op{kit.Call("file", p.Link.ID(), nil)}
+}
+
+// onRun makes the verdict of a gating run a vote on the patch set that it
+// tested.
+func onRun(r api.Run, _ time.Time) []kit.Op {
+	if r.Change == "" {
+		return nil
+	}
+	v := api.VoteArgs{PatchSet: r.PatchSet, Label: api.LabelVerified, Link: r.Link}
+	switch r.State {
+	case api.RunPassed:
+		v.Value, v.Text = 1, "The gating run passed."
+	case api.RunFailed:
+		v.Value, v.Text = -1, "The gating run failed: "+reason(r)
+	default:
+		return nil
+	}
+	return []kit.Op{kit.Send(r.Change, "vote", v)}
+}
+
+func reason(r api.Run) string {
+	for _, n := range r.Nodes {
+		if n.State == api.RunFailed {
+			return fmt.Sprintf("%s: %s", n.ID, n.Error)
+		}
+	}
+	return r.Error
+}
+
+// onLanding tells the change what became of its landing.
+func onLanding(l api.Landing, _ time.Time) []kit.Op {
+	if l.State == "" || l.State == api.LandingWanted {
+		return nil
+	}
+	return []kit.Op{kit.Send(l.Change, "landing", l)}
+}
+
+// filer files pushed commits.
+type filer struct{ client kit.Client }
+
+// file opens a change for each commit of the push r, or adds a patch set to
+// the open change with its Change-Id. Filing the same push again finds every
+// commit filed.
+func (f filer) file(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+	p, err := api.Pushes.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range p.Commits {
+		if err := f.fileCommit(ctx, p, c); err != nil {
+			return nil, &kit.Error{Op: "review.file", Link: p.Link, Err: err}
+		}
+	}
+	return nil, nil
+}
+
+func (f filer) fileCommit(ctx context.Context, p api.Push, c api.Commit) error {
+	ps := patchSet(p, c)
+	change, err := f.find(ctx, p, c.ChangeID)
+	if err != nil {
+		return err
+	}
+	if change.Link == "" {
+		_, err := api.Changes.Create(ctx, f.client, "", api.Change{
+			Meta:      kit.Meta{Source: p.Link},
+			Project:   p.Project,
+			Branch:    p.Branch,
+			ChangeID:  c.ChangeID,
+			Subject:   c.Subject,
+			Topic:     p.Topic,
+			Owner:     p.By,
+			PatchSets: []api.PatchSet{ps},
+		})
+		return err
+	}
+	args, err := json.Marshal(ps)
+	if err != nil {
+		return err
+	}
+	_, err = f.client.Do(ctx, change.Link, "patchset", args)
+	if errors.Is(err, kit.ErrConflict) {
+		return nil // closed meanwhile: the push stays as it is, the change too
+	}
+	return err
+}
+
+// find returns the change of p's project and branch with changeID, or a zero
+// one.
+func (f filer) find(ctx context.Context, p api.Push, changeID string) (api.Change, error) {
+	filter := fmt.Sprintf("project == %q && branch == %q && changeId == %q", p.Project, p.Branch, changeID)
+	for c, err := range api.Changes.All(ctx, f.client, filter, "") {
+		return c, err
+	}
+	return api.Change{}, nil
+}
+
+func patchSet(p api.Push, c api.Commit) api.PatchSet {
+	ps := api.PatchSet{
+		Commit:   c.SHA,
+		Author:   c.Author,
+		Email:    c.Email,
+		Message:  c.Message,
+		Uploader: p.By,
+		Rebase:   p.Landing != "",
+		Push:     p.Link,
+	}
+	if len(c.Parents) > 0 {
+		ps.Parent = c.Parents[0]
+	}
+	return ps
+}

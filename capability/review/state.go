@@ -1,0 +1,171 @@
+package review
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// next returns c after e, and what must now happen elsewhere. An event about
+// an older patch set is recorded there and decides nothing.
+func next(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
+	c, ops := decide(c, e, now)
+	c.Missing = missing(c)
+	return c, ops
+}
+
+func decide(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
+	switch e.Name {
+	case "created":
+		return opened(c, e, now)
+	case "patchset":
+		return addPatchSet(c, e, now)
+	case "vote":
+		return vote(c, e, now)
+	case "submit":
+		return submit(c, e, now)
+	case "landing":
+		return landing(c, e, now)
+	case "abandon":
+		return setStatus(c, e, now, api.ChangeOpen, api.ChangeAbandoned)
+	case "restore":
+		return setStatus(c, e, now, api.ChangeAbandoned, api.ChangeOpen)
+	case "comment":
+		return comment(c, e, now)
+	}
+	return c, nil
+}
+
+func opened(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
+	if len(c.PatchSets) != 1 || c.Project == "" || c.Branch == "" || c.ChangeID == "" {
+		return c, kit.Refuse(kit.ErrInvalid, "a change is opened by git push to refs/for/BRANCH")
+	}
+	c.Status = api.ChangeOpen
+	c.PatchSets[0].Number, c.PatchSets[0].Created = 1, now
+	return say(c, now, c.Owner, "Uploaded patch set 1.", c.PatchSets[0].Push), nil
+}
+
+// addPatchSet makes the event's patch set the current one. A commit that is
+// known already changes nothing.
+func addPatchSet(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
+	var ps api.PatchSet
+	if err := e.Into(&ps); err != nil {
+		return c, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	for _, old := range c.PatchSets {
+		if old.Commit == ps.Commit {
+			return c, nil
+		}
+	}
+	if c.Status != api.ChangeOpen {
+		return c, kit.Refuse(kit.ErrConflict, "change %s is %s", c.Link.ID(), c.Status)
+	}
+	old := c.Current()
+	ps.Number, ps.Created = old.Number+1, now
+	if ps.Rebase {
+		ps.Uploader = old.Uploader
+		ps.Votes = codeReviews(old.Votes)
+	} else {
+		c.Submit = ""
+	}
+	c.PatchSets = append(c.PatchSets, ps)
+	c.Subject, _, _ = strings.Cut(ps.Message, "\n")
+	text := fmt.Sprintf("Uploaded patch set %d.", ps.Number)
+	if ps.Rebase {
+		text = fmt.Sprintf("The branch had moved on: rebased as patch set %d, to be tested before it lands.", ps.Number)
+	}
+	return say(c, now, ps.Uploader, text, ps.Push), nil
+}
+
+// codeReviews returns the votes that a rebase keeps.
+func codeReviews(votes []api.Vote) []api.Vote {
+	var kept []api.Vote
+	for _, v := range votes {
+		if v.Label == api.LabelCodeReview {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// verifier is who alone sets Verified: this service, from a run's verdict.
+const verifier = "services/review"
+
+func vote(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
+	var a api.VoteArgs
+	if err := e.Into(&a); err != nil {
+		return c, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	if a.PatchSet < 1 || a.PatchSet > len(c.PatchSets) {
+		return c, kit.Refuse(kit.ErrInvalid, "change %s has no patch set %d: the current one is %d", c.Link.ID(), a.PatchSet, len(c.PatchSets))
+	}
+	if refused := checkVote(a, e.By); refused != nil {
+		return c, refused
+	}
+	if c.Status != api.ChangeOpen && e.By != verifier {
+		return c, kit.Refuse(kit.ErrConflict, "change %s is %s", c.Link.ID(), c.Status)
+	}
+	ps := &c.PatchSets[a.PatchSet-1]
+	v := api.Vote{Label: a.Label, Value: a.Value, By: e.By, At: now, Link: a.Link, Text: a.Text}
+	ps.Votes = setVote(ps.Votes, v)
+	c = say(c, now, e.By, strings.TrimSpace(fmt.Sprintf("Patch set %d: %s%+d. %s", a.PatchSet, a.Label, a.Value, a.Text)), a.Link)
+	if c.Submit != "" && a.PatchSet == len(c.PatchSets) && len(missing(c)) == 0 {
+		return c, land(c)
+	}
+	return c, nil
+}
+
+func checkVote(a api.VoteArgs, by string) []kit.Op {
+	limit := 0
+	switch a.Label {
+	case api.LabelVerified:
+		limit = 1
+		if by != verifier {
+			return kit.Refuse(kit.ErrForbidden, "Verified is the verdict of the gating run: nobody else sets it")
+		}
+	case api.LabelCodeReview:
+		limit = 2
+	default:
+		return kit.Refuse(kit.ErrInvalid, "there is no label %q: use %s or %s", a.Label, api.LabelCodeReview, api.LabelVerified)
+	}
+	if a.Value < -limit || a.Value > limit {
+		return kit.Refuse(kit.ErrInvalid, "%s goes from -%d to +%d, not %d", a.Label, limit, limit, a.Value)
+	}
+	return nil
+}
+
+func setVote(votes []api.Vote, v api.Vote) []api.Vote {
+	for i := range votes {
+		if votes[i].Label == v.Label && votes[i].By == v.By {
+			votes[i] = v
+			return votes
+		}
+	}
+	return append(votes, v)
+}
+
+func setStatus(c api.Change, e kit.Event, now time.Time, from, to api.ChangeStatus) (api.Change, []kit.Op) {
+	if c.Status != from {
+		return c, kit.Refuse(kit.ErrConflict, "change %s is %s, not %s", c.Link.ID(), c.Status, from)
+	}
+	c.Status, c.Submit = to, ""
+	return say(c, now, e.By, fmt.Sprintf("The change is %s.", to), ""), nil
+}
+
+func comment(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
+	var a struct {
+		Text string `json:"text"`
+	}
+	if err := e.Into(&a); err != nil || strings.TrimSpace(a.Text) == "" {
+		return c, kit.Refuse(kit.ErrInvalid, `a comment needs a text: {"text": "..."}`)
+	}
+	return say(c, now, e.By, a.Text, ""), nil
+}
+
+func say(c api.Change, now time.Time, by, text string, link kit.Link) api.Change {
+	c.Messages = append(c.Messages, api.Message{At: now, By: by, Text: text, Link: link})
+	return c
+}

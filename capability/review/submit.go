@@ -1,0 +1,95 @@
+package review
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// missing says in words what c's current patch set lacks to be submitted;
+// nothing if it can be.
+func missing(c api.Change) []string {
+	if c.Status == api.ChangeMerged {
+		return nil
+	}
+	if c.Status != api.ChangeOpen {
+		return []string{fmt.Sprintf("the change is %s", c.Status)}
+	}
+	ps := c.Current()
+	var reasons []string
+	verified, reviewed := false, false
+	for _, v := range ps.Votes {
+		own := v.By == c.Owner || v.By == ps.Uploader
+		switch {
+		case v.Label == api.LabelVerified && v.Value > 0:
+			verified = true
+		case v.Label == api.LabelCodeReview && v.Value == 2 && !own:
+			reviewed = true
+		case v.Value == -1 && v.Label == api.LabelVerified, v.Value == -2:
+			reasons = append(reasons, fmt.Sprintf("%s %+d by %s stands against it", v.Label, v.Value, v.By))
+		}
+	}
+	if !verified {
+		reasons = append(reasons, "needs Verified +1: the gating run has not passed")
+	}
+	if !reviewed {
+		reasons = append(reasons, "needs Code-Review +2 by somebody other than its author")
+	}
+	return reasons
+}
+
+func submit(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
+	var a api.SubmitArgs
+	if err := e.Into(&a); err != nil {
+		return c, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	if a.PatchSet != c.Current().Number {
+		return c, kit.Refuse(kit.ErrConflict, "patch set %d is not the current one, %d: look at that first", a.PatchSet, c.Current().Number)
+	}
+	if reasons := missing(c); len(reasons) > 0 {
+		return c, kit.Refuse(kit.ErrConflict, "change %s cannot be submitted: %s", c.Link.ID(), strings.Join(reasons, "; "))
+	}
+	if c.Submit != "" {
+		return c, nil
+	}
+	c.Submit = e.By
+	return say(c, now, e.By, fmt.Sprintf("Submitted patch set %d.", a.PatchSet), ""), land(c)
+}
+
+// land wishes that the current patch set's commit becomes the branch's tip.
+func land(c api.Change) []kit.Op {
+	ps := c.Current()
+	id := fmt.Sprintf("%s-%d", c.Link.ID(), ps.Number)
+	return []kit.Op{kit.Create(api.Landings, id, api.Landing{
+		Meta:     kit.Meta{Source: c.Link},
+		Project:  c.Project,
+		Branch:   c.Branch,
+		Change:   c.Link,
+		PatchSet: ps.Number,
+		Commit:   ps.Commit,
+		By:       c.Submit,
+	})}
+}
+
+// landing takes in what became of a landing of the current patch set.
+func landing(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
+	var l api.Landing
+	if err := e.Into(&l); err != nil {
+		return c, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	if c.Status != api.ChangeOpen || l.PatchSet != c.Current().Number {
+		return c, nil
+	}
+	switch l.State {
+	case api.LandingLanded:
+		c.Status, c.Merged = api.ChangeMerged, l.Commit
+		return say(c, now, l.By, fmt.Sprintf("Landed on %s as %.12s, the commit that was tested.", c.Branch, l.Commit), l.Link), nil
+	case api.LandingConflict:
+		c.Submit = ""
+		return say(c, now, l.By, fmt.Sprintf("It does not apply to %s any more: %s. Rebase it and push again.", c.Branch, l.Detail), l.Link), nil
+	}
+	return c, nil
+}

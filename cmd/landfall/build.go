@@ -1,0 +1,202 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing/fstest"
+	"time"
+
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"landfall.dev/api"
+	"landfall.dev/capability/job"
+)
+
+func (a *app) jobCommand() *cobra.Command {
+	return group("job", "Jobs as code",
+		command("test DIR", "Print the jobs that the definitions in DIR/jobs (or DIR itself) expand to", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+			files, err := definitionFiles(args[0])
+			if err != nil {
+				return err
+			}
+			specs, err := job.Expand(files)
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				return writeJSON(c.OutOrStdout(), specs)
+			}
+			for _, s := range specs {
+				printJob(c.OutOrStdout(), s)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%d jobs\n", len(specs))
+			return nil
+		}),
+		command("list [CEL FILTER]", "List the deployed jobs", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
+			return list(c.Context(), a, c.OutOrStdout(), api.Jobs, strings.Join(args, ""), "", []string{"job", "project", "commit", "from"},
+				func(j api.Job) []string {
+					return []string{j.Spec.Name, j.Project, fmt.Sprintf("%.12s", j.Commit), strings.Join(j.Spec.Origin, " > ")}
+				})
+		}))
+}
+
+// definitionFiles reads the definitions in dir/jobs, or in dir if it has no
+// such folder, as the folder jobs.
+func definitionFiles(dir string) (fstest.MapFS, error) {
+	root := os.DirFS(dir)
+	prefix := "jobs/"
+	if info, err := fs.Stat(root, "jobs"); err == nil && info.IsDir() {
+		prefix = ""
+	}
+	files := fstest.MapFS{}
+	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if !strings.HasSuffix(name, ".yml") && !strings.HasSuffix(name, ".yaml") {
+			return nil
+		}
+		b, err := fs.ReadFile(root, name)
+		files[prefix+name] = &fstest.MapFile{Data: b}
+		return err
+	})
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("%s has no definitions: they are *.yml files in its folder jobs", dir)
+	}
+	return files, err
+}
+
+func printJob(w io.Writer, s api.JobSpec) {
+	fmt.Fprintf(w, "%s\n  from   %s\n", s.Name, strings.Join(s.Origin, " > "))
+	if s.Image != "" {
+		fmt.Fprintf(w, "  image  %s\n", s.Image)
+	}
+	for _, step := range s.Script {
+		fmt.Fprintf(w, "  step   %s\n", strings.ReplaceAll(strings.TrimSpace(step), "\n", "\n         "))
+	}
+	if s.Pack != nil {
+		fmt.Fprintf(w, "  pack   %s\n", s.Pack.Repository)
+	}
+}
+
+func (a *app) buildCommand() *cobra.Command {
+	return group("build", "Builds: executions of jobs",
+		command("list [CEL FILTER]", "List builds, newest first", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
+			return list(c.Context(), a, c.OutOrStdout(), api.Builds, strings.Join(args, ""), "-created",
+				[]string{"build", "job", "commit", "state", "seconds"},
+				func(b api.Build) []string {
+					return []string{b.Link.ID(), b.Job, fmt.Sprintf("%.12s", b.Commit), string(b.State), span(b.Started, b.Finished)}
+				})
+		}),
+		command("show BUILD", "Show a build", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			b, err := api.Builds.Read(c.Context(), client, args[0])
+			if err != nil {
+				return err
+			}
+			return show(a, c.OutOrStdout(), b, func(b api.Build) []string {
+				return []string{
+					fmt.Sprintf("build %s  %s of %s at %s: %s %s", b.Link.ID(), b.Job, b.Project, b.Commit, b.State, b.Error),
+					fmt.Sprintf("from %s, on %s, attempt %d, %s s", b.Source, b.Runner, b.Attempt, span(b.Started, b.Finished)),
+					"image " + b.Image,
+				}
+			})
+		}),
+		command("log BUILD", "Print a build's log, live while it runs", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+			body, err := a.call(c.Context(), http.MethodGet, "/logs/"+args[0], nil, "Accept", "text/event-stream")
+			if err != nil {
+				return err
+			}
+			defer body.Close()
+			return printEvents(c.OutOrStdout(), body)
+		}))
+}
+
+func span(from, to time.Time) string {
+	switch {
+	case from.IsZero():
+		return ""
+	case to.IsZero():
+		to = time.Now()
+	}
+	return strconv.FormatFloat(to.Sub(from).Seconds(), 'f', 1, 64)
+}
+
+func (a *app) pipelineCommand() *cobra.Command {
+	var node string
+	approve := command("approve RUN", "Approve what a run waits for", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		r, err := api.Runs.Send(c.Context(), client, args[0], "approve", api.ApproveArgs{Node: node})
+		if err != nil {
+			return err
+		}
+		return show(a, c.OutOrStdout(), r, describeRun)
+	})
+	approve.Flags().StringVar(&node, "node", "", "the approval's id")
+	return group("pipeline", "Runs of pipelines",
+		command("list [CEL FILTER]", "List runs, newest first", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
+			return list(c.Context(), a, c.OutOrStdout(), api.Runs, strings.Join(args, ""), "-created",
+				[]string{"run", "project", "event", "commit", "state"},
+				func(r api.Run) []string {
+					return []string{r.Link.ID(), r.Project, r.Event, fmt.Sprintf("%.12s", r.Commit), string(r.State)}
+				})
+		}),
+		command("show RUN", "Show a run and its nodes", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			r, err := api.Runs.Read(c.Context(), client, args[0])
+			if err != nil {
+				return err
+			}
+			return show(a, c.OutOrStdout(), r, describeRun)
+		}),
+		command("watch RUN", "Print what happens in a run until it ends; fails if it does not pass", cobra.ExactArgs(1), a.watchRun),
+		approve)
+}
+
+func describeRun(r api.Run) []string {
+	lines := []string{fmt.Sprintf("run %s  %s of %s at %s: %s %s", r.Link.ID(), r.Event, r.Project, r.Commit, r.State, r.Error)}
+	for _, n := range r.Nodes {
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %-24s %-9s %6s  %s %s %s", n.ID, n.State, span(n.Started, n.Finished), n.Link, n.Image, n.Error), " "))
+	}
+	return lines
+}
+
+func (a *app) watchRun(c *cobra.Command, args []string) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	said := map[string]api.RunState{}
+	r, err := api.Runs.Await(c.Context(), client, args[0], func(r api.Run) bool {
+		for _, n := range r.Nodes {
+			if said[n.ID] != n.State && n.State != api.RunWaiting {
+				fmt.Fprintf(c.OutOrStdout(), "%-24s %-9s %s %s %s\n", n.ID, n.State, n.Link, n.Image, n.Error)
+			}
+			said[n.ID] = n.State
+		}
+		return r.State.Final()
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s %s %s\n", r.Link, r.State, r.Error)
+	if r.State != api.RunPassed {
+		return fmt.Errorf("%s %s", r.Link, r.State)
+	}
+	return nil
+}

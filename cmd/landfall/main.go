@@ -1,0 +1,77 @@
+// Command landfall is the whole product in one binary: the hub, the agent,
+// the runner, the front door and the client. Each role and each group of
+// client commands has a file of its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"landfall.dev/capability/pipeline/plan"
+	"landfall.dev/kit"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == plan.Command {
+		os.Exit(plan.Child(os.Stdin, os.Stdout, os.Stderr))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := root().ExecuteContext(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			os.Exit(130)
+		}
+		fmt.Fprintln(os.Stderr, "landfall:", message(err))
+		os.Exit(1)
+	}
+}
+
+// message is what a user is told of err: what is wrong, then what to do.
+func message(err error) string {
+	var e *kit.Error
+	if !errors.As(err, &e) || e.Detail == "" {
+		return err.Error()
+	}
+	s := e.Detail
+	if e.Link != "" {
+		s = string(e.Link) + ": " + s
+	}
+	if e.Hint != "" {
+		s += "\n  " + e.Hint
+	}
+	return s
+}
+
+func root() *cobra.Command {
+	c := &cobra.Command{
+		Use:           "landfall",
+		Short:         "Carry changes from a patch to every place where a platform runs",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	a := &app{}
+	a.flags(c)
+	c.AddGroup(
+		&cobra.Group{ID: "roles", Title: "Roles:"},
+		&cobra.Group{ID: "client", Title: "Client commands:"},
+	)
+	for _, sub := range []*cobra.Command{hubCommand(), runnerCommand(), agentCommand(), frontCommand(), demoCommand()} {
+		sub.GroupID = "roles"
+		c.AddCommand(sub)
+	}
+	for _, sub := range []*cobra.Command{
+		a.loginCommand(), a.userCommand(), a.accountCommand(), a.tokenCommand(), a.projectCommand(),
+		a.changeCommand(), a.jobCommand(), a.buildCommand(), a.pipelineCommand(), a.imageCommand(),
+		a.envCommand(), a.releaseCommand(), a.channelCommand(), a.trustCommand(), a.upgradeCommand(), a.docCommand(),
+	} {
+		sub.GroupID = "client"
+		c.AddCommand(sub)
+	}
+	return c
+}

@@ -1,0 +1,73 @@
+package blob
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"strconv"
+	"time"
+
+	"landfall.dev/kit"
+)
+
+// Handler serves the blobs under their digest, which is the last element of
+// the path: GET and HEAD with ranges (RFC 9110, 14), and PUT, which checks the
+// bytes against the digest. Who may do what is decided before it; the size of
+// an upload is limited by a http.MaxBytesReader before it.
+func Handler(b kit.Blobs) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		digest := kit.Digest(path.Base(r.URL.Path))
+		if err := digest.Check(); err != nil {
+			refuse(w, err)
+			return
+		}
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+			serve(w, r, b, digest)
+		case http.MethodPut:
+			upload(w, r, b, digest)
+		default:
+			w.Header().Set("Allow", "GET, HEAD, PUT")
+			refuse(w, kit.Errorf(http.StatusMethodNotAllowed, "", "a blob takes GET, HEAD and PUT, not %s", r.Method))
+		}
+	})
+}
+
+func serve(w http.ResponseWriter, r *http.Request, b kit.Blobs, digest kit.Digest) {
+	blob, err := b.Open(r.Context(), digest)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer blob.Close()
+	h := w.Header()
+	h.Set("ETag", strconv.Quote(string(digest)))
+	h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, r, "", time.Time{}, blob)
+}
+
+func upload(w http.ResponseWriter, r *http.Request, b kit.Blobs, digest kit.Digest) {
+	_, size, err := b.Put(r.Context(), r.Body, digest)
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		err = kit.Errorf(kit.ErrTooLarge, "", "the blob is larger than the limit of %d bytes", large.Limit)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("ETag", strconv.Quote(string(digest)))
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusCreated)
+	fmt.Fprintf(w, "{\"digest\":%q,\"size\":%d}\n", digest, size)
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	body, status := kit.EncodeProblem(err)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}

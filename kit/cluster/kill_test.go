@@ -1,0 +1,242 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestMain runs the tests, or a node if a test has started this binary again
+// as "cluster.test DIR [URL]".
+func TestMain(m *testing.M) {
+	if os.Getenv("CLUSTER_NODE") == "" {
+		os.Exit(m.Run())
+	}
+	if err := serveNode(os.Args[1], os.Args[2:]); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// serveNode runs a node whose notes are read and written over HTTP, until
+// standard input ends: a node does not outlive the test.
+func serveNode(dir string, join []string) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	m := newNotes()
+	url := "http://" + listener.Addr().String()
+	n, err := Open(context.Background(), Config{
+		Dir: dir, Advertise: url, Join: join, JoinToken: token, Logger: slog.New(slog.DiscardHandler),
+	}, m)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle(JoinPath, n.JoinHandler())
+	mux.HandleFunc("PUT /{key}", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := n.Write(r.Context(), put{r.PathValue("key"), "x"}); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("GET /{key}", func(w http.ResponseWriter, r *http.Request) {
+		if err := n.Barrier(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		} else if m.read(r.PathValue("key")) == "" {
+			http.NotFound(w, r)
+		}
+	})
+	mux.HandleFunc("GET /voters", func(w http.ResponseWriter, _ *http.Request) {
+		voters := 0
+		for _, m := range n.Members() {
+			if m.Voter {
+				voters++
+			}
+		}
+		_, _ = fmt.Fprint(w, voters)
+	})
+	go func() { _ = http.Serve(listener, mux) }()
+	fmt.Println(url)
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	return n.Run(ctx)
+}
+
+// process is a node in a process of its own.
+type process struct {
+	dir string
+	url string
+	cmd *exec.Cmd
+}
+
+func launch(t *testing.T, dir string, join ...string) *process {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], append([]string{dir}, join...)...)
+	cmd.Env = append(os.Environ(), "CLUSTER_NODE=1")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{dir: dir, cmd: cmd}
+	t.Cleanup(p.kill)
+	url, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("node in %s: %v", dir, err)
+	}
+	p.url = strings.TrimSpace(url)
+	return p
+}
+
+// kill ends the process with SIGKILL.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait() // says that it was killed
+}
+
+func (p *process) call(method, path string) (int, string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, p.url+path, nil)
+	if err != nil {
+		return 0, ""
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, ""
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, _ := io.ReadAll(response.Body)
+	return response.StatusCode, string(body)
+}
+
+// fleet is three processes under load.
+type fleet struct {
+	mu    sync.Mutex
+	nodes []*process
+	acked []string
+}
+
+func (f *fleet) pick() *process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.nodes[rand.IntN(len(f.nodes))]
+}
+
+func (f *fleet) replace(i int, p *process) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.nodes[i] = p
+}
+
+// write writes new keys until ctx ends.
+func (f *fleet) write(ctx context.Context, writer int) {
+	for i := 0; ctx.Err() == nil; i++ {
+		key := fmt.Sprintf("%d-%d", writer, i)
+		if status, _ := f.pick().call(http.MethodPut, "/"+key); status == http.StatusOK {
+			f.mu.Lock()
+			f.acked = append(f.acked, key)
+			f.mu.Unlock()
+		}
+	}
+}
+
+func (f *fleet) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.acked)
+}
+
+// progress waits until more writes were acknowledged.
+func (f *fleet) progress(t *testing.T, when string) {
+	t.Helper()
+	from := f.count()
+	eventually(t, "writes "+when, func() bool { return f.count() > from+50 })
+}
+
+// leader returns the index of the node that leads.
+func (f *fleet) leader(t *testing.T) int {
+	t.Helper()
+	leader := -1
+	eventually(t, "a leader", func() bool {
+		for i, p := range f.nodes {
+			if status, _ := p.call(http.MethodGet, "/nothing"); status == http.StatusNotFound {
+				leader = i
+			}
+		}
+		return leader >= 0
+	})
+	return leader
+}
+
+func TestAcknowledgedWritesOutliveKilledProcesses(t *testing.T) {
+	dir := t.TempDir()
+	first := launch(t, filepath.Join(dir, "0"))
+	f := &fleet{nodes: []*process{first}}
+	for _, name := range []string{"1", "2"} {
+		f.nodes = append(f.nodes, launch(t, filepath.Join(dir, name), first.url))
+	}
+	eventually(t, "three voters", func() bool { _, n := first.call(http.MethodGet, "/voters"); return n == "3" })
+
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	for writer := range 8 {
+		load.Go(func() { f.write(ctx, writer) })
+	}
+	defer load.Wait()
+	defer stop()
+	f.progress(t, "at the start")
+	for range 2 {
+		i := f.leader(t)
+		f.nodes[i].kill()
+		f.progress(t, "after the leader was killed")
+		f.replace(i, launch(t, f.nodes[i].dir))
+	}
+	for _, p := range f.nodes { // all at once, under load
+		if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+	}
+	for _, i := range []int{2, 0, 1} { // in another order, without addresses
+		f.nodes[i].kill()
+		f.replace(i, launch(t, f.nodes[i].dir))
+	}
+	f.progress(t, "after all were killed")
+	stop()
+	load.Wait()
+
+	leader := f.nodes[f.leader(t)]
+	for _, key := range f.acked {
+		eventually(t, "an answer about "+key, func() bool {
+			status, _ := leader.call(http.MethodGet, "/"+key)
+			if status == http.StatusNotFound {
+				t.Fatalf("the acknowledged write %s is lost", key)
+			}
+			return status == http.StatusOK
+		})
+	}
+	t.Logf("%d acknowledged writes are there", len(f.acked))
+}

@@ -1,0 +1,346 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"landfall.dev/kit"
+)
+
+// Leadership tells who leads.
+type Leadership struct {
+	// URL is the leader's; empty if there is none, or none is known.
+	URL string
+	// Self is set while this node leads and has applied all earlier entries.
+	Self bool
+	// Term grows with each election. An act of the leader's that carries it can
+	// be told from one of a former leader's.
+	Term uint64
+	// Changed is closed when any of this has changed.
+	Changed <-chan struct{}
+}
+
+// NotLeader is the cause of errors of what only the leader can do.
+type NotLeader struct {
+	URL string // the leader's; empty if none is known
+}
+
+func (e *NotLeader) Error() string {
+	if e.URL == "" {
+		return "no leader is known"
+	}
+	return "the leader is " + e.URL
+}
+
+func (n *Node) notLeader(op string) error {
+	return &kit.Error{
+		Fault: kit.ErrUnavailable, Op: op, Detail: "this node does not lead; nothing was changed",
+		Hint: "try again, at the leader", Err: &NotLeader{n.Leader().URL},
+	}
+}
+
+// Leader returns who leads now.
+func (n *Node) Leader() Leadership {
+	n.leaderMu.Lock()
+	defer n.leaderMu.Unlock()
+	return n.leader
+}
+
+// publish brings what Leader returns up to date.
+func (n *Node) publish() {
+	n.leaderMu.Lock()
+	defer n.leaderMu.Unlock()
+	now := Leadership{Term: n.raft.CurrentTerm(), Changed: n.changed}
+	if l := n.lead.Load(); l != nil {
+		now.URL, now.Self, now.Term = n.config.Advertise, true, l.term
+	} else if _, id := n.raft.LeaderWithID(); string(id) != n.ID() {
+		now.URL = n.roster.sight(string(id)).URL
+	}
+	if now == n.leader {
+		return
+	}
+	close(n.changed)
+	n.changed = make(chan struct{})
+	now.Changed = n.changed
+	n.leader = now
+}
+
+// watchLeader publishes each new leader as raft hears of it.
+func (n *Node) watchLeader(ctx context.Context) error {
+	seen := make(chan raft.Observation, 1) // a full one says enough
+	o := raft.NewObserver(seen, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	})
+	n.raft.RegisterObserver(o)
+	defer n.raft.DeregisterObserver(o)
+	for {
+		n.publish()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-seen:
+		}
+	}
+}
+
+// leadership is one stay in office of this node.
+type leadership struct {
+	term  uint64
+	clock clock
+	queue chan *write
+	done  chan struct{} // closed when every write taken was answered
+}
+
+// followRaft starts to lead and stops as raft says. Raft waits for each of
+// its words on notify to be taken, and they are taken only when the former
+// leadership has ended: so nothing decided in one term is appended in another.
+func (n *Node) followRaft(ctx context.Context) error {
+	stop := func() {}
+	defer func() { stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case leads := <-n.notify:
+			stop()
+			stop = func() {}
+			if leads {
+				stop = n.startLeading(ctx)
+			}
+		}
+	}
+}
+
+// startLeading returns a function that ends the leadership and waits for it.
+func (n *Node) startLeading(ctx context.Context) func() {
+	// The term is read before the barrier: if the barrier passes, the node led
+	// from before the reading until then, so it is the term of the barrier.
+	term := n.raft.CurrentTerm()
+	ctx, cancel := context.WithCancelCause(ctx)
+	var g sync.WaitGroup
+	g.Go(func() {
+		if n.applyEarlier(ctx) {
+			n.leadTerm(ctx, term)
+		}
+	})
+	return func() {
+		cancel(errors.New("another node leads"))
+		g.Wait()
+	}
+}
+
+// applyEarlier waits until all entries of earlier leaders are applied here.
+func (n *Node) applyEarlier(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		err := n.raft.Barrier(enqueueLimit).Error()
+		if err == nil {
+			return true
+		}
+		if !errors.Is(err, raft.ErrEnqueueTimeout) {
+			return false // raft says so on notify, too
+		}
+	}
+	return false
+}
+
+func (n *Node) leadTerm(ctx context.Context, term uint64) {
+	l := &leadership{term, newClock(n.replica.decided.Load()), make(chan *write, maxBatch), make(chan struct{})}
+	if l.clock.offset > time.Minute {
+		n.log.Warn("found the clock behind the log: times stay ahead of it", "by", l.clock.offset)
+	}
+	n.lead.Store(l)
+	n.roster.setLeads(true)
+	n.publish()
+	n.log.Info("leads", "node", n.ID(), "term", term)
+	var g sync.WaitGroup
+	g.Go(func() { n.reconcile(ctx) })
+	n.serve(ctx, l)
+	n.lead.Store(nil)
+	n.roster.setLeads(false)
+	close(l.done)
+	n.publish()
+	g.Wait()
+	n.log.Info("leads no more", "node", n.ID(), "term", term)
+}
+
+// A batch is closed at this many proposals, or at this many bytes of those
+// that tell their size by a method Size() int.
+const (
+	maxBatch      = 512
+	maxBatchBytes = 1 << 20
+)
+
+// enqueueLimit bounds the wait for raft to take an entry. It takes one within
+// microseconds unless it is just about to tell that this node leads no more.
+const enqueueLimit = time.Second
+
+// write is a proposal on its way.
+type write struct {
+	proposal any
+	claim    atomic.Bool  // by the leader that takes it, or the writer that gives up
+	done     chan Outcome // of capacity 1
+}
+
+// Write proposes a change and returns its outcome once a majority has it on
+// disk and this node has applied it. Concurrent writes share an entry.
+//
+// Its errors are the outcome's own, or tell what is known: ErrUnavailable
+// means that nothing was changed, with a *NotLeader as the cause where another
+// node leads; ErrTimeout that it may or may not have been, or yet be.
+func (n *Node) Write(ctx context.Context, proposal any) (any, error) {
+	const op = "cluster.write"
+	l := n.lead.Load()
+	if l == nil {
+		return nil, n.notLeader(op)
+	}
+	w := &write{proposal: proposal, done: make(chan Outcome, 1)}
+	select {
+	case l.queue <- w:
+	case <-l.done:
+		return nil, n.notLeader(op)
+	case <-ctx.Done():
+		return nil, withdrawn(ctx)
+	}
+	select {
+	case o := <-w.done:
+		return o.Value, o.Err
+	case <-l.done:
+		if w.claim.CompareAndSwap(false, true) {
+			return nil, n.notLeader(op)
+		}
+		o := <-w.done
+		return o.Value, o.Err
+	case <-ctx.Done():
+		if w.claim.CompareAndSwap(false, true) {
+			return nil, withdrawn(ctx)
+		}
+		return nil, &kit.Error{
+			Fault: kit.ErrTimeout, Op: op, Detail: "the write was not acknowledged in time; it may still be applied",
+			Hint: "read what has become of it", Err: context.Cause(ctx),
+		}
+	}
+}
+
+func withdrawn(ctx context.Context) error {
+	return &kit.Error{
+		Fault: kit.ErrUnavailable, Op: "cluster.write", Detail: "the write had to wait too long; nothing was changed",
+		Hint: "try again", Err: context.Cause(ctx),
+	}
+}
+
+// serve decides and logs batches until ctx ends. While one is on its way, the
+// next one gathers in the queue.
+func (n *Node) serve(ctx context.Context, l *leadership) {
+	for {
+		batch := gather(ctx, l.queue)
+		if batch == nil {
+			return
+		}
+		proposals := make([]any, len(batch))
+		for i, w := range batch {
+			proposals[i] = w.proposal
+		}
+		outcomes, err := n.decide(proposals, l.clock.now())
+		for i, w := range batch {
+			if err != nil {
+				w.done <- Outcome{Err: err}
+			} else {
+				w.done <- outcomes[i]
+			}
+		}
+	}
+}
+
+// gather waits for a write and takes it with those that wait behind it. It
+// returns none if ctx has ended.
+func gather(ctx context.Context, queue <-chan *write) []*write {
+	var batch []*write
+	bytes := 0
+	take := func(w *write) {
+		if w.claim.CompareAndSwap(false, true) {
+			batch = append(batch, w)
+			if s, ok := w.proposal.(interface{ Size() int }); ok {
+				bytes += s.Size()
+			}
+		}
+	}
+	for ctx.Err() == nil && len(batch) < maxBatch && bytes < maxBatchBytes {
+		select {
+		case w := <-queue:
+			take(w)
+			continue
+		default:
+		}
+		if len(batch) > 0 {
+			break
+		}
+		select {
+		case w := <-queue:
+			take(w)
+		case <-ctx.Done():
+		}
+	}
+	return batch
+}
+
+// decide has the machine decide a batch and returns once its entry is applied.
+func (n *Node) decide(proposals []any, now time.Time) ([]Outcome, error) {
+	const op = "cluster.write"
+	entry, outcomes := n.replica.machine.Decide(proposals, now)
+	if len(outcomes) != len(proposals) {
+		return nil, kit.Errorf(kit.ErrInternal, "", "the machine decided %d of %d proposals; nothing was changed", len(outcomes), len(proposals))
+	}
+	if entry == nil {
+		return outcomes, nil
+	}
+	future := n.raft.Apply(encodeEntry(entry, now), enqueueLimit)
+	switch err := future.Error(); {
+	case err == nil:
+		failure, _ := future.Response().(error)
+		if failure == nil {
+			return outcomes, nil
+		}
+		return nil, &kit.Error{Fault: kit.ErrInternal, Op: op, Detail: "the entry was logged, but this node cannot apply it", Err: failure}
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return nil, n.notLeader(op) // refused before it came into the log
+	default:
+		return nil, &kit.Error{
+			Fault: kit.ErrTimeout, Op: op, Detail: "the write was logged, but not acknowledged by a majority; it may still be applied",
+			Hint: "read what has become of it", Err: err,
+		}
+	}
+}
+
+// Barrier returns once a read of the machine on this node is linearizable: it
+// sees every write that was acknowledged anywhere before the call. It is
+// ErrUnavailable where this node does not lead.
+//
+// A leader has applied every write before it acknowledges it, and those of
+// earlier leaders before it takes any. So nothing is to be waited for but the
+// answers of a majority that no other has been elected.
+func (n *Node) Barrier(ctx context.Context) error {
+	const op = "cluster.barrier"
+	l := n.lead.Load()
+	if l == nil {
+		return n.notLeader(op)
+	}
+	verified := make(chan error, 1)
+	go func() { verified <- n.raft.VerifyLeader().Error() }()
+	select {
+	case err := <-verified:
+		if err != nil || n.lead.Load() != l {
+			return n.notLeader(op)
+		}
+		return nil
+	case <-l.done:
+		return n.notLeader(op)
+	case <-ctx.Done():
+		return &kit.Error{Fault: kit.ErrUnavailable, Op: op, Detail: "no majority confirmed in time that this node leads", Hint: "try again", Err: context.Cause(ctx)}
+	}
+}

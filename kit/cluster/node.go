@@ -1,0 +1,344 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/raft"
+	"golang.org/x/sync/errgroup"
+
+	"landfall.dev/kit"
+)
+
+// Config says where a node keeps its data and whom it works with.
+type Config struct {
+	// Dir is the data directory; empty keeps all in memory, for tests.
+	Dir string
+	// Advertise is the URL at which clients and other nodes reach this one.
+	Advertise string
+	// Host is the IP address for the traffic between nodes, on two ports that
+	// are chosen at the first start; the default is 127.0.0.1.
+	Host string
+	// Join are URLs of members. At its first start a node joins their cluster;
+	// without any it makes one. Later starts ignore them.
+	Join []string
+	// JoinToken is what a joining node shows and a member asks for; if it is
+	// empty, nobody can join through this node.
+	JoinToken string
+	// Schema is the fingerprint of what the machine's entries mean. A node with
+	// another is not let in, nor is a directory opened that has another.
+	Schema string
+	// Client sends the request to join; the default is http.DefaultClient.
+	Client *http.Client
+	// Logger takes warnings and the changes of the membership; the default is
+	// slog.Default.
+	Logger *slog.Logger
+
+	// Voters is how many nodes vote; the rest only follow. The default is 5.
+	Voters int
+	// Grace is how long a node may be dead before it is removed; the default
+	// is 30 seconds. A removed node that comes back joins again by itself.
+	Grace time.Duration
+	// Heartbeat is how long a follower waits for the leader before it calls an
+	// election, and a leader for a majority before it steps down; the default is
+	// 500 milliseconds.
+	Heartbeat time.Duration
+	// SnapshotEvery is after how many entries a snapshot replaces the log; the
+	// default is 8192. Half as many entries stay, for nodes that were away.
+	SnapshotEvery uint64
+}
+
+const (
+	maxURL     = 300
+	keySize    = 32
+	raftRPC    = 10 * time.Second       // longest wait of a connection between members
+	dialLimit  = 2 * time.Second        // longest wait for a member to answer a connection
+	tick       = 100 * time.Millisecond // how often members are looked after
+	beat       = 500 * time.Millisecond // how often a member is probed
+	snapshotIn = 30 * time.Second       // how often the log's length is looked at
+)
+
+func (c Config) withDefaults() (Config, error) {
+	c.Host = cmp.Or(c.Host, "127.0.0.1")
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	c.Client = cmp.Or(c.Client, http.DefaultClient)
+	c.Voters = cmp.Or(c.Voters, 5)
+	c.Grace = cmp.Or(c.Grace, 30*time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 500*time.Millisecond)
+	c.SnapshotEvery = cmp.Or(c.SnapshotEvery, 8192)
+	if u, err := url.Parse(c.Advertise); err != nil || u.Host == "" || len(c.Advertise) > maxURL {
+		return c, kit.Errorf(kit.ErrInvalid, "", "the advertised address %q is no URL like http://127.0.0.1:7700 of at most %d bytes", c.Advertise, maxURL)
+	}
+	if ip := net.ParseIP(c.Host); ip == nil || ip.IsUnspecified() {
+		return c, kit.Errorf(kit.ErrInvalid, "", "the host %q is no IP address at which other nodes can reach this one", c.Host)
+	}
+	return c, nil
+}
+
+// Node is a member of a cluster. Its methods may be called concurrently.
+type Node struct {
+	config  Config
+	log     *slog.Logger
+	dir     *directory
+	roster  *roster
+	replica *replica
+	storage *storage
+
+	transport *raft.NetworkTransport
+	raft      *raft.Raft
+	gossip    *memberlist.Memberlist
+
+	idMu sync.Mutex
+	id   identity
+
+	notify   chan bool // from raft, whether this node leads; unbuffered
+	lead     atomic.Pointer[leadership]
+	failed   chan struct{} // closed when failure is set
+	failOnce sync.Once
+	failure  error
+	ready    chan struct{}
+	stopped  chan struct{} // closed when Run returns
+
+	leaderMu sync.Mutex
+	leader   Leadership
+	changed  chan struct{} // leader.Changed
+}
+
+// Open opens the data directory, joins or makes a cluster where the directory
+// is new, and starts to listen and to vote. A node whose peers cannot be
+// reached keeps trying to join until ctx ends. The caller must Run the node,
+// if only with a ctx that has ended, for its files to be closed.
+func Open(ctx context.Context, config Config, m Machine) (*Node, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		config: config, log: config.Logger,
+		notify: make(chan bool), failed: make(chan struct{}),
+		ready: make(chan struct{}), stopped: make(chan struct{}), changed: make(chan struct{}),
+	}
+	n.leader.Changed = n.changed
+	n.replica = &replica{machine: m, fail: n.fail}
+	n.roster = &roster{
+		now: time.Now, peers: map[string]sighting{},
+		applied: n.replica.applied.Load, expelled: n.expelled,
+	}
+	n.dir, err = openDirectory(config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, stage := range []func(context.Context) error{n.identify, n.openStorage, n.startRaft, n.startGossip} {
+		if err := stage(ctx); err != nil {
+			return nil, errors.Join(err, n.close())
+		}
+	}
+	n.log.Info("opened", "node", n.id.ID, "founder", n.id.Founder, "dir", config.Dir)
+	return n, nil
+}
+
+// ID returns the node's id, which it keeps for ever.
+func (n *Node) ID() string { return n.id.ID }
+
+// identify finds out who this node is; a new one joins or makes a cluster.
+func (n *Node) identify(ctx context.Context) error {
+	id, err := n.dir.identity()
+	if err != nil {
+		return err
+	}
+	if id.Left {
+		return &kit.Error{
+			Fault: kit.ErrConflict, Detail: fmt.Sprintf("the node of %s has left its cluster or was removed from it", n.config.Dir),
+			Hint: "use an empty --data and --join to come back",
+		}
+	}
+	if id.ID == "" {
+		id, err = n.beginLife(ctx)
+		if err != nil {
+			return err
+		}
+	}
+	if id.Schema != n.config.Schema {
+		return &kit.Error{
+			Fault: kit.ErrConflict, Detail: fmt.Sprintf("%s holds schema %q, this binary has %q", n.config.Dir, id.Schema, n.config.Schema),
+			Hint: "start the binary that wrote it, or upgrade the data first",
+		}
+	}
+	peers, err := n.dir.peers()
+	if err != nil {
+		return err
+	}
+	n.id = id
+	n.roster.add(peers...)
+	return nil
+}
+
+// beginLife returns the identity of a new node.
+func (n *Node) beginLife(ctx context.Context) (identity, error) {
+	id := identity{ID: "n" + strings.ToLower(rand.Text()[:9]), Schema: n.config.Schema}
+	if len(n.config.Join) == 0 {
+		id.Founder = true
+		id.Key = make([]byte, keySize)
+		_, _ = rand.Read(id.Key) // never fails
+		return id, n.dir.save("node.json", id)
+	}
+	answer, err := n.join(ctx, id.ID)
+	if err != nil {
+		return id, err
+	}
+	id.Key = answer.Key
+	n.roster.add(answer.Peers...)
+	if err := n.dir.save("peers.json", answer.Peers); err != nil {
+		return id, err
+	}
+	return id, n.dir.save("node.json", id)
+}
+
+// setIdentity changes the identity and saves it.
+func (n *Node) setIdentity(change func(*identity)) error {
+	n.idMu.Lock()
+	defer n.idMu.Unlock()
+	change(&n.id)
+	return n.dir.save("node.json", n.id)
+}
+
+func (n *Node) openStorage(context.Context) error {
+	var err error
+	n.storage, err = openStorage(n.dir, n.id.Formed, raftLog(n.log))
+	return err
+}
+
+func (n *Node) startRaft(context.Context) error {
+	log := raftLog(n.log)
+	secure, err := mutualTLS(n.id.Key)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(n.config.Host, n.id.RaftPort)
+	if err != nil {
+		return err
+	}
+	n.roster.be(peer{ID: n.id.ID, URL: n.config.Advertise, Raft: listener.Addr().String()}, n.id.Starts+1)
+	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:  &streams{Listener: listener, self: n.id.ID, config: secure, locate: n.roster.locate, conns: map[net.Conn]bool{}},
+		MaxPool: 3, Timeout: raftRPC, Logger: log, MsgpackUseNewTimeFormat: true,
+	})
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(n.id.ID)
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.config.Heartbeat, n.config.Heartbeat, n.config.Heartbeat
+	c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = n.config.SnapshotEvery, n.config.SnapshotEvery/2, snapshotIn
+	c.NotifyCh = n.notify
+	c.Logger = log
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	if n.id.Founder && !n.id.Formed {
+		self := raft.Server{ID: c.LocalID, Address: raft.ServerAddress(n.id.ID)}
+		err := raft.BootstrapCluster(c, n.storage.logs, n.storage.stable, n.storage.snaps, n.transport, raft.Configuration{Servers: []raft.Server{self}})
+		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+			return err
+		}
+	}
+	err = n.setIdentity(func(id *identity) {
+		id.Formed, id.RaftPort = true, portOf(listener.Addr())
+		id.Starts++
+	})
+	if err != nil {
+		return err
+	}
+	n.raft, err = raft.NewRaft(c, n.replica, n.storage.logs, n.storage.stable, n.storage.snaps, n.transport)
+	if err == nil || n.replica.broken != nil {
+		err = n.replica.broken // raft only says that no snapshot could be read
+	}
+	return err
+}
+
+// fail makes Run end with err.
+func (n *Node) fail(err error) {
+	n.failOnce.Do(func() {
+		n.failure = err
+		close(n.failed)
+	})
+}
+
+// Ready is closed once this node has applied all that the leader had applied
+// after this node's start: before, it would serve documents that are old.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Run takes part in the cluster until ctx ends or the node cannot go on, and
+// returns after everything has stopped and the files are closed. A leader
+// first hands over to another voter. It must be called once.
+func (n *Node) Run(ctx context.Context) error {
+	inner, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	g, inner := errgroup.WithContext(inner)
+	g.Go(func() error { return n.followRaft(inner) })
+	g.Go(func() error { return n.watchLeader(inner) })
+	g.Go(func() error { return n.tend(inner) })
+	g.Go(func() error { return n.mingle(inner) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			n.handOver()
+		case <-n.failed:
+		case <-inner.Done():
+		}
+		stop(errStopped)
+		return nil
+	})
+	err := g.Wait()
+	err = errors.Join(err, n.close())
+	close(n.stopped)
+	select {
+	case <-n.failed:
+		return errors.Join(n.failure, err)
+	default:
+		return err
+	}
+}
+
+var errStopped = errors.New("the node stops")
+
+// handOver gives the lead to another voter, if there is one alive.
+func (n *Node) handOver() {
+	if n.lead.Load() == nil {
+		return
+	}
+	for _, m := range n.Members() {
+		if m.Voter && m.Alive && m.ID != n.ID() {
+			// If it fails, the others elect a leader a moment later.
+			_ = n.raft.LeadershipTransfer().Error()
+			return
+		}
+	}
+}
+
+// close stops what Open has started.
+func (n *Node) close() error {
+	var errs []error
+	if n.gossip != nil {
+		errs = append(errs, n.gossip.Shutdown())
+	}
+	if n.raft != nil {
+		errs = append(errs, n.raft.Shutdown().Error())
+		errs = append(errs, n.dir.setMark(n.replica.applied.Load()))
+	}
+	if n.transport != nil {
+		errs = append(errs, n.transport.Close())
+	}
+	if n.storage != nil {
+		errs = append(errs, n.storage.close())
+	}
+	return errors.Join(append(errs, n.dir.close())...)
+}

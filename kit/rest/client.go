@@ -1,0 +1,318 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"landfall.dev/kit"
+)
+
+// ClientOptions modify a Client.
+type ClientOptions struct {
+	// Transport carries the requests; nil means http.DefaultTransport.
+	Transport http.RoundTripper
+	// Patience is how long a call is tried again while nothing answers or the
+	// server says that it cannot serve now. 0 means 10 s; less means that there
+	// is one attempt.
+	Patience time.Duration
+}
+
+// The times between attempts, and how long a watch may be silent before its
+// connection counts as dead: three heartbeats.
+const (
+	firstPause   = 50 * time.Millisecond
+	longestPause = 5 * time.Second
+	watchSilence = 3 * defaultHeartbeat
+)
+
+// Client speaks to a Server. It implements kit.Client; see there for what its
+// methods promise. A read is tried again after any transient failure, a write
+// only if nothing of it can have been applied: it was not sent, or the answer
+// was 421, 429 or 503.
+type Client struct {
+	bases    []string // of the nodes, without a trailing slash
+	current  atomic.Int32
+	token    string
+	via      http.RoundTripper
+	patience time.Duration
+}
+
+var _ kit.Client = (*Client)(nil)
+
+// NewClient returns a client of the cluster at urls, one or several addresses
+// of its nodes with commas between them, which are tried in turn. It
+// identifies itself by token, if that is not empty.
+func NewClient(urls, token string, o ClientOptions) (*Client, error) {
+	c := &Client{token: token, via: o.Transport, patience: o.Patience}
+	if c.via == nil {
+		c.via = http.DefaultTransport
+	}
+	if c.patience == 0 {
+		c.patience = 10 * time.Second
+	}
+	for base := range strings.SplitSeq(urls, ",") {
+		base = strings.TrimRight(strings.TrimSpace(base), "/")
+		u, err := url.Parse(base)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, &kit.Error{Fault: kit.ErrInvalid, Detail: fmt.Sprintf("%q is no address of a server", base), Hint: "write it like http://127.0.0.1:7700"}
+		}
+		c.bases = append(c.bases, base)
+	}
+	return c, nil
+}
+
+// Create implements kit.Client.
+func (c *Client) Create(ctx context.Context, kind, id string, body []byte) (kit.Record, error) {
+	if err := kit.CheckKind(kind); err != nil {
+		return kit.Record{}, err
+	}
+	call := call{method: http.MethodPost, path: "/api/" + kind, body: body, link: kit.NewLink(kind, id)}
+	if id != "" {
+		call.query = url.Values{"id": {id}}
+	}
+	return c.record(ctx, call)
+}
+
+// Read implements kit.Client.
+func (c *Client) Read(ctx context.Context, link kit.Link, o kit.ReadOptions) (kit.Record, error) {
+	if err := link.Check(); err != nil {
+		return kit.Record{}, err
+	}
+	call := call{method: http.MethodGet, path: "/api/" + string(link), link: link}
+	if o.Consistency != kit.Leader {
+		call.query = url.Values{"consistency": {string(o.Consistency)}}
+	}
+	return c.record(ctx, call)
+}
+
+// List implements kit.Client.
+func (c *Client) List(ctx context.Context, q kit.Query) (kit.Page, error) {
+	if err := kit.CheckKind(q.Kind); err != nil {
+		return kit.Page{}, err
+	}
+	v := url.Values{}
+	set := func(name, value string) {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	set("filter", q.Filter)
+	set("order", q.Order)
+	set("token", q.Token)
+	set("consistency", string(q.Consistency))
+	if q.Limit != 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	var p kit.Page
+	b, err := c.send(ctx, call{method: http.MethodGet, path: "/api/" + q.Kind, query: v, link: kit.NewLink(q.Kind, "")})
+	if err != nil {
+		return p, err
+	}
+	return p, decode(b, &p)
+}
+
+// Update implements kit.Client.
+func (c *Client) Update(ctx context.Context, link kit.Link, patch []byte, ifMatch int64) (kit.Record, error) {
+	if err := link.Check(); err != nil {
+		return kit.Record{}, err
+	}
+	return c.record(ctx, call{method: http.MethodPatch, path: "/api/" + string(link), body: patch, ifMatch: ifMatch, link: link})
+}
+
+// Delete implements kit.Client.
+func (c *Client) Delete(ctx context.Context, link kit.Link, ifMatch int64) error {
+	if err := link.Check(); err != nil {
+		return err
+	}
+	_, err := c.send(ctx, call{method: http.MethodDelete, path: "/api/" + string(link), ifMatch: ifMatch, link: link})
+	return err
+}
+
+// Do implements kit.Client.
+func (c *Client) Do(ctx context.Context, link kit.Link, method string, args []byte) (kit.Record, error) {
+	if err := link.Check(); err != nil {
+		return kit.Record{}, err
+	}
+	return c.record(ctx, call{method: http.MethodPost, path: "/api/" + string(link) + ":" + url.PathEscape(method), body: args, link: link})
+}
+
+// batch is the body of a request to /api/batch; its answer is a page.
+type batch struct {
+	Writes []kit.Write `json:"writes"`
+}
+
+// Batch implements kit.Client.
+func (c *Client) Batch(ctx context.Context, writes []kit.Write) ([]kit.Record, error) {
+	body, err := json.Marshal(batch{writes})
+	if err != nil {
+		return nil, &kit.Error{Fault: kit.ErrInvalid, Op: "batch", Err: err}
+	}
+	b, err := c.send(ctx, call{method: http.MethodPost, path: "/api/batch", body: body})
+	if err != nil {
+		return nil, err
+	}
+	var p kit.Page
+	if err := decode(b, &p); err != nil {
+		return nil, err
+	}
+	for i := range p.Items {
+		if i < len(writes) && writes[i].Verb == kit.VerbDelete {
+			p.Items[i].Deleted, p.Items[i].Body = true, nil
+		}
+	}
+	return p.Items, nil
+}
+
+// call is a request to any of the nodes.
+type call struct {
+	method  string
+	path    string
+	query   url.Values
+	body    []byte
+	ifMatch int64
+	link    kit.Link // for errors
+}
+
+func (c *Client) record(ctx context.Context, call call) (kit.Record, error) {
+	var r kit.Record
+	b, err := c.send(ctx, call)
+	if err != nil {
+		return r, err
+	}
+	return r, decode(b, &r)
+}
+
+func decode(b []byte, v any) error {
+	if err := json.Unmarshal(b, v); err != nil {
+		return &kit.Error{Fault: kit.ErrInternal, Op: "decode the answer", Err: err}
+	}
+	return nil
+}
+
+// request makes the call's request to the node at base.
+func (c *Client) request(ctx context.Context, base string, call call) (*http.Request, error) {
+	target := base + call.path
+	if len(call.query) > 0 {
+		target += "?" + call.query.Encode()
+	}
+	var body io.Reader
+	if len(call.body) > 0 {
+		body = bytes.NewReader(call.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, call.method, target, body)
+	if err != nil {
+		return nil, &kit.Error{Fault: kit.ErrInvalid, Link: call.link, Err: err}
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if call.ifMatch != 0 {
+		req.Header.Set("If-Match", fmt.Sprintf(`"%d"`, call.ifMatch))
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req, nil
+}
+
+// send carries the call out and returns the answer's body.
+func (c *Client) send(ctx context.Context, call call) ([]byte, error) {
+	began := time.Now()
+	for attempt := 1; ; attempt++ {
+		at := c.current.Load()
+		body, after, err := c.once(ctx, c.bases[int(at)%len(c.bases)], call)
+		if err == nil || after < 0 || ctx.Err() != nil {
+			return body, err
+		}
+		c.current.CompareAndSwap(at, at+1)
+		wait := max(pause(attempt/len(c.bases)), min(after, longestPause))
+		if attempt < len(c.bases) {
+			wait = 0
+		}
+		if time.Since(began)+wait > c.patience || !sleep(ctx, wait) {
+			return nil, err
+		}
+	}
+}
+
+// once makes one attempt. For a failure it says after which time the call may
+// be tried again; less than 0 means never.
+func (c *Client) once(ctx context.Context, base string, call call) (body []byte, after time.Duration, err error) {
+	req, err := c.request(ctx, base, call)
+	if err != nil {
+		return nil, -1, err
+	}
+	res, err := c.via.RoundTrip(req)
+	if err == nil {
+		body, err = io.ReadAll(res.Body)
+		res.Body.Close()
+	}
+	read := call.method == http.MethodGet
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, -1, &kit.Error{Fault: kit.ErrTimeout, Link: call.link, Detail: "the call was given up", Err: context.Cause(ctx)}
+	case err != nil && (read || neverSent(err)):
+		return nil, 0, &kit.Error{Fault: kit.ErrUnavailable, Link: call.link, Detail: "nothing answers at " + base, Err: err}
+	case err != nil:
+		return nil, -1, &kit.Error{Fault: kit.ErrTimeout, Link: call.link, Detail: "the answer was lost; whether the change was made is unknown", Err: err}
+	case res.StatusCode < 300:
+		return body, 0, nil
+	}
+	return nil, retryAfter(res, read), kit.DecodeProblem(res.StatusCode, body)
+}
+
+// neverSent tells whether err means that no connection was made.
+func neverSent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// retryAfter returns the time after which the request that got res may be
+// tried again, less than 0 for never.
+func retryAfter(res *http.Response, read bool) time.Duration {
+	switch res.StatusCode {
+	case http.StatusServiceUnavailable, http.StatusMisdirectedRequest, http.StatusTooManyRequests:
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
+		if !read {
+			return -1
+		}
+	default:
+		return -1
+	}
+	seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// pause returns a random time that grows with the attempts.
+func pause(attempt int) time.Duration {
+	d := firstPause << min(attempt, 10)
+	d = min(d, longestPause)
+	return d/2 + rand.N(d/2)
+}
+
+// sleep returns false if ctx ends before d has passed.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

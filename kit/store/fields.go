@@ -1,0 +1,192 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"landfall.dev/kit"
+)
+
+// kind is an owned kind with what is known of its documents' fields.
+type kind struct {
+	kit.Owned
+	folded map[string]string // from the folded name of each field to its name
+}
+
+func newKind(o kit.Owned) *kind {
+	k := &kind{Owned: o, folded: map[string]string{}}
+	for name := range fieldsOf(o.Type) {
+		k.folded[fold(name)] = name
+	}
+	return k
+}
+
+// fieldsOf returns the JSON names and types of the fields of the struct t,
+// with those that it embeds.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	var embedded []reflect.Type
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		ft := f.Type
+		if ft.Kind() == reflect.Pointer {
+			ft = ft.Elem()
+		}
+		switch {
+		case f.Tag.Get("json") == "-":
+		case f.Anonymous && name == "" && ft.Kind() == reflect.Struct:
+			embedded = append(embedded, ft)
+		case !f.IsExported():
+		case name == "":
+			fields[f.Name] = f.Type
+		default:
+			fields[name] = f.Type
+		}
+	}
+	for _, e := range embedded {
+		for name, ft := range fieldsOf(e) {
+			if _, hidden := fields[name]; !hidden {
+				fields[name] = ft
+			}
+		}
+	}
+	return fields
+}
+
+// fold maps names that encoding/json takes for the same to one.
+func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
+
+// fits returns an ErrInvalid error unless body is a JSON object, within the
+// limit, that decodes into the kind's type. Fields that the type does not have
+// are fine, but not those that differ from one it has only in upper and lower
+// case: decoders would take one for the other.
+func (k *kind) fits(link kit.Link, body []byte) error {
+	if len(body) > kit.MaxDocument {
+		return tooLarge(link, "the document", len(body))
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
+		return kit.Errorf(kit.ErrInvalid, link, "the body is not a JSON object")
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if known, ok := k.folded[fold(name)]; ok && known != name {
+			return kit.Errorf(kit.ErrInvalid, link, "field %q: it is written %q", name, known)
+		}
+	}
+	err := json.Unmarshal(body, reflect.New(k.Type).Interface())
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong):
+		return kit.Errorf(kit.ErrInvalid, link, "field %q is a %s; it has to be %s", wrong.Field, wrong.Value, jsonName(wrong.Type))
+	case err != nil:
+		return kit.Errorf(kit.ErrInvalid, link, "the body does not fit %s: %v", k.Name, err)
+	}
+	return nil
+}
+
+func tooLarge(link kit.Link, what string, size int) error {
+	return &kit.Error{
+		Fault: kit.ErrTooLarge, Link: link,
+		Detail: fmt.Sprintf("%s has %d bytes, the limit is %d", what, size, kit.MaxDocument),
+		Hint:   "keep large data as a blob and its digest in the document",
+	}
+}
+
+// jsonName says in words of JSON what t decodes from.
+func jsonName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a string"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number that is not negative"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Pointer:
+		return jsonName(t.Elem())
+	default:
+		return t.String()
+	}
+}
+
+// writable are the fields of the envelope that the writer sets.
+type writable struct {
+	source  *kit.Link  // nil: left alone
+	expires *time.Time // nil: left alone
+}
+
+// parseWritable reads them from a body or a patch; null clears one. It returns
+// the body without the envelope.
+func parseWritable(link kit.Link, body []byte) (writable, json.RawMessage, error) {
+	var w writable
+	if len(body) > kit.MaxDocument {
+		return w, nil, tooLarge(link, "the body", len(body))
+	}
+	own, err := kit.StripEnvelope(body)
+	if err != nil {
+		return w, nil, at(link, err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return w, nil, kit.Errorf(kit.ErrInvalid, link, "the body is not valid JSON: %v", err)
+	}
+	if raw, ok := fields["source"]; ok {
+		w.source = new(kit.Link)
+		if err := json.Unmarshal(raw, w.source); err != nil {
+			return w, nil, kit.Errorf(kit.ErrInvalid, link, "field \"source\" is a link: a string like %q", "changes/42")
+		}
+		if *w.source != "" && w.source.Check() != nil {
+			return w, nil, kit.Errorf(kit.ErrInvalid, link, "field \"source\": %q is no link, like %q", *w.source, "changes/42")
+		}
+	}
+	if raw, ok := fields["expires"]; ok {
+		w.expires = new(time.Time)
+		if err := json.Unmarshal(raw, w.expires); err != nil {
+			return w, nil, kit.Errorf(kit.ErrInvalid, link, "field \"expires\" is a time like %q (RFC 3339)", "2026-01-31T12:00:00Z")
+		}
+	}
+	return w, own, nil
+}
+
+// set puts into m what was written.
+func (w writable) set(m *kit.Meta) {
+	if w.source != nil {
+		m.Source = *w.source
+	}
+	if w.expires != nil {
+		m.Expires = stamp(*w.expires)
+	}
+}
+
+// stamp returns t as documents have it: in UTC, in microseconds.
+func stamp(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+// at returns err with the link of the document, if it has none yet.
+func at(link kit.Link, err error) error {
+	var e *kit.Error
+	if errors.As(err, &e) && e.Link == "" {
+		located := *e
+		located.Link = link
+		return &located
+	}
+	return err
+}

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	"landfall.dev/kit"
+)
+
+// TombstoneAge is how long the tombstone of a deleted document is kept, so
+// that who watches can learn of the deletion.
+const TombstoneAge = 24 * time.Hour
+
+// Proposal is what a node asks the leader to do, all or nothing. One of
+// Writes, Import (with or without a Cursor), Cursor, Fence, Tick and NewEpoch
+// is set.
+type Proposal struct {
+	// Writes are changes to documents, in their order.
+	Writes []kit.Write `json:"writes,omitempty"`
+	// By is the caller of the writes: "users/ada", "services/review".
+	By string `json:"by,omitempty"`
+	// Internal lets the writes use methods beyond Owned.Methods: the events of
+	// sagas between services, NAME.done, and the method "~ack".
+	Internal bool `json:"internal,omitempty"`
+
+	// Import are documents of another cluster, taken over as they are.
+	Import []Imported `json:"import,omitempty"`
+	// Cursor is kept together with the Import, or alone.
+	Cursor *Cursor `json:"cursor,omitempty"`
+	// PassFence lets the Import through a fence: it is the stream back from the
+	// side that has taken over.
+	PassFence bool `json:"passFence,omitempty"`
+
+	// Fence puts up or takes down the fence.
+	Fence *Fence `json:"fence,omitempty"`
+	// Tick deletes what has expired and collects old tombstones, a bounded
+	// number of each.
+	Tick bool `json:"tick,omitempty"`
+	// NewEpoch makes all earlier positions invalid: a backup was restored.
+	NewEpoch bool `json:"newEpoch,omitempty"`
+}
+
+// Size is about how many bytes p takes.
+func (p Proposal) Size() int {
+	n := 0
+	for _, w := range p.Writes {
+		n += len(w.Link) + len(w.Body)
+	}
+	for _, i := range p.Import {
+		n += size(i.Record)
+	}
+	return n
+}
+
+// size is about how many bytes r takes in an entry.
+func size(r kit.Record) int {
+	n := 200 + len(r.Link) + len(r.Body)
+	for _, op := range r.Pending {
+		n += 100 + len(op.ID) + len(op.Link) + len(op.Data)
+	}
+	return n
+}
+
+// MethodAck is the internal method that takes an operation out of a
+// document's Pending. Its arguments are an Ack.
+const MethodAck kit.Verb = "~ack"
+
+// Ack are the arguments of MethodAck. With an Event other than "" the
+// document goes through that event, with Data, in the same change. An
+// operation that is not pending any more changes nothing.
+type Ack struct {
+	ID    string          `json:"id"`
+	Event string          `json:"event,omitempty"`
+	Data  json.RawMessage `json:"data,omitempty"`
+}
+
+// Result is what became of a proposal.
+type Result struct {
+	// Records are the documents after the proposal: one for each write, or those
+	// of an import that were applied.
+	Records []kit.Record
+	// Err is why the proposal was refused. It then has changed nothing.
+	Err error
+}
+
+// Imported is a document of another cluster, or its tombstone. The version,
+// the times, the source and the pending operations of the record are kept;
+// only a tombstone's Updated is stamped anew.
+type Imported struct {
+	Record kit.Record
+	Origin Origin
+}
+
+// Origin says which change of another cluster a document was imported from. A
+// later change by a client keeps Stream and Seq and clears Hash.
+type Origin struct {
+	// Stream names the copy. An import is applied only if its Seq is higher than
+	// that of the last one from the same stream.
+	Stream string `json:"stream,omitempty"`
+	// Seq is the document's position at its origin; 0 means not imported.
+	Seq int64 `json:"seq"`
+	// Hash is Hash of the document at its origin.
+	Hash [16]byte `json:"hash"`
+}
+
+// Cursor is how far a named stream has been taken. One without a position is
+// forgotten.
+type Cursor struct {
+	Name     string `json:"name"`
+	Position string `json:"position,omitempty"`
+	// Data is whatever else the stream has to find again.
+	Data json.RawMessage `json:"data,omitempty"`
+}
+
+// Fence says whether clients may write. An epoch lower than that of the fence
+// before is refused with ErrConflict: its orchestrator is not in charge.
+type Fence struct {
+	Epoch int64 `json:"epoch"`
+	On    bool  `json:"on"`
+}
+
+type importedJSON struct {
+	Record  kit.Record `json:"record"`
+	Seq     int64      `json:"seq,omitempty"`
+	Deleted bool       `json:"deleted,omitempty"`
+	Origin  Origin     `json:"origin"`
+}
+
+// MarshalJSON keeps what a Record's own JSON does not have: that it is a
+// tombstone.
+func (i Imported) MarshalJSON() ([]byte, error) {
+	return json.Marshal(importedJSON{i.Record, i.Record.Seq, i.Record.Deleted, i.Origin})
+}
+
+// UnmarshalJSON reads what MarshalJSON has written.
+func (i *Imported) UnmarshalJSON(b []byte) error {
+	var j importedJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	i.Record, i.Origin = j.Record, j.Origin
+	i.Record.Seq, i.Record.Deleted = j.Seq, j.Deleted
+	if j.Deleted {
+		i.Record.Body = nil
+	}
+	return nil
+}

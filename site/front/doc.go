@@ -1,0 +1,27 @@
+// Package front is the front door of a platform: a reverse proxy that can make
+// traffic wait while the platform behind it is exchanged.
+//
+//	starting ── Route, Open ──→ open ── Hold ──→ holding ── nobody inside ──→ drained
+//	(all wait)                   ↑                  │                            │
+//	                             ├── Hold gave up ──┤                            │
+//	                             └───────────────── Open ────────────────────────┘
+//
+// It owns the connections to the backends and the queue of waiting requests.
+// It is told where traffic goes and never decides: without word it keeps
+// holding, within its bounds, and then answers 503. It has three layers:
+//
+//   - gate is the pure core: who may go in, who waits, who goes next.
+//   - backend and conn are a synchronous HTTP/1.1 client: no goroutines stand
+//     between a request and its connection, as they do in http.Transport.
+//   - Door joins them behind net/http's server.
+//
+// A request waits at its head: the body stays in the client's socket, unless
+// it is at most 16 KiB. It is sent again only if that is provably safe: no
+// byte of it was sent, or the side answered 421 (fenced, not applied), or it
+// is a GET, HEAD or OPTIONS without an answer. All else is answered 502 and
+// called ambiguous.
+//
+// Requests are of two classes. Short ones are waited for by a drain. Streams (a
+// GET that accepts text/event-stream, and upgrades such as WebSocket) are not;
+// they are cut when traffic moves to another side, and their clients resume.
+package front
