@@ -16,13 +16,15 @@ type Image struct {
 	// manifests of an index.
 	Blobs   []kit.Digest `json:"blobs"`
 	Subject kit.Digest   `json:"subject,omitempty"`
-	// ArtifactType and Annotations are the manifest's own.
+	// ArtifactType is the manifest's own, or the type of its config if it names
+	// none. Annotations are its own.
 	ArtifactType string            `json:"artifactType,omitempty"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
 	// Commit and Build are taken from the annotations
 	// org.opencontainers.image.revision and dev.landfall.build.
 	Commit string   `json:"commit,omitempty"`
 	Build  kit.Link `json:"build,omitempty"`
+	By     string   `json:"by,omitempty"` // subject: who pushed it first
 }
 
 // ImageID returns the id of the manifest d in repository.
@@ -39,6 +41,7 @@ type Tag struct {
 	Repository string     `json:"repository"`
 	Name       string     `json:"name"`
 	Digest     kit.Digest `json:"digest"`
+	By         string     `json:"by,omitempty"` // subject: who set it last
 }
 
 // TagID returns the id of the tag name in repository.

@@ -15,8 +15,8 @@ var Releases = kit.Define[Release]("releases")
 type Release struct {
 	kit.Meta
 	Project string `json:"project"`
-	Version string `json:"version"` // semantic version without v
-	Image   string `json:"image"`   // "ledger@sha256:..."
+	Version string `json:"semver"` // semantic version without v; "version" is the envelope's
+	Image   string `json:"image"`  // "ledger@sha256:..."
 	Commit  string `json:"commit"`
 	// Since is the commit of the release before; the notes start after it.
 	Since string `json:"since,omitempty"`

@@ -10,8 +10,8 @@ import (
 // HTTP and for services inside the process, which pass the same checks. Its
 // methods may be called concurrently; every error is or wraps an *Error.
 //
-// A write that fails with ErrInternal, ErrUnavailable or ErrTimeout may have
-// been applied; with any other fault nothing was changed.
+// A write that fails with ErrInternal or ErrTimeout may have been applied; with
+// any other fault nothing was changed.
 type Client interface {
 	// Create makes the document kind/id out of body, a JSON object, whose
 	// envelope fields other than source and expires are ignored. With an empty

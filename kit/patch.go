@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // member is one field of a JSON object.
@@ -16,6 +17,20 @@ type member struct {
 
 // object is a JSON object with its fields in their order.
 type object []member
+
+// maxDepth bounds how deep a patch may be nested.
+const maxDepth = 64
+
+// index finds fields of an object by name.
+type index map[string]int
+
+func (o object) index() index {
+	x := make(index, len(o))
+	for i, m := range o {
+		x[m.name] = i
+	}
+	return x
+}
 
 // parseObject reads a JSON object. Of repeated names the last wins.
 func parseObject(b []byte) (object, error) {
@@ -28,6 +43,7 @@ func parseObject(b []byte) (object, error) {
 		return nil, &Error{Fault: ErrInvalid, Detail: "the body is not a JSON object"}
 	}
 	var o object
+	at := index{}
 	for dec.More() {
 		name, err := dec.Token()
 		if err != nil {
@@ -37,7 +53,12 @@ func parseObject(b []byte) (object, error) {
 		if err := dec.Decode(&v); err != nil {
 			return nil, jsonError(b, dec, err)
 		}
-		o = o.with(name.(string), v)
+		if i, ok := at[name.(string)]; ok {
+			o[i].value = v
+			continue
+		}
+		at[name.(string)] = len(o)
+		o = append(o, member{name.(string), v})
 	}
 	if _, err := dec.Token(); err != nil {
 		return nil, jsonError(b, dec, err)
@@ -60,26 +81,6 @@ func jsonError(b []byte, dec *json.Decoder, err error) error {
 	}
 	line := 1 + bytes.Count(b[:min(int(offset), len(b))], []byte("\n"))
 	return &Error{Fault: ErrInvalid, Detail: fmt.Sprintf("the body is not valid JSON at line %d, byte %d: %v", line, offset, err)}
-}
-
-// with returns o with the field name set to v, in its old place or at the end.
-func (o object) with(name string, v json.RawMessage) object {
-	for i := range o {
-		if o[i].name == name {
-			o[i].value = v
-			return o
-		}
-	}
-	return append(o, member{name, v})
-}
-
-func (o object) find(name string) json.RawMessage {
-	for i := range o {
-		if o[i].name == name {
-			return o[i].value
-		}
-	}
-	return nil
 }
 
 func (o object) encode() json.RawMessage {
@@ -107,6 +108,13 @@ func isObject(v json.RawMessage) bool {
 // (JSON Merge Patch): null removes a field, objects merge, anything else
 // replaces. Fields that the patch does not name keep their bytes and order.
 func MergePatch(doc, patch []byte) (json.RawMessage, error) {
+	return mergePatch(doc, patch, maxDepth)
+}
+
+func mergePatch(doc, patch []byte, depth int) (json.RawMessage, error) {
+	if depth == 0 {
+		return nil, Errorf(ErrInvalid, "", "the patch is nested deeper than %d objects", maxDepth)
+	}
 	p, err := parseObject(patch)
 	if err != nil {
 		return nil, err
@@ -118,34 +126,30 @@ func MergePatch(doc, patch []byte) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	at := d.index()
+	removed := map[string]bool{}
 	for _, m := range p {
-		switch {
-		case string(m.value) == "null":
-			d = d.without(m.name)
-		case isObject(m.value):
-			old := d.find(m.name)
-			if !isObject(old) {
-				old = json.RawMessage("{}")
+		i, found := at[m.name]
+		value := m.value
+		if isObject(value) {
+			old := json.RawMessage("{}")
+			if found && isObject(d[i].value) {
+				old = d[i].value
 			}
-			merged, err := MergePatch(old, m.value)
-			if err != nil {
+			if value, err = mergePatch(old, value, depth-1); err != nil {
 				return nil, err
 			}
-			d = d.with(m.name, merged)
+		}
+		switch {
+		case string(value) == "null":
+			removed[m.name] = true
+		case found:
+			d[i].value = value
 		default:
-			d = d.with(m.name, m.value)
+			d = append(d, member{m.name, value})
 		}
 	}
-	return d.encode(), nil
-}
-
-func (o object) without(name string) object {
-	for i := range o {
-		if o[i].name == name {
-			return append(o[:i:i], o[i+1:]...)
-		}
-	}
-	return o
+	return slices.DeleteFunc(d, func(m member) bool { return removed[m.name] }).encode(), nil
 }
 
 // DiffPatch returns the merge patch that turns the JSON object from into to.
@@ -159,14 +163,18 @@ func DiffPatch(from, to []byte) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	inF, inT := f.index(), t.index()
 	var p object
 	for _, m := range f {
-		if t.find(m.name) == nil {
+		if _, ok := inT[m.name]; !ok {
 			p = append(p, member{m.name, json.RawMessage("null")})
 		}
 	}
 	for _, m := range t {
-		old := f.find(m.name)
+		var old json.RawMessage
+		if i, ok := inF[m.name]; ok {
+			old = f[i].value
+		}
 		switch {
 		case bytes.Equal(old, m.value):
 		case isObject(old) && isObject(m.value):

@@ -2,10 +2,14 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
 
 	"landfall.dev/kit"
 )
@@ -27,6 +31,7 @@ func edit(t *testing.T, dir, pattern string, change func([]byte) []byte) {
 }
 
 func TestADamagedDirectoryIsNotOpened(t *testing.T) {
+	sound := soundDirectory(t)
 	drop := func(name string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
@@ -75,21 +80,87 @@ func TestADamagedDirectoryIsNotOpened(t *testing.T) {
 		"a snapshot's changed CRC": {blank("snapshots/*/meta.json"), "meta.json cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := leaderOf(t, start(t, t.TempDir(), func(c *Config) { c.SnapshotEvery = 10 }))
-			for i := range 100 {
-				if i == 40 {
-					if err := n.raft.Snapshot().Error(); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if _, err := n.Write(t.Context(), put{fmt.Sprint("key", i), fmt.Sprint("value", i)}); err != nil {
-					t.Fatal(err)
-				}
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(sound)); err != nil {
+				t.Fatal(err)
 			}
-			n.stop()
-			c.damage(t, n.config.Dir)
-			_, err := open(t, n.config.Dir, newNotes(), nil)
-			isFault(t, err, kit.ErrInternal, n.config.Dir, c.text, "restore")
+			c.damage(t, dir)
+			_, err := open(t, dir, newNotes(), nil)
+			isFault(t, err, kit.ErrInternal, dir, c.text, "restore")
 		})
+	}
+}
+
+// soundDirectory returns the directory of a node that has stopped, with 100
+// entries and a snapshot of 40.
+func soundDirectory(t *testing.T) string {
+	t.Helper()
+	n := leaderOf(t, start(t, t.TempDir(), func(c *Config) { c.SnapshotEvery = 10 }))
+	for i := range 100 {
+		if i == 40 {
+			if err := n.raft.Snapshot().Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := n.Write(t.Context(), put{fmt.Sprint("key", i), fmt.Sprint("value", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.stop()
+	return n.config.Dir
+}
+
+func TestANodeThatHardlyStartedKeepsTheMark(t *testing.T) {
+	sound := soundDirectory(t)
+	n, err := Open(t.Context(), Config{Dir: sound, Advertise: "http://127.0.0.1:1", Schema: "notes/1", Logger: quiet(t)}, newNotes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := n.dir.marked
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := n.Run(ended); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openDirectory(sound)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.close() }()
+	if d.marked != want || want < 100 {
+		t.Errorf("the mark is %d, was %d, want the same and 100 at least", d.marked, want)
+	}
+}
+
+func TestALogThatWasCutOffIsReadAgain(t *testing.T) {
+	d, err := openDirectory(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.close() }()
+	store := func(s *storage, from, to uint64) {
+		t.Helper()
+		for i := from; i <= to; i++ {
+			entry := encodeEntry(fmt.Append(nil, i), time.Now())
+			if err := s.logs.StoreLog(&raft.Log{Index: i, Term: 1, Type: raft.LogCommand, Data: entry}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for round := range uint64(3) {
+		s, err := openStorage(d, round > 0, raftLog(quiet(t)))
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		store(s, 1+round*5, 10+round*5)
+		if err := s.logs.DeleteRange(6+round*5, 10+round*5); err != nil {
+			t.Fatal(err)
+		}
+		if last, err := s.logs.LastIndex(); last != 5+round*5 || err != nil {
+			t.Errorf("round %d: the last entry is %d (%v), want %d", round, last, err, 5+round*5)
+		}
+		if err := s.close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -25,7 +25,9 @@ const format = 1
 type directory struct {
 	path string
 	lock *os.File
-	mark *os.File // "applied"
+
+	mark   *os.File // "applied"
+	marked uint64   // what it says
 }
 
 // identity is what node.json says.
@@ -63,6 +65,7 @@ func openDirectory(path string) (*directory, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
+	d.marked = d.readMark()
 	return d, nil
 }
 
@@ -216,23 +219,22 @@ func syncDirectory(path string) error {
 // only makes the check weaker.
 const markSize = 8 + 4
 
-// setMark notes that the entry at index was applied.
+// setMark notes that the entry at index was applied. After a start less is
+// applied than the mark says, until the log is caught up with.
 func (d *directory) setMark(index uint64) error {
-	if d.mark == nil {
+	if d.mark == nil || index <= d.marked {
 		return nil
 	}
+	d.marked = index
 	b := binary.BigEndian.AppendUint64(nil, index)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	_, err := d.mark.WriteAt(b, 0)
 	return err
 }
 
-// readMark returns the last index noted, or 0.
+// readMark returns the index in the file, or 0.
 func (d *directory) readMark() uint64 {
 	b := make([]byte, markSize)
-	if d.mark == nil {
-		return 0
-	}
 	if _, err := d.mark.ReadAt(b, 0); err != nil || binary.BigEndian.Uint32(b[8:]) != crc32.Checksum(b[:8], castagnoli) {
 		return 0
 	}

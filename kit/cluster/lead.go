@@ -180,9 +180,10 @@ const (
 // microseconds unless it is just about to tell that this node leads no more.
 const enqueueLimit = time.Second
 
-// write is a proposal on its way.
+// write is a proposal on its way, or a barrier.
 type write struct {
 	proposal any
+	barrier  bool
 	claim    atomic.Bool  // by the leader that takes it, or the writer that gives up
 	done     chan Outcome // of capacity 1
 }
@@ -194,12 +195,16 @@ type write struct {
 // means that nothing was changed, with a *NotLeader as the cause where another
 // node leads; ErrTimeout that it may or may not have been, or yet be.
 func (n *Node) Write(ctx context.Context, proposal any) (any, error) {
+	return n.submit(ctx, &write{proposal: proposal, done: make(chan Outcome, 1)})
+}
+
+// submit hands w to the leadership and waits for its outcome.
+func (n *Node) submit(ctx context.Context, w *write) (any, error) {
 	const op = "cluster.write"
 	l := n.lead.Load()
 	if l == nil {
 		return nil, n.notLeader(op)
 	}
-	w := &write{proposal: proposal, done: make(chan Outcome, 1)}
 	select {
 	case l.queue <- w:
 	case <-l.done:
@@ -242,16 +247,22 @@ func (n *Node) serve(ctx context.Context, l *leadership) {
 		if batch == nil {
 			return
 		}
-		proposals := make([]any, len(batch))
-		for i, w := range batch {
-			proposals[i] = w.proposal
+		var proposals []any
+		for _, w := range batch {
+			if !w.barrier {
+				proposals = append(proposals, w.proposal)
+			}
 		}
-		outcomes, err := n.decide(proposals, l.clock.now())
-		for i, w := range batch {
-			if err != nil {
+		outcomes, err := n.decide(proposals, l.clock.now(), len(proposals) < len(batch))
+		for _, w := range batch {
+			switch {
+			case err != nil:
 				w.done <- Outcome{Err: err}
-			} else {
-				w.done <- outcomes[i]
+			case w.barrier:
+				w.done <- Outcome{}
+			default:
+				w.done <- outcomes[0]
+				outcomes = outcomes[1:]
 			}
 		}
 	}
@@ -289,28 +300,42 @@ func gather(ctx context.Context, queue <-chan *write) []*write {
 	return batch
 }
 
-// decide has the machine decide a batch and returns once its entry is applied.
-func (n *Node) decide(proposals []any, now time.Time) ([]Outcome, error) {
-	const op = "cluster.write"
-	entry, outcomes := n.replica.machine.Decide(proposals, now)
+// decide has the machine decide proposals and returns once their entry is
+// applied. With barrier it logs something even if there is no entry.
+func (n *Node) decide(proposals []any, now time.Time, barrier bool) ([]Outcome, error) {
+	var entry []byte
+	var outcomes []Outcome
+	if len(proposals) > 0 {
+		entry, outcomes = n.replica.decide(proposals, now)
+	}
 	if len(outcomes) != len(proposals) {
 		return nil, kit.Errorf(kit.ErrInternal, "", "the machine decided %d of %d proposals; nothing was changed", len(outcomes), len(proposals))
 	}
-	if entry == nil {
-		return outcomes, nil
-	}
-	future := n.raft.Apply(encodeEntry(entry, now), enqueueLimit)
-	switch err := future.Error(); {
-	case err == nil:
-		failure, _ := future.Response().(error)
-		if failure == nil {
-			return outcomes, nil
+	switch {
+	case entry != nil:
+		f := n.raft.Apply(encodeEntry(entry, now), enqueueLimit)
+		if err := n.logged(f.Error()); err != nil {
+			return nil, err
 		}
-		return nil, &kit.Error{Fault: kit.ErrInternal, Op: op, Detail: "the entry was logged, but this node cannot apply it", Err: failure}
+		if failure, _ := f.Response().(error); failure != nil {
+			return nil, &kit.Error{Fault: kit.ErrInternal, Op: "cluster.write", Detail: "the entry was logged, but this node cannot apply it", Err: failure}
+		}
+	case barrier:
+		return outcomes, n.logged(n.raft.Barrier(enqueueLimit).Error())
+	}
+	return outcomes, nil
+}
+
+// logged says what the error of an append means for its writes.
+func (n *Node) logged(err error) error {
+	const op = "cluster.write"
+	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
-		return nil, n.notLeader(op) // refused before it came into the log
+		return n.notLeader(op) // refused before it came into the log
 	default:
-		return nil, &kit.Error{
+		return &kit.Error{
 			Fault: kit.ErrTimeout, Op: op, Detail: "the write was logged, but not acknowledged by a majority; it may still be applied",
 			Hint: "read what has become of it", Err: err,
 		}
@@ -321,26 +346,17 @@ func (n *Node) decide(proposals []any, now time.Time) ([]Outcome, error) {
 // sees every write that was acknowledged anywhere before the call. It is
 // ErrUnavailable where this node does not lead.
 //
-// A leader has applied every write before it acknowledges it, and those of
-// earlier leaders before it takes any. So nothing is to be waited for but the
-// answers of a majority that no other has been elected.
+// It waits for an entry of this term to be logged by a majority: that of the
+// writes with which it shares a batch, or an empty one. (raft's VerifyLeader
+// would need no entry, but it counts answers to heartbeats that were sent
+// before the call, and those of readers.)
 func (n *Node) Barrier(ctx context.Context) error {
-	const op = "cluster.barrier"
-	l := n.lead.Load()
-	if l == nil {
-		return n.notLeader(op)
-	}
-	verified := make(chan error, 1)
-	go func() { verified <- n.raft.VerifyLeader().Error() }()
-	select {
-	case err := <-verified:
-		if err != nil || n.lead.Load() != l {
-			return n.notLeader(op)
-		}
+	_, err := n.submit(ctx, &write{barrier: true, done: make(chan Outcome, 1)})
+	if err == nil {
 		return nil
-	case <-l.done:
-		return n.notLeader(op)
-	case <-ctx.Done():
-		return &kit.Error{Fault: kit.ErrUnavailable, Op: op, Detail: "no majority confirmed in time that this node leads", Hint: "try again", Err: context.Cause(ctx)}
+	}
+	return &kit.Error{
+		Fault: kit.ErrUnavailable, Op: "cluster.barrier", Detail: "no majority confirmed that this node leads",
+		Hint: "try again", Err: err,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,9 +16,8 @@ import (
 	"landfall.dev/kit"
 )
 
-// Machine is the state that a cluster replicates. Decide, Apply, Snapshot and
-// Restore are never called concurrently with one another, but for Decide with
-// Snapshot; a snapshot is written while they go on.
+// Machine is the state that a cluster replicates. Its methods are never called
+// concurrently, but a snapshot is written while they are.
 type Machine interface {
 	// Decide is called on the leader only, one batch at a time, after all
 	// earlier entries were applied here. It changes nothing. It returns the
@@ -68,18 +68,29 @@ func decodeEntry(b []byte) (data []byte, at int64, err error) {
 	return b[entryHeader:], int64(binary.BigEndian.Uint64(b[4:])), nil
 }
 
-// replica makes a machine follow raft's log. Raft calls it from one goroutine.
+// replica makes a machine follow raft's log.
 type replica struct {
+	fail func(error)
+
+	mu      sync.Mutex // raft applies while a leadership that ends still decides
 	machine Machine
-	fail    func(error)
 	broken  error // the reason why nothing is applied any more
 
 	applied atomic.Uint64 // the log index of the last entry applied
 	decided atomic.Int64  // the newest time in the log, in Unix nanoseconds
 }
 
+// decide has the machine decide proposals.
+func (r *replica) decide(proposals []any, now time.Time) ([]byte, []Outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.Decide(proposals, now)
+}
+
 // Apply applies an entry. What it returns other than nil is an error.
 func (r *replica) Apply(l *raft.Log) any {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.broken != nil {
 		return r.broken
 	}
@@ -99,6 +110,7 @@ func (r *replica) Apply(l *raft.Log) any {
 	return nil
 }
 
+// broke notes that the machine cannot go on. The caller holds mu.
 func (r *replica) broke(err error) error {
 	r.broken = err
 	r.fail(err)
@@ -118,6 +130,8 @@ type snapshot struct {
 
 // Snapshot captures the state.
 func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.broken != nil {
 		return nil, r.broken
 	}
@@ -146,6 +160,8 @@ func (s *snapshot) Release() {}
 // Restore replaces the state by a snapshot.
 func (r *replica) Restore(from io.ReadCloser) error {
 	defer func() { _ = from.Close() }()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.broken != nil {
 		return r.broken
 	}

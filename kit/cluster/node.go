@@ -258,10 +258,12 @@ func (n *Node) startRaft(context.Context) error {
 		return err
 	}
 	n.raft, err = raft.NewRaft(c, n.replica, n.storage.logs, n.storage.stable, n.storage.snaps, n.transport)
-	if err == nil || n.replica.broken != nil {
-		err = n.replica.broken // raft only says that no snapshot could be read
+	select {
+	case <-n.failed: // raft only says that no snapshot could be read
+		return n.failure
+	default:
+		return err
 	}
-	return err
 }
 
 // fail makes Run end with err.

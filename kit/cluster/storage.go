@@ -10,7 +10,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
 )
 
 // storage is where raft keeps the log and snapshots.
@@ -41,7 +44,8 @@ func openStorage(d *directory, formed bool, log hclog.Logger) (*storage, error) 
 		return nil, err
 	}
 	meta := &metadb.BoltMetaDB{}
-	logs, err := wal.Open(d.file("log"), wal.WithLogger(log), wal.WithMetaStore(meta))
+	files := segments{segment.NewFiler(d.file("log"), walfs.New())}
+	logs, err := wal.Open(d.file("log"), wal.WithLogger(log), wal.WithMetaStore(meta), wal.WithSegmentFiler(files))
 	if err != nil {
 		return nil, errors.Join(d.damaged("log", err), meta.Close())
 	}
@@ -59,14 +63,28 @@ func openStorage(d *directory, formed bool, log hclog.Logger) (*storage, error) 
 	return s, nil
 }
 
+// segments opens the log's files. When a new leader has a follower cut the end
+// of its log off, raft-wal v0.4.0 seals the file without the index that it
+// needs to read it after a restart (its issue 31, mended in v0.4.1). Such a
+// file is scanned instead, as the unsealed last one always is.
+type segments struct{ *segment.Filer }
+
+// Open opens a sealed segment.
+func (s segments) Open(info types.SegmentInfo) (types.SegmentReader, error) {
+	if info.IndexStart == 0 {
+		return s.RecoverTail(info)
+	}
+	return s.Filer.Open(info)
+}
+
 // checkPresent fails if files of the log are missing that raft-wal would
 // silently make anew.
 func checkPresent(d *directory) error {
 	if _, err := os.Stat(d.file(filepath.Join("log", metadb.FileName))); err != nil {
 		return d.damaged("log", err)
 	}
-	segments, err := filepath.Glob(d.file(filepath.Join("log", "*.wal")))
-	if err == nil && len(segments) == 0 {
+	files, err := filepath.Glob(d.file(filepath.Join("log", "*.wal")))
+	if err == nil && len(files) == 0 {
 		err = errors.New("its segments (*.wal) are missing")
 	}
 	if err != nil {
@@ -103,8 +121,8 @@ func (s *storage) check(d *directory) error {
 			return d.damaged("log", fmt.Errorf("entry %d: %w", i, err))
 		}
 	}
-	if mark := d.readMark(); max(to, last) < mark {
-		return d.damaged("log", fmt.Errorf("it ends at entry %d, but entry %d had been applied", max(to, last), mark))
+	if end := max(to, last); end < d.marked {
+		return d.damaged("log", fmt.Errorf("it ends at entry %d, but entry %d had been applied", end, d.marked))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -149,6 +150,10 @@ func (n *Node) Add(s kit.Service) {
 	n.services = append(n.services, s)
 }
 
+// Absent makes the node say that it runs without the service that has the
+// kinds.
+func (n *Node) Absent(service string, kinds ...string) { n.server.Absent(service, kinds...) }
+
 // Client returns a client that acts as subject, without a socket.
 func (n *Node) Client(subject string) kit.Client { return n.server.Client(subject) }
 
@@ -225,4 +230,29 @@ func (n *Node) work(ctx context.Context) error {
 func hostOf(a net.Addr) string {
 	host, _, _ := net.SplitHostPort(a.String())
 	return host
+}
+
+// The environment that an agent starts a platform's instances with. Any
+// program that serves on Listen can be deployed; the rest is for platforms.
+const (
+	EnvListen  = "KIT_LISTEN"  // Config.Listen
+	EnvJoin    = "KIT_JOIN"    // Config.Join, with commas between
+	EnvToken   = "KIT_TOKEN"   // Config.Token
+	EnvStandby = "KIT_STANDBY" // Config.Standby, "1"
+	EnvData    = "DATA_DIR"    // Config.Data
+)
+
+// FromEnvironment returns the Config that the environment describes. Without
+// one a node serves 127.0.0.1:7800 and keeps its data in the directory data.
+func FromEnvironment() Config {
+	c := Config{
+		Listen:  cmp.Or(os.Getenv(EnvListen), "127.0.0.1:7800"),
+		Data:    cmp.Or(os.Getenv(EnvData), "data"),
+		Token:   os.Getenv(EnvToken),
+		Standby: os.Getenv(EnvStandby) == "1",
+	}
+	if join := os.Getenv(EnvJoin); join != "" {
+		c.Join = strings.Split(join, ",")
+	}
+	return c
 }

@@ -29,12 +29,14 @@ type ClientOptions struct {
 	Patience time.Duration
 }
 
-// The times between attempts, and how long a watch may be silent before its
-// connection counts as dead: three heartbeats.
+// The times between attempts; how long a watch may be silent before its
+// connection counts as dead, which is three heartbeats.
 const (
 	firstPause   = 50 * time.Millisecond
 	longestPause = 5 * time.Second
 	watchSilence = 3 * defaultHeartbeat
+	// attemptTime bounds one attempt, which a front door may hold for a while.
+	attemptTime = time.Minute
 )
 
 // Client speaks to a Server. It implements kit.Client; see there for what its
@@ -250,7 +252,9 @@ func (c *Client) send(ctx context.Context, call call) ([]byte, error) {
 // once makes one attempt. For a failure it says after which time the call may
 // be tried again; less than 0 means never.
 func (c *Client) once(ctx context.Context, base string, call call) (body []byte, after time.Duration, err error) {
-	req, err := c.request(ctx, base, call)
+	attempt, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	req, err := c.request(attempt, base, call)
 	if err != nil {
 		return nil, -1, err
 	}

@@ -93,6 +93,9 @@ func (s *Server) serve(w http.ResponseWriter, req request) error {
 		s.forward(w, req.Request, leader)
 		return nil
 	}
+	if err := s.missing(req.link); err != nil {
+		return err
+	}
 	var err error
 	if req.caller, err = s.authenticate(req.Request); err != nil {
 		if !self && leader != "" && req.Header.Get(headerForwarded) == "" {
@@ -314,7 +317,10 @@ func readBody(w http.ResponseWriter, req request, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, &kit.Error{Fault: kit.ErrInvalid, Link: req.link, Detail: "the body could not be read to its end", Err: err}
 	}
-	return bytes.TrimSpace(b), nil
+	if len(bytes.TrimSpace(b)) == 0 {
+		return nil, nil
+	}
+	return b, nil
 }
 
 // ifMatch returns the version in the If-Match header, 0 if there is none.

@@ -53,7 +53,7 @@ func (t localTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
-	w := &localResponse{header: http.Header{}, head: make(chan *http.Response, 1), request: req, cancel: cancel}
+	w := &localResponse{header: http.Header{}, head: make(chan *http.Response, 1), request: in, cancel: cancel}
 	go func() {
 		defer in.Body.Close()
 		defer w.finish()
@@ -82,6 +82,7 @@ type localResponse struct {
 	request  *http.Request
 	cancel   context.CancelCauseFunc
 	pipe     net.Conn // nil until it streams
+	far      net.Conn // the client's end of the pipe
 	deadline time.Time
 }
 
@@ -114,12 +115,12 @@ func (w *localResponse) FlushError() error {
 		return nil
 	}
 	w.WriteHeader(http.StatusOK)
-	near, far := net.Pipe()
-	if err := near.SetWriteDeadline(w.deadline); err != nil {
+	w.pipe, w.far = net.Pipe()
+	if err := w.pipe.SetWriteDeadline(w.deadline); err != nil {
 		return err
 	}
-	w.pipe = near
-	w.head <- w.response(&localBody{Conn: far, cancel: w.cancel}, -1)
+	context.AfterFunc(w.request.Context(), w.abort)
+	w.head <- w.response(&localBody{Conn: w.far, cancel: w.cancel}, -1)
 	_, err := w.pipe.Write(w.buffer.Bytes())
 	w.buffer = bytes.Buffer{}
 	return err
@@ -137,10 +138,19 @@ func (w *localResponse) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
+// abort makes a response that streams fail for both sides. The client's end is
+// closed first, lest it takes what there is for the whole.
+func (w *localResponse) abort() {
+	w.far.Close()
+	w.pipe.Close()
+}
+
 // finish ends the response when the handler has returned or panicked.
 func (w *localResponse) finish() {
 	panicked := recover() != nil
 	switch {
+	case w.pipe != nil && panicked:
+		w.abort()
 	case w.pipe != nil:
 		w.pipe.Close()
 	case panicked:

@@ -2,10 +2,12 @@ package rest
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"landfall.dev/kit"
@@ -34,7 +36,7 @@ func newStatistics(s *store.Store, kinds *store.Kinds) *statistics {
 			Buckets: prometheus.ExponentialBuckets(0.0002, 3, 10), // 0.2 ms to 4 s
 		}, []string{"kind", "verb"}),
 	}
-	t.registry.MustRegister(t.requests, t.seconds, documentCounts{s, kinds})
+	t.registry.MustRegister(t.requests, t.seconds, documentCounts{s, kinds}, collectors.NewGoCollector())
 	return t
 }
 
@@ -60,14 +62,14 @@ func (t *statistics) observe(kind string, verb kit.Verb, status int, took time.D
 }
 
 func knownVerb(o kit.Owned, v kit.Verb) bool {
+	return builtIn(v) || v == store.MethodAck || slices.Contains(o.Methods, string(v))
+}
+
+// builtIn tells whether v is a verb of all kinds.
+func builtIn(v kit.Verb) bool {
 	switch v {
-	case kit.VerbCreate, kit.VerbRead, kit.VerbList, kit.VerbWatch, kit.VerbUpdate, kit.VerbDelete, store.MethodAck:
+	case kit.VerbCreate, kit.VerbRead, kit.VerbList, kit.VerbWatch, kit.VerbUpdate, kit.VerbDelete:
 		return true
-	}
-	for _, m := range o.Methods {
-		if kit.Verb(m) == v {
-			return true
-		}
 	}
 	return false
 }

@@ -71,6 +71,7 @@ type Server struct {
 	routes       *http.ServeMux
 	origin       *http.CrossOriginProtection
 	statistics   *statistics
+	absent       map[string]string // the capability that a kind is missing without
 }
 
 // New returns a Server that knows the kinds that belong to kit itself.
@@ -79,6 +80,7 @@ func New(o Options) *Server {
 		store: o.Store, kinds: o.Kinds, log: o.Logger, secret: o.Secret, peers: o.Peers,
 		heartbeat: o.Heartbeat, writeTimeout: o.WriteTimeout,
 		services: map[string]declared{},
+		absent:   map[string]string{},
 		policy:   newPolicy(o.Store),
 		routes:   http.NewServeMux(),
 		origin:   http.NewCrossOriginProtection(),
@@ -119,11 +121,33 @@ func (s *Server) Add(service kit.Service) {
 		if o.Name == batchPath {
 			panic("rest: a kind must not be called " + o.Name)
 		}
+		for _, m := range o.Methods {
+			if builtIn(kit.Verb(m)) {
+				panic("rest: " + o.Name + " must not have a method called " + m)
+			}
+		}
 		s.kinds.Add(o)
 	}
 	for _, r := range service.Serves {
 		s.routes.Handle(r.Pattern, s.route(r))
 	}
+}
+
+// Absent makes the server say, to who asks for one of the kinds, that it runs
+// without the service that has them.
+func (s *Server) Absent(service string, kinds ...string) {
+	for _, k := range kinds {
+		s.absent[k] = service
+	}
+}
+
+// missing returns the error for a kind that is absent.
+func (s *Server) missing(l kit.Link) error {
+	service, ok := s.absent[l.Kind()]
+	if !ok {
+		return nil
+	}
+	return &kit.Error{Fault: kit.ErrNotFound, Link: l, Detail: "this server runs without " + service, Hint: "start it with " + service + " among its capabilities"}
 }
 
 // ServeHTTP implements http.Handler.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -57,7 +58,7 @@ type plan struct {
 	head  head // with epoch, seq, time and fence as they will be
 
 	docs      map[kit.Link]*doc // those that changed, nil for a collected tombstone
-	changes   []*doc            // the same in order of seq, each version
+	changes   [][]byte          // the same as payloads of frames, each version in order of seq
 	counters  map[string]int64  // those that changed
 	cursors   map[string]Cursor // those that changed
 	collected []kit.Link
@@ -117,8 +118,7 @@ func (p *plan) propose(pr Proposal) ([]kit.Record, error) {
 		p.newEpoch()
 		return nil, nil
 	case pr.Tick:
-		p.tick()
-		return nil, nil
+		return nil, p.tick()
 	}
 	if f := p.head.fence; f.On && !pr.PassFence {
 		return nil, &kit.Error{
@@ -178,6 +178,9 @@ func (p *plan) cursor(c Cursor) error {
 	if c.Name == "" {
 		return kit.Errorf(kit.ErrInvalid, "", "a cursor needs a name")
 	}
+	if c.Data != nil && !json.Valid(c.Data) {
+		return kit.Errorf(kit.ErrInvalid, "", "the data of the cursor %q is not JSON", c.Name)
+	}
 	old, had := p.cursors[c.Name]
 	p.cursors[c.Name] = c
 	p.undo = append(p.undo, func() { restore(p.cursors, c.Name, old, had) })
@@ -186,9 +189,9 @@ func (p *plan) cursor(c Cursor) error {
 
 // tick deletes what has expired and collects old tombstones. While the fence
 // is up it does nothing: the other side does it.
-func (p *plan) tick() {
+func (p *plan) tick() error {
 	if p.head.fence.On {
-		return
+		return nil
 	}
 	for _, d := range p.store.overdue(p.now, maxTick) {
 		switch link := d.rec.Link; {
@@ -201,9 +204,12 @@ func (p *plan) tick() {
 				p.collected = p.collected[:len(p.collected)-1]
 			})
 		default:
-			p.bury(d)
+			if _, err := p.bury(d); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // overdue returns up to limit documents and tombstones whose time has come.
@@ -239,26 +245,29 @@ func (p *plan) live(l kit.Link) *doc {
 }
 
 // put makes r the document or tombstone at its link, with the next seq.
-func (p *plan) put(r kit.Record, o Origin) kit.Record {
+func (p *plan) put(r kit.Record, o Origin) (kit.Record, error) {
 	link := r.Link
+	r.Seq = p.head.seq + 1
+	payload, err := appendDocument(nil, Frame{Record: r, Origin: o})
+	if err != nil {
+		return kit.Record{}, err
+	}
 	old, had := p.docs[link]
+	p.docs[link] = &doc{rec: r, origin: o}
+	p.changes = append(p.changes, payload)
+	p.size += len(payload)
 	p.head.seq++
-	r.Seq = p.head.seq
-	d := &doc{rec: r, origin: o}
-	p.docs[link] = d
-	p.changes = append(p.changes, d)
-	p.size += size(r)
 	p.undo = append(p.undo, func() {
 		restore(p.docs, link, old, had)
 		p.changes = p.changes[:len(p.changes)-1]
-		p.size -= size(r)
+		p.size -= len(payload)
 		p.head.seq--
 	})
-	return r
+	return r, nil
 }
 
 // bury puts a tombstone in the place of d.
-func (p *plan) bury(d *doc) kit.Record {
+func (p *plan) bury(d *doc) (kit.Record, error) {
 	return p.put(kit.Record{
 		Meta: kit.Meta{
 			Link: d.rec.Link, Kind: d.rec.Kind, Schema: d.rec.Schema, Version: d.rec.Version + 1,

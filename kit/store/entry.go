@@ -46,8 +46,8 @@ func (p *plan) encode() ([]byte, error) {
 	if err := w.Write(Frame{Head: raw}); err != nil {
 		return nil, err
 	}
-	for _, d := range p.changes {
-		if err := w.Write(Frame{Record: d.rec, Origin: d.origin}); err != nil {
+	for _, payload := range p.changes {
+		if err := w.writeFrame(payload); err != nil {
 			return nil, err
 		}
 	}

@@ -155,7 +155,7 @@ func parseWritable(link kit.Link, body []byte) (writable, json.RawMessage, error
 	}
 	if raw, ok := fields["expires"]; ok {
 		w.expires = new(time.Time)
-		if err := json.Unmarshal(raw, w.expires); err != nil {
+		if err := json.Unmarshal(raw, w.expires); err != nil || w.expires.UTC().Year() > 9999 {
 			return w, nil, kit.Errorf(kit.ErrInvalid, link, "field \"expires\" is a time like %q (RFC 3339)", "2026-01-31T12:00:00Z")
 		}
 	}

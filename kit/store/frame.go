@@ -75,11 +75,15 @@ func (w *FrameWriter) Write(f Frame) error {
 		}
 	}
 	w.payload = p
-	if len(p) > maxFrame {
-		return kit.Errorf(kit.ErrTooLarge, f.Record.Link, "a frame of %d bytes is over the limit of %d", len(p), maxFrame)
+	return w.writeFrame(p)
+}
+
+func (w *FrameWriter) writeFrame(payload []byte) error {
+	if len(payload) > maxFrame {
+		return kit.Errorf(kit.ErrTooLarge, "", "a frame of %d bytes is over the limit of %d", len(payload), maxFrame)
 	}
 	w.count++
-	return w.write(p)
+	return w.write(payload)
 }
 
 // Close writes the end of the stream. It does not close the underlying writer.
@@ -105,7 +109,7 @@ func appendDocument(p []byte, f Frame) ([]byte, error) {
 	meta.Link, meta.Kind = "", ""
 	head, err := json.Marshal(&meta)
 	if err != nil {
-		return nil, &kit.Error{Op: "encode", Link: f.Record.Link, Err: err}
+		return nil, &kit.Error{Fault: kit.ErrInternal, Op: "encode", Link: f.Record.Link, Err: err}
 	}
 	var flags byte
 	if f.Record.Deleted {

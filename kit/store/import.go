@@ -42,7 +42,8 @@ func (p *plan) takeOver(i Imported) (kit.Record, bool, error) {
 		// keeps an older import from bringing the document back.
 		r.Body, r.Pending, r.Updated = nil, nil, p.now
 	}
-	return p.put(r, i.Origin), true, nil
+	r, err = p.put(r, i.Origin)
+	return r, true, err
 }
 
 // checkImported returns the kind of i, or why i cannot be taken over.

@@ -52,7 +52,7 @@ func (p Proposal) Size() int {
 	return n
 }
 
-// size is about how many bytes r takes in an entry.
+// size is about how many bytes r takes.
 func size(r kit.Record) int {
 	n := 200 + len(r.Link) + len(r.Body)
 	for _, op := range r.Pending {

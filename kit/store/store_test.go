@@ -54,6 +54,8 @@ func nextOrder(o Order, e kit.Event, now time.Time) (Order, []kit.Op) {
 		return o, []kit.Op{kit.SendAt(now.Add(time.Hour), o.Link, "remind", nil)}
 	case "charge.done":
 		o.State = "paid"
+	case "garble":
+		return o, []kit.Op{{ID: "g", Do: "charge", Data: json.RawMessage("{")}}
 	case "explode":
 		panic("boom")
 	}
@@ -63,7 +65,7 @@ func nextOrder(o Order, e kit.Event, now time.Time) (Order, []kit.Op) {
 var start = time.Date(2026, 1, 2, 3, 4, 5, 6789, time.UTC)
 
 func testKinds() *Kinds {
-	return NewKinds(kit.Own(orders, nextOrder, "pay", "explode"), kit.Own(notes, nil), kit.Own(secrets, nil))
+	return NewKinds(kit.Own(orders, nextOrder, "pay", "explode", "garble"), kit.Own(notes, nil), kit.Own(secrets, nil))
 }
 
 // node is a store and its clock.
@@ -205,10 +207,12 @@ func TestRefusedWriteChangesNothing(t *testing.T) {
 		{"envelope in other case", write("update", "orders/1", `{"verſion":7}`), kit.ErrInvalid, []string{`"version"`}},
 		{"bad source", write("create", "notes/b", `{"source":"x"}`), kit.ErrInvalid, []string{`"source"`}},
 		{"bad expiry", write("create", "notes/b", `{"expires":5}`), kit.ErrInvalid, []string{`"expires"`}},
+		{"expiry after the last year", write("create", "notes/b", `{"expires":"9999-12-31T23:59:59-10:00"}`), kit.ErrInvalid, []string{`"expires"`}},
+		{"broken operation", write("garble", "orders/1", ""), kit.ErrInternal, []string{"orders/1", "encode"}},
 		{"update of none", write("update", "notes/b", "{}"), kit.ErrNotFound, []string{"notes/b"}},
 		{"delete of none", write("delete", "notes/b", ""), kit.ErrNotFound, []string{"notes/b"}},
 		{"bad patch", write("update", "notes/a", "7"), kit.ErrInvalid, []string{"notes/a"}},
-		{"unknown method", write("pya", "orders/1", ""), kit.ErrNotFound, []string{`did you mean "pay"?`, "pay, explode"}},
+		{"unknown method", write("pya", "orders/1", ""), kit.ErrNotFound, []string{`did you mean "pay"?`, "pay, explode, garble"}},
 		{"method of a kind without", write("pay", "notes/a", ""), kit.ErrNotFound, []string{"there are no methods"}},
 		{"internal method", write("charge.done", "orders/1", ""), kit.ErrNotFound, []string{"no method"}},
 		{"internal ack", write("~ack", "orders/1", `{"id":"charge orders/1"}`), kit.ErrNotFound, []string{"no method"}},

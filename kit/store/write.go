@@ -55,7 +55,7 @@ func (p *plan) write(w kit.Write, by string, internal bool) (kit.Record, error) 
 	case kit.VerbUpdate:
 		return p.update(k, d, w, by)
 	case kit.VerbDelete:
-		return p.bury(d), nil
+		return p.bury(d)
 	}
 	if !internal && !slices.Contains(k.Methods, string(w.Verb)) || k.Step == nil {
 		return kit.Record{}, noMethod(k, w)
@@ -237,7 +237,7 @@ func (p *plan) commit(old *doc, r kit.Record) (kit.Record, error) {
 	}
 	r.Version++
 	r.Updated = p.now
-	return p.put(r, origin), nil
+	return p.put(r, origin)
 }
 
 // same tells whether the writers' and the kind's parts of two versions are

@@ -12,7 +12,8 @@
 // one with a time waits for that alone, so that a timer ends what takes too
 // long. For each reaction it follows the kind from the cursor and carries out
 // the operations that the reaction wishes for; a change that fails is tried
-// again on the side, and the cursor stays before it until it is done.
+// again on the side, and the cursor stays before it until it is done. (So a
+// timer belongs into a document's life, not into a reaction.)
 //
 // What is kept is in documents, so a Runner resumes where another, on any
 // node, has stopped or crashed; it may repeat what was not acknowledged.

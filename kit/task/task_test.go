@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -83,6 +84,11 @@ func send(t *testing.T, c *kittest.Cluster, id string) {
 	if _, err := letters.Create(t.Context(), c.Admin(), id, Letter{To: "ada"}); err != nil {
 		t.Fatalf("create: %v", err)
 	}
+}
+
+// quiet returns a log into the test's output.
+func quiet(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }
 
 func TestActionIsTriedAgainUntilItSucceeds(t *testing.T) {
@@ -380,6 +386,97 @@ func TestOperationsOfADocumentAreCarriedOutInOrder(t *testing.T) {
 		}
 		if want := "jump.failed"; l.Log[len(l.Log)-1] != want {
 			t.Errorf("the last event is %q, want %q: there is no such action", l.Log[len(l.Log)-1], want)
+		}
+	})
+}
+
+// Counter tells a board its count after each poke.
+type Counter struct {
+	kit.Meta
+	N int `json:"n"`
+}
+
+func TestWishThatReplacesAnotherOnItsWayIsNotLost(t *testing.T) {
+	counters, boards := kit.Define[Counter]("counters"), kit.Define[Counter]("boards")
+	counting := kit.Service{
+		Name:   "counting",
+		Writes: []string{"boards"},
+		Owns: []kit.Owned{kit.Own(counters, func(c Counter, e kit.Event, _ time.Time) (Counter, []kit.Op) {
+			if e.Name != "poke" {
+				return c, nil
+			}
+			c.N++
+			return c, []kit.Op{kit.Send(boards.Link("a"), "show", Counter{N: c.N})}
+		}, "poke")},
+	}
+	showing := kit.Service{
+		Name: "showing",
+		Owns: []kit.Owned{kit.Own(boards, func(b Counter, e kit.Event, _ time.Time) (Counter, []kit.Op) {
+			if e.Name == "show" {
+				_ = e.Into(&b)
+			}
+			return b, nil
+		}, "show")},
+	}
+	c := kittest.Start(t, counting, showing)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for _, link := range []kit.Link{"counters/a", "boards/a"} {
+		if _, err := c.Admin().Create(ctx, link.Kind(), link.ID(), []byte(`{"n":0}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const pokes = 300
+	for range pokes {
+		if _, err := c.Admin().Do(ctx, "counters/a", "poke", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := boards.Await(ctx, c.Admin(), "a", func(b Counter) bool { return b.N == pokes }); err != nil {
+		t.Errorf("awaiting the last count: %v", err)
+	}
+	if _, err := counters.Await(ctx, c.Admin(), "a", func(k Counter) bool { return len(k.Pending) == 0 }); err != nil {
+		t.Errorf("awaiting that nothing is pending: %v", err)
+	}
+}
+
+func TestManyDocumentsAreCarriedThroughFailuresAndRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const documents = 100
+		var mu sync.Mutex
+		attempts := map[kit.Link]int{}
+		running, most := 0, 0
+		s := post(func(_ context.Context, r kit.Record, _ kit.Op) (any, error) {
+			mu.Lock()
+			attempts[r.Link]++
+			n := attempts[r.Link]
+			running++
+			most = max(most, running)
+			mu.Unlock()
+			time.Sleep(20 * time.Millisecond) // of the bubble
+			mu.Lock()
+			running--
+			mu.Unlock()
+			if n%3 != 0 {
+				return nil, kit.Errorf(kit.ErrUnavailable, "", "the road is closed")
+			}
+			return nil, nil
+		})
+		c := kittest.Serve(t, s)
+		for i := range documents {
+			send(t, c, fmt.Sprint("l", i))
+		}
+		for range 5 {
+			stop := c.Run(s)
+			time.Sleep(150 * time.Millisecond) // of the bubble
+			stop()
+		}
+		c.Run(s)
+		for i := range documents {
+			await(t, c, fmt.Sprint("l", i), func(l Letter) bool { return l.State == "sent" })
+		}
+		if most != 16 {
+			t.Errorf("%d actions ran at once, want 16", most)
 		}
 	})
 }

@@ -266,7 +266,7 @@ func (r *Repository) signChannels(k Online, now time.Time) ([]byte, error) {
 func notOurKey(err error) error {
 	return &kit.Error{
 		Fault: kit.ErrConflict, Detail: "the keys of this node of the hub are not those that the root trusts",
-		Hint: "copy the directory trust/ of the data directory from the node that the trust was set up with", Err: err,
+		Hint: "copy snapshot.key, timestamp.key and channels.key of the data directory from the node that the trust was set up with", Err: err,
 	}
 }
 

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"landfall.dev/api"
+	"landfall.dev/capability/deploy"
+	"landfall.dev/capability/identity"
+	"landfall.dev/capability/job"
+	"landfall.dev/capability/notify"
+	"landfall.dev/capability/pipeline"
+	"landfall.dev/capability/registry"
+	"landfall.dev/capability/release"
+	"landfall.dev/capability/release/trust"
+	"landfall.dev/capability/review"
+	"landfall.dev/capability/source"
+	"landfall.dev/capability/source/git"
+	"landfall.dev/kit"
+	"landfall.dev/kit/blob"
+	"landfall.dev/kit/platform"
+	"landfall.dev/web"
+)
+
+// hub is what the hub's capabilities are made of.
+type hub struct {
+	node    *platform.Node
+	data    string
+	base    string // the address in links
+	webhook string
+	blobs   *blob.Disk
+	log     *slog.Logger
+}
+
+// capability makes one service of the hub.
+type capability struct {
+	name string
+	// kinds are those that are missing without it.
+	kinds []string
+	make  func(h *hub) (kit.Service, error)
+}
+
+func kinds(names ...string) []string { return names }
+
+// capabilities are all that a hub can do, in the order of a change's path.
+var capabilities = []capability{
+	{"identity", kinds(api.Users.Name, api.ServiceAccounts.Name), func(h *hub) (kit.Service, error) {
+		return identity.Service(h.node.Client("services/identity")), nil
+	}},
+	{"source", kinds(api.Projects.Name, api.Refs.Name, api.Pushes.Name, api.Landings.Name), func(h *hub) (kit.Service, error) {
+		repositories, err := git.Open(filepath.Join(h.data, "git"))
+		if err != nil {
+			return kit.Service{}, err
+		}
+		return source.Service(h.node.Client("services/source"), repositories, h.base, h.log), nil
+	}},
+	{"review", kinds(api.Changes.Name), func(h *hub) (kit.Service, error) {
+		return review.Service(h.node.Client("services/review")), nil
+	}},
+	{"job", kinds(api.Jobs.Name, api.Builds.Name), func(h *hub) (kit.Service, error) {
+		logs, err := job.OpenLogs(filepath.Join(h.data, "logs"))
+		if err != nil {
+			return kit.Service{}, err
+		}
+		return job.Service(h.node.Client("services/job"), h.node.HTTP("services/job"), h.base, logs, h.blobs), nil
+	}},
+	{"pipeline", kinds(api.Runs.Name), func(h *hub) (kit.Service, error) {
+		return pipeline.Service(h.node.Client("services/pipeline"), h.node.HTTP("services/pipeline"), h.base), nil
+	}},
+	{"registry", kinds(api.Images.Name, api.Tags.Name, api.Holdings.Name), func(h *hub) (kit.Service, error) {
+		return registry.Service(h.node.Client("services/registry"), h.blobs, filepath.Join(h.data, "uploads"), h.log)
+	}},
+	{"deploy", kinds(api.Environments.Name, api.Deployments.Name, api.Statuses.Name, api.Upgrades.Name), func(*hub) (kit.Service, error) {
+		return deploy.Service(), nil
+	}},
+	{"release", kinds(api.Releases.Name, api.Channels.Name, api.TrustMetadata.Name), func(h *hub) (kit.Service, error) {
+		keys, err := trust.OpenOnline(filepath.Join(h.data, "keys"))
+		if err != nil {
+			return kit.Service{}, err
+		}
+		return release.Service(h.node.Client("services/release"), h.node.HTTP("services/release"), h.base, keys, h.log), nil
+	}},
+	{"notify", kinds(api.Notices.Name), func(h *hub) (kit.Service, error) {
+		return notify.Service(h.webhook, h.base), nil
+	}},
+	{"web", nil, func(h *hub) (kit.Service, error) {
+		return web.Service(h.node.Client("services/web"), h.node.HTTP("services/web"), h.base), nil
+	}},
+}
+
+// hubSchema tells hubs apart whose nodes must not share a cluster.
+const hubSchema = "hub-1"
+
+func hubCommand() *cobra.Command {
+	config := platform.Config{Schema: hubSchema}
+	h := &hub{}
+	var wanted []string
+	var verbose bool
+	c := command("hub", "Run the hub: git, review, jobs, pipelines, registry, releases, pages, API", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		h.log = logger(verbose)
+		config.Logger = h.log
+		return h.run(c, config, wanted)
+	})
+	f := c.Flags()
+	f.StringVar(&config.Data, "data", "landfall-data", "directory for all that the hub keeps")
+	f.StringVar(&config.Listen, "listen", "127.0.0.1:7700", "address to serve on")
+	f.StringVar(&config.Cert, "tls-cert", "", "certificate file (PEM), for any address but loopback")
+	f.StringVar(&config.Key, "tls-key", "", "the certificate's key file (PEM)")
+	f.StringSliceVar(&config.Join, "join", nil, "addresses of hubs to make a cluster with")
+	f.StringVar(&config.Token, "cluster-token", "", "the cluster's secret, to join with (cluster.token in a member's data directory)")
+	f.StringVar(&h.base, "public-url", "", "the hub's address in links (default: where it listens)")
+	f.StringVar(&h.webhook, "slack-webhook", os.Getenv("LANDFALL_SLACK_WEBHOOK"), "Slack incoming webhook for notices (LANDFALL_SLACK_WEBHOOK)")
+	f.StringSliceVar(&wanted, "capabilities", names(capabilities), "what this hub does")
+	f.BoolVarP(&verbose, "verbose", "v", false, "log details")
+	return c
+}
+
+func names(cs []capability) []string {
+	var ns []string
+	for _, c := range cs {
+		ns = append(ns, c.name)
+	}
+	return ns
+}
+
+// logger writes to standard error, for an operator.
+func logger(verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	slog.SetDefault(log)
+	return log
+}
+
+func (h *hub) run(c *cobra.Command, config platform.Config, wanted []string) error {
+	for _, name := range wanted {
+		if !slices.Contains(names(capabilities), name) {
+			return fmt.Errorf("there is no capability %q: choose from %s", name, strings.Join(names(capabilities), ", "))
+		}
+	}
+	node, err := platform.New(config)
+	if err != nil {
+		return err
+	}
+	h.node, h.data = node, config.Data
+	if h.base == "" {
+		h.base = node.URL()
+	}
+	if h.blobs, err = blob.Open(filepath.Join(config.Data, "blobs")); err != nil {
+		return err
+	}
+	node.Add(blobService(h.blobs))
+	for _, x := range capabilities {
+		if !slices.Contains(wanted, x.name) {
+			node.Absent(x.name, x.kinds...)
+			continue
+		}
+		s, err := x.make(h)
+		if err != nil {
+			return fmt.Errorf("capability %s: %w", x.name, err)
+		}
+		node.Add(s)
+	}
+	return node.Run(c.Context())
+}
+
+// maxBlob is the size limit of an uploaded artifact, in bytes.
+const maxBlob = 4 << 30
+
+// blobService serves artifacts and logs by digest: those who may see builds
+// may read them, and runners may write them.
+func blobService(b kit.Blobs) kit.Service {
+	files := blob.Handler(b)
+	return kit.Service{Name: "blobs", Serves: []kit.Route{
+		{Pattern: "GET /blobs/{digest}", Handler: allowed(kit.VerbRead, api.Builds.Link(""), files)},
+		{Pattern: "PUT /blobs/{digest}", Handler: allowed(kit.VerbCreate, "blobs/", http.MaxBytesHandler(files, maxBlob))},
+	}}
+}
+
+func allowed(v kit.Verb, l kit.Link, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := kit.CallerOf(r.Context()).May(v, l); err != nil {
+			body, status := kit.EncodeProblem(err)
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(status)
+			_, _ = w.Write(body)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// startTimeout is how long client commands that start roles wait for them.
+const startTimeout = 30 * time.Second

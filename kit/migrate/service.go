@@ -1,0 +1,304 @@
+package migrate
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"landfall.dev/kit"
+	"landfall.dev/kit/store"
+)
+
+// Node is the member of a cluster that the service speaks for; it is that of
+// rest. Its methods may be called concurrently.
+type Node interface {
+	// Write has the leader decide on p and returns when the result is applied
+	// here.
+	Write(ctx context.Context, p store.Proposal) ([]kit.Record, error)
+	// Leader returns the address of the leader, empty if there is none, and
+	// whether this node is the leader.
+	Leader() (url string, self bool)
+	// Barrier returns when this node is known to have led after the call, and
+	// to have applied all that was committed before it.
+	Barrier(ctx context.Context) error
+}
+
+// The paths of the service.
+const (
+	statusPath     = "/migrate/status"
+	exportPath     = "/migrate/export"
+	sumsPath       = "/migrate/sums"
+	quarantinePath = "/migrate/quarantine"
+	fencePath      = "/migrate/fence"
+	pullPath       = "/migrate/pull"
+)
+
+// maxRequest bounds the body of a request.
+const maxRequest = 64 << 10
+
+// service is one node's side of migrations.
+type service struct {
+	node    Node
+	store   *store.Store
+	kinds   *store.Kinds
+	token   [sha256.Size]byte // the hash of the cluster's token
+	closed  bool              // there is no token, so nobody is let in
+	pulling chan struct{}     // of capacity 1: full while a pull runs
+}
+
+// Service declares the endpoints of migrations on a node. Who knows the
+// cluster's token may use them; with an empty one nobody may.
+func Service(n Node, s *store.Store, kinds *store.Kinds, clusterToken string) kit.Service {
+	v := &service{
+		node: n, store: s, kinds: kinds,
+		token: sha256.Sum256([]byte(clusterToken)), closed: clusterToken == "",
+		pulling: make(chan struct{}, 1),
+	}
+	route := func(pattern string, h handler) kit.Route {
+		return kit.Route{Pattern: pattern, Handler: v.checked(h), Self: true}
+	}
+	return kit.Service{Name: "migrate", Serves: []kit.Route{
+		route("GET "+statusPath, v.serveStatus),
+		route("GET "+exportPath, v.serveExport),
+		route("GET "+sumsPath, v.serveSums),
+		route("GET "+quarantinePath, v.serveQuarantine),
+		route("POST "+fencePath, v.serveFence),
+		route("POST "+pullPath, v.servePull),
+	}}
+}
+
+// handler answers a request, or returns why not before it has written.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// checked wraps h with the check of the token and the answer to errors.
+func (s *service) checked(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := s.authorize(r)
+		if err == nil {
+			r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+			err = h(w, r)
+		}
+		if err != nil {
+			fail(w, r, err)
+		}
+	})
+}
+
+func (s *service) authorize(r *http.Request) error {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	sum := sha256.Sum256([]byte(token))
+	if ok && !s.closed && subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1 {
+		return nil
+	}
+	return &kit.Error{
+		Fault:  kit.ErrUnauthenticated,
+		Detail: "the cluster's token is needed",
+		Hint:   "pass it as Authorization: Bearer TOKEN; it is in cluster.token in the data directory of a node",
+	}
+}
+
+// elsewhere is the error that the leader, at the address, has to be asked.
+type elsewhere string
+
+func (e elsewhere) Error() string { return "the leader is " + string(e) }
+
+var errNoLeader = &kit.Error{Fault: kit.ErrUnavailable, Detail: "the cluster has no leader now", Hint: "try again in a moment"}
+
+// lead returns nil if this node leads and sees all that is committed.
+func (s *service) lead(ctx context.Context) error {
+	switch leader, self := s.node.Leader(); {
+	case self:
+		return s.node.Barrier(ctx)
+	case leader == "":
+		return errNoLeader
+	default:
+		return elsewhere(leader)
+	}
+}
+
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	h := w.Header()
+	var leader elsewhere
+	if errors.As(err, &leader) {
+		h.Set("Location", strings.TrimSuffix(string(leader), "/")+r.URL.RequestURI())
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return
+	}
+	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
+		err = &kit.Error{Fault: kit.ErrTimeout, Detail: "the request was given up"}
+	}
+	body, status := kit.EncodeProblem(err)
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	switch kit.Fault(status) {
+	case kit.ErrUnauthenticated:
+		h.Set("WWW-Authenticate", `Bearer realm="landfall"`)
+	case kit.ErrUnavailable, kit.ErrTooMany:
+		h.Set("Retry-After", "1")
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// answer writes v, JSON.
+func answer(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return &kit.Error{Op: "encode", Err: err}
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	_, _ = w.Write(append(body, '\n'))
+	return nil
+}
+
+// decode reads the request's body, JSON, into v.
+func decode(r *http.Request, v any) error {
+	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
+		return kit.Errorf(kit.ErrInvalid, "", "the request's body is not as expected: %v", err)
+	}
+	return nil
+}
+
+// Status tells how a cluster stands.
+type Status struct {
+	// Position is the place in the log up to which the leader has applied it.
+	Position string `json:"position"`
+	// Documents is the number of documents that an export has.
+	Documents int64 `json:"documents"`
+	// Fenced tells that clients' writes are refused, Epoch who has said so last.
+	Fenced bool  `json:"fenced"`
+	Epoch  int64 `json:"epoch"`
+	// Schemas and Counts are the exported kinds with their schemas, and the
+	// numbers of their documents.
+	Schemas map[string]int   `json:"schemas"`
+	Counts  map[string]int64 `json:"counts"`
+	// Left is how many documents changed after the position that was asked for.
+	Left int64 `json:"left,omitempty"`
+	// Cursor is how far this cluster has pulled, nil if it never did.
+	Cursor *CursorStatus `json:"cursor,omitempty"`
+}
+
+// CursorStatus is how far a cluster has pulled.
+type CursorStatus struct {
+	// Position is one of the source.
+	Position string `json:"position"`
+	// Filled tells that a cycle was completed: nothing older is missing.
+	Filled bool `json:"filled"`
+	// Quarantined is how many documents could not be transformed.
+	Quarantined int `json:"quarantined"`
+}
+
+func (s *service) serveStatus(w http.ResponseWriter, r *http.Request) error {
+	if err := s.lead(r.Context()); err != nil {
+		return err
+	}
+	after, err := parsePosition(r.URL.Query(), "after")
+	if err != nil {
+		return err
+	}
+	status, err := s.status()
+	if err != nil {
+		return err
+	}
+	if after != (kit.Position{}) {
+		if status.Left, err = s.left(after); err != nil {
+			return err
+		}
+	}
+	return answer(w, status)
+}
+
+func (s *service) status() (Status, error) {
+	status := Status{Position: s.store.Position().String()}
+	status.Epoch, status.Fenced = s.store.Fenced()
+	status.Schemas, status.Counts = s.exported()
+	for _, n := range status.Counts {
+		status.Documents += n
+	}
+	p, at, err := s.progress()
+	if err != nil || at == "" {
+		return status, err
+	}
+	status.Cursor = &CursorStatus{Position: at, Filled: !p.Filling, Quarantined: len(p.Quarantine)}
+	return status, nil
+}
+
+// exported returns the schemas and the numbers of documents of the kinds that
+// are not Local.
+func (s *service) exported() (schemas map[string]int, counts map[string]int64) {
+	schemas, counts = map[string]int{}, map[string]int64{}
+	for _, name := range s.kinds.Names() {
+		if k, ok := s.kinds.Find(name); ok && !k.Local {
+			schemas[name] = k.Schema
+			counts[name] = int64(s.store.Count(name))
+		}
+	}
+	return schemas, counts
+}
+
+// left counts the exported documents that changed after the position.
+func (s *service) left(after kit.Position) (int64, error) {
+	frames, err := s.store.Snapshot().Frames(after, kit.Position{})
+	if err != nil {
+		return 0, err
+	}
+	schemas, _ := s.exported()
+	var n int64
+	for f := range frames {
+		if schemas[f.Record.Kind] > 0 {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// parsePosition returns the position in q under the name, zero if there is
+// none.
+func parsePosition(q url.Values, name string) (kit.Position, error) {
+	if !q.Has(name) {
+		return kit.Position{}, nil
+	}
+	return kit.ParsePosition(q.Get(name))
+}
+
+func (s *service) serveFence(w http.ResponseWriter, r *http.Request) error {
+	if err := s.lead(r.Context()); err != nil {
+		return err
+	}
+	var f store.Fence
+	if err := decode(r, &f); err != nil {
+		return err
+	}
+	if f.Epoch < 1 {
+		return kit.Errorf(kit.ErrInvalid, "", "a fence needs the epoch of the upgrade, 1 or more, not %d", f.Epoch)
+	}
+	if _, err := s.node.Write(r.Context(), store.Proposal{Fence: &f}); err != nil {
+		return err
+	}
+	status, err := s.status()
+	if err != nil {
+		return err
+	}
+	return answer(w, status)
+}
+
+func (s *service) serveQuarantine(w http.ResponseWriter, r *http.Request) error {
+	if err := s.lead(r.Context()); err != nil {
+		return err
+	}
+	p, _, err := s.progress()
+	if err != nil {
+		return err
+	}
+	if p.Quarantine == nil {
+		p.Quarantine = []Failure{}
+	}
+	return answer(w, p.Quarantine)
+}

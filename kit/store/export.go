@@ -1,0 +1,61 @@
+package store
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strconv"
+
+	"landfall.dev/kit"
+)
+
+// Frames yields every document of the snapshot that changed after the
+// position, with its origin: each once, tombstones included, in order of the
+// last change. It is ErrGone if the position is of another epoch, or tombstones
+// after it, and after the position began, were collected.
+//
+// Began is for who goes on with a copy that was interrupted: it is where that
+// copy was begun from the zero position on. What was deleted before then the
+// copy never had.
+//
+// From the zero position on it first yields, for each counted kind whose last
+// id is of a document that is long deleted, a tombstone with that id and
+// without a place in the log: so a copy does not allocate the id again.
+func (s *Snapshot) Frames(after, began kit.Position) (iter.Seq[Frame], error) {
+	known := after
+	if after != (kit.Position{}) && after.Epoch == began.Epoch {
+		known.Seq = max(after.Seq, began.Seq)
+	}
+	if err := s.state.reaches("", known); err != nil {
+		return nil, err
+	}
+	return func(yield func(Frame) bool) {
+		if after == (kit.Position{}) {
+			for _, f := range s.state.spent() {
+				if !yield(f) {
+					return
+				}
+			}
+		}
+		start := &doc{rec: kit.Record{Seq: after.Seq + 1}}
+		s.state.feed.AscendGreaterOrEqual(start, func(d *doc) bool {
+			return yield(Frame{Record: d.rec, Origin: d.origin})
+		})
+	}, nil
+}
+
+// spent returns a tombstone for each counter whose last id is that of no
+// document or tombstone.
+func (s *state) spent() []Frame {
+	var frames []Frame
+	for _, kind := range slices.Sorted(maps.Keys(s.counters)) {
+		n := s.counters[kind]
+		link := kit.NewLink(kind, strconv.FormatInt(n, 10))
+		if n < 1 || s.find(linkKey(link)) != nil {
+			continue
+		}
+		meta := kit.Meta{Link: link, Kind: kind, Schema: 1, Version: 1, Updated: s.time}
+		frames = append(frames, Frame{Record: kit.Record{Meta: meta, Deleted: true}})
+	}
+	return frames
+}

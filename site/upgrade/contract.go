@@ -1,0 +1,67 @@
+package upgrade
+
+import (
+	"context"
+	"time"
+
+	"landfall.dev/api"
+)
+
+// Gate is all that an upgrade needs from the front door. Its methods must not
+// be called concurrently.
+type Gate interface {
+	// Hold makes new requests wait and returns when those inside are done. If
+	// ctx ends first, it returns ctx's error and nothing is held.
+	Hold(ctx context.Context) error
+
+	// Open sends the waiting requests to side, oldest first, then new ones. The
+	// epoch is that of the decision; an older one than the gate has seen is an
+	// error. Opening again for the same side and epoch changes nothing.
+	Open(ctx context.Context, side api.Side, epoch int64) error
+}
+
+// Copier moves documents from one side to the other. A side that keeps no
+// documents answers Stateless with true, and none of the rest is called.
+type Copier interface {
+	// Stateless tells whether the side has nothing to copy.
+	Stateless(ctx context.Context, side api.Side) (bool, error)
+
+	// Cycle has to pull from from everything that changed since its last cycle,
+	// and transform it. It may be repeated. With final it reads at from's
+	// leader, and nothing is left afterwards if from is fenced.
+	Cycle(ctx context.Context, from, to api.Side, final bool) (Copied, error)
+
+	// Fence makes the side refuse writes, durably, or lifts that. An epoch older
+	// than the side has seen is an error.
+	Fence(ctx context.Context, side api.Side, epoch int64, on bool) error
+
+	// Position returns the side's last position.
+	Position(ctx context.Context, side api.Side) (string, error)
+
+	// Verify compares what to was given with what from has.
+	Verify(ctx context.Context, from, to api.Side) (api.Verification, error)
+}
+
+// Copied is what one cycle did.
+type Copied struct {
+	Documents int64 // with deletions
+	Deletions int64
+	Bytes     int64
+	Left      int64 // changed at the source meanwhile
+	Took      time.Duration
+	// Failed are documents that could not be transformed; the upgrade does not
+	// go on with any.
+	Failed []string
+}
+
+// Groups starts and stops groups of instances.
+type Groups interface {
+	// Start makes the side's group run and returns it with its URLs once it
+	// answers. In standby it takes no writes until its fence is lifted. Starting
+	// what runs changes nothing.
+	Start(ctx context.Context, side api.Side, standby bool) (api.Side, error)
+
+	// Stop ends the side's group and deletes its data. What is not there is no
+	// error.
+	Stop(ctx context.Context, side api.Side) error
+}

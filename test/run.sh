@@ -1,0 +1,29 @@
+#!/bin/sh
+# Runs every suite and prints how long each took. Any failure fails the run.
+set -eu
+failed=""
+suite() { # name command...
+	name=$1
+	shift
+	echo "== $name"
+	began=$(date +%s)
+	if "$@"; then
+		echo "== $name passed in $(($(date +%s) - began)) s"
+	else
+		echo "== $name FAILED after $(($(date +%s) - began)) s"
+		failed="$failed $name"
+	fi
+}
+unit=$(go list ./... | grep -v '/test/\|/engine/docker$\|/web$')
+suite lint make -s lint
+# shellcheck disable=SC2086 # the packages are words
+suite unit go test -race -count=1 -timeout 20m $unit
+suite docker go test -race -count=1 -timeout 10m ./engine/docker
+suite pages go test -count=1 -timeout 10m ./web
+suite path go test -count=1 -timeout 10m ./test/path
+suite scripts go test -count=1 -timeout 10m ./test/script
+if [ -n "$failed" ]; then
+	echo "failed:$failed"
+	exit 1
+fi
+echo "all suites passed"
