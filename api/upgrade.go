@@ -21,18 +21,26 @@ type Upgrade struct {
 	State UpgradeState `json:"state"`
 	// Budget is how long traffic may be held.
 	Budget Duration `json:"budget"`
-	// Epoch is that of the fence on blue and of the route to green.
-	Epoch  int64   `json:"epoch"`
-	Cycles []Cycle `json:"cycles,omitempty"`
+	// Epoch is that of the latest decision on where traffic goes: of the fences
+	// and the route that follow from it.
+	Epoch int64 `json:"epoch"`
+	// Stateless says that blue keeps no documents: nothing is copied or fenced.
+	Stateless bool    `json:"stateless,omitempty"`
+	Cycles    []Cycle `json:"cycles,omitempty"`
 	// Predicted and Pause are the hold as predicted before and as it was.
 	Predicted Duration `json:"predicted,omitempty"`
 	Pause     Duration `json:"pause,omitempty"`
 	// Final is blue's last position, read after the fence.
-	Final    string        `json:"final,omitempty"`
+	Final string `json:"final,omitempty"`
+	// Base is green's position at the commit: what was written on green since
+	// is lost by going back.
+	Base     string        `json:"base,omitempty"`
 	Verified *Verification `json:"verified,omitempty"`
 	Attempts int           `json:"attempts,omitempty"` // at the cutover
-	Error    string        `json:"error,omitempty"`
-	History  []Moment      `json:"history,omitempty"`
+	// Error is why the upgrade was aborted, or in soak why the last rollback was
+	// refused or failed.
+	Error   string   `json:"error,omitempty"`
+	History []Moment `json:"history,omitempty"`
 	// Deployment is what ordered the upgrade, if a pipeline did.
 	Deployment kit.Link `json:"deployment,omitempty"`
 }
@@ -62,7 +70,8 @@ const (
 	UpgradeCommitted  UpgradeState = "committed" // the only point of no return
 	UpgradeReleased   UpgradeState = "released"  // traffic goes to green
 	UpgradeSoak       UpgradeState = "soak"      // blue is kept
-	UpgradeRetired    UpgradeState = "retired"   // blue is gone
+	UpgradeRetired    UpgradeState = "retired"   // the side that traffic left is gone
+	UpgradeReopening  UpgradeState = "reopening" // blue is in charge again: traffic goes back to it
 	UpgradeAborting   UpgradeState = "aborting"
 	UpgradeAborted    UpgradeState = "aborted" // blue goes on, untouched
 	UpgradeBack       UpgradeState = "rolling-back"

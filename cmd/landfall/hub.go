@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -76,7 +75,7 @@ var capabilities = []capability{
 		return pipeline.Service(h.node.Client("services/pipeline"), h.node.HTTP("services/pipeline"), h.base), nil
 	}},
 	{"registry", kinds(api.Images.Name, api.Tags.Name, api.Holdings.Name), func(h *hub) (kit.Service, error) {
-		return registry.Service(h.node.Client("services/registry"), h.blobs, filepath.Join(h.data, "uploads"), h.log)
+		return registry.Service(h.node.Client("services/registry"), h.blobs, filepath.Join(h.data, "uploads"), h.log), nil
 	}},
 	{"deploy", kinds(api.Environments.Name, api.Deployments.Name, api.Statuses.Name, api.Upgrades.Name), func(*hub) (kit.Service, error) {
 		return deploy.Service(), nil
@@ -200,5 +199,3 @@ func allowed(v kit.Verb, l kit.Link, next http.Handler) http.Handler {
 	})
 }
 
-// startTimeout is how long client commands that start roles wait for them.
-const startTimeout = 30 * time.Second

@@ -48,8 +48,8 @@
 // exported kinds' schemas and counts; the documents and tombstones in order of
 // their last change; a head with the position reached. With Accept:
 // application/x-ndjson it is a line for each document, and a last one with the
-// position. Any node serves it, but only the leader of a fenced cluster a
-// final one. With links it has these documents only. Local kinds are left out.
+// position. A final one is refused with 409 unless the cluster is fenced. With
+// links it has these documents only. Local kinds are left out.
 // Who goes on with an export that was interrupted or limited names, as began,
 // the position in the head of the first one: else it is 410 if deletions since
 // after are forgotten, though this export never had the documents.

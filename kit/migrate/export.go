@@ -80,16 +80,15 @@ func (s *service) serveExport(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if e.final {
-		if err := s.lead(r.Context()); err != nil {
-			return err
-		}
-		if _, on := s.store.Fenced(); !on {
-			return &kit.Error{
-				Fault:  kit.ErrConflict,
-				Detail: "a final export needs a fence: this cluster still takes writes",
-				Hint:   "POST /migrate/fence first",
-			}
+	if err := s.lead(r.Context()); err != nil {
+		return err
+	}
+	_, fenced := s.store.Fenced()
+	if e.final && !fenced {
+		return &kit.Error{
+			Fault:  kit.ErrConflict,
+			Detail: "a final export needs a fence: this cluster still takes writes",
+			Hint:   "POST /migrate/fence first",
 		}
 	}
 	snapshot := s.store.Snapshot()
@@ -100,8 +99,7 @@ func (s *service) serveExport(w http.ResponseWriter, r *http.Request) error {
 	if e.links != nil {
 		frames = s.only(e.links)
 	}
-	head := exportHead{Of: ofExport, Position: snapshot.Position().String()}
-	_, head.Fenced = s.store.Fenced()
+	head := exportHead{Of: ofExport, Position: snapshot.Position().String(), Fenced: fenced}
 	head.Schemas, head.Counts = s.exported()
 	out := bufio.NewWriterSize(w, 256<<10)
 	var to sink = frameSink{store.NewFrameWriter(out)}

@@ -30,6 +30,14 @@ type Failure struct {
 	Error string   `json:"error"`
 }
 
+// reason returns what is wrong, with the field.
+func (f Failure) reason() string {
+	if f.Field == "" {
+		return f.Error
+	}
+	return fmt.Sprintf("field %q: %s", f.Field, f.Error)
+}
+
 // maxFailure bounds the text of a Failure, in bytes.
 const maxFailure = 300
 

@@ -207,7 +207,7 @@ func (s *service) serveStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if after != (kit.Position{}) {
+	if r.URL.Query().Has("after") {
 		if status.Left, err = s.left(after); err != nil {
 			return err
 		}

@@ -14,9 +14,9 @@ type Gate interface {
 	// ctx ends first, it returns ctx's error and nothing is held.
 	Hold(ctx context.Context) error
 
-	// Open sends the waiting requests to side, oldest first, then new ones. The
-	// epoch is that of the decision; an older one than the gate has seen is an
-	// error. Opening again for the same side and epoch changes nothing.
+	// Open sends the waiting requests to side, oldest first, then new ones, and
+	// ends a hold. The epoch is that of the decision; an older one than the gate
+	// has seen is an error. It may be repeated, and holding is not needed.
 	Open(ctx context.Context, side api.Side, epoch int64) error
 }
 
@@ -32,10 +32,11 @@ type Copier interface {
 	Cycle(ctx context.Context, from, to api.Side, final bool) (Copied, error)
 
 	// Fence makes the side refuse writes, durably, or lifts that. An epoch older
-	// than the side has seen is an error.
+	// than the side has seen is an error. It may be repeated.
 	Fence(ctx context.Context, side api.Side, epoch int64, on bool) error
 
-	// Position returns the side's last position.
+	// Position returns the side's last position. Of two that kit.ParsePosition
+	// reads, in the same epoch, the difference is a number of changes.
 	Position(ctx context.Context, side api.Side) (string, error)
 
 	// Verify compares what to was given with what from has.

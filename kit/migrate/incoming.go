@@ -1,0 +1,113 @@
+package migrate
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+
+	"landfall.dev/kit"
+	"landfall.dev/kit/store"
+)
+
+// A batch is closed at so many documents, or so many bytes.
+const (
+	maxDocuments = 2000
+	maxBytes     = 1 << 20
+)
+
+// batch is what is imported at once.
+type batch struct {
+	frames  []store.Frame
+	reached kit.Position // after the batch, the source is taken up to there
+	last    bool
+
+	// The converter's.
+	out    []store.Imported
+	failed []Failure
+}
+
+// incoming is an export that is read.
+type incoming struct {
+	body   io.ReadCloser
+	bytes  countingReader
+	frames *store.FrameReader
+	head   exportHead
+	epoch  int64
+}
+
+// newIncoming reads the head of an export. It takes the body if there is no
+// error.
+func newIncoming(body io.ReadCloser) (*incoming, error) {
+	x := &incoming{body: body, bytes: countingReader{r: body}}
+	x.frames = store.NewFrameReader(&x.bytes)
+	f, err := x.next()
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(f.Head, &x.head); err != nil || x.head.Of != ofExport {
+		return nil, kit.Errorf(kit.ErrInvalid, "", "it sends no export")
+	}
+	at, err := kit.ParsePosition(x.head.Position)
+	x.epoch = at.Epoch
+	return x, err
+}
+
+func (x *incoming) close() { _ = x.body.Close() }
+
+// next returns the next frame. A stream that stops may be had again.
+func (x *incoming) next() (store.Frame, error) {
+	f, err := x.frames.Read()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return f, &kit.Error{Fault: kit.ErrUnavailable, Detail: "the export stopped before its end", Hint: "pull again", Err: err}
+	}
+	return f, err
+}
+
+// batch returns the next documents.
+func (x *incoming) batch() (*batch, error) {
+	b := &batch{}
+	for size := 0; len(b.frames) < maxDocuments && size < maxBytes; {
+		f, err := x.next()
+		if err != nil {
+			return nil, err
+		}
+		if f.Head != nil {
+			return b, x.finish(b, f.Head)
+		}
+		b.frames = append(b.frames, f)
+		b.reached = kit.Position{Epoch: x.epoch, Seq: f.Record.Seq}
+		size += len(f.Record.Body)
+		for _, op := range f.Record.Pending {
+			size += len(op.Data)
+		}
+	}
+	return b, nil
+}
+
+// finish reads the export's end.
+func (x *incoming) finish(b *batch, head json.RawMessage) error {
+	var end exportEnd
+	err := json.Unmarshal(head, &end)
+	if err != nil || end.Of != ofEnd {
+		return kit.Errorf(kit.ErrInvalid, "", "its export has no end")
+	}
+	if b.reached, err = kit.ParsePosition(end.Position); err != nil {
+		return err
+	}
+	b.last = true
+	if _, err := x.frames.Read(); err != io.EOF {
+		return kit.Errorf(kit.ErrInvalid, "", "its export goes on after the end")
+	}
+	return nil
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}

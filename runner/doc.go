@@ -1,0 +1,34 @@
+// Package runner runs the builds of a hub on this machine, each in a fresh
+// container or process.
+//
+// It owns no documents. It watches builds, leases one that is queued, runs it
+// and says how it ended:
+//
+//	lease ─▶ fetch ─▶ script ─▶ artifacts ─▶ pack ─▶ log sent ─▶ finish
+//	           │         │          │          │
+//	           │         ├──────────┼──────────┴─▶ failed   the build's own fault
+//	           └─────────┴──────────┴────────────▶ error    it could not be run or kept
+//
+// Heartbeats keep the lease from the first to the last of these. A lease that
+// is lost, because the build was cancelled or given to somebody else, ends the
+// attempt without a word; so does the end of the runner, whose builds are given
+// to others when their leases expire.
+//
+// A build sees its sources, the runner's mounts, and in its environment what
+// the runner, the job and the parameters say (the later wins), and
+//
+//	LANDFALL_PROJECT   the project's id
+//	LANDFALL_COMMIT    what is built
+//	LANDFALL_BUILD     the build's id
+//	LANDFALL_CHANGE    the change's id, if it is built for one
+//
+// It gets neither a network nor the runner's token.
+//
+// The directory of a runner has one directory per attempt, which is removed
+// after it, and at the next start if the runner died:
+//
+//	BUILD-ATTEMPT/task      the image, for ending what is left of the task
+//	BUILD-ATTEMPT/src/      the sources: the build's working directory
+//	BUILD-ATTEMPT/script/   the steps
+//	BUILD-ATTEMPT/log       what was written, sent to the hub from here
+package runner

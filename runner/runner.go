@@ -1,0 +1,253 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sync/errgroup"
+
+	"landfall.dev/api"
+	"landfall.dev/engine"
+	"landfall.dev/kit"
+)
+
+// The times of a runner.
+const (
+	beatEvery = 10 * time.Second // a third of a lease
+	lookEvery = 15 * time.Second // for queued builds, if the watch is silent
+)
+
+// Config is what a Runner is made of.
+type Config struct {
+	// Name tells the runner from others: letters, digits, '.', '_' and '-'.
+	Name   string
+	Client kit.Client
+
+	// HTTP reaches the hub's raw routes below Base: sources, logs and blobs.
+	// Authorize, unless it is nil, adds the runner's token to each request.
+	HTTP      *http.Client
+	Base      string
+	Authorize func(*http.Request)
+
+	Registry Registry
+	Engine   engine.Engine
+	// Dir is for workspaces. No other runner may use it at the same time.
+	Dir string
+	// Parallel is how many builds run at once; 0 means 1.
+	Parallel int
+	// DefaultImage is for jobs that name none.
+	DefaultImage string
+	// Mounts are caches that all builds see, read-only: a tool chain, modules.
+	Mounts []engine.Mount
+	// Env is in the environment of all builds.
+	Env    map[string]string
+	Logger *slog.Logger
+}
+
+// Registry is where packed images go and their bases come from.
+type Registry struct {
+	Host string // "127.0.0.1:7700"; plain HTTP is spoken to loopback
+	// Options carry the credentials and the transport.
+	Options []remote.Option
+}
+
+// Runner runs builds of a hub.
+type Runner struct {
+	Config
+	beat time.Duration // between heartbeats
+	wake chan struct{} // has an element when there may be something to lease
+
+	mu     sync.Mutex
+	leases map[kit.Link]lease
+}
+
+// lease is a build that this runner works on.
+type lease struct {
+	attempt int
+	lose    context.CancelCauseFunc
+}
+
+// errLost is the cause of the end of an attempt whose lease is lost.
+var errLost = errors.New("the lease is lost")
+
+// New returns a Runner; it makes the directory.
+func New(c Config) (*Runner, error) {
+	if err := engine.CheckName("runner name", c.Name); err != nil {
+		return nil, err
+	}
+	if c.Parallel == 0 {
+		c.Parallel = 1
+	}
+	c.Base = strings.TrimRight(c.Base, "/")
+	for i := range c.Mounts {
+		if !c.Mounts[i].ReadOnly {
+			return nil, fmt.Errorf("runner %s: the mount of %s must be read-only: builds of all projects see it", c.Name, c.Mounts[i].Host)
+		}
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("runner %s: %w", c.Name, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("runner %s: %w", c.Name, err)
+	}
+	c.Dir = dir
+	return &Runner{Config: c, beat: beatEvery, wake: make(chan struct{}, 1), leases: map[kit.Link]lease{}}, nil
+}
+
+// Run leases builds and runs them until ctx ends, and returns once every
+// goroutine that it started has stopped. It fails only if the hub does not let
+// this runner in. Builds that run when ctx ends are killed and not reported.
+func (r *Runner) Run(ctx context.Context) error {
+	if err := r.sweep(ctx); err != nil {
+		return err
+	}
+	g, inner := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.follow(inner) })
+	for range r.Parallel {
+		g.Go(func() error { return r.work(inner) })
+	}
+	if err := g.Wait(); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// work runs one build after another.
+func (r *Runner) work(ctx context.Context) error {
+	for {
+		b, ok, err := r.lease(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case barred(err):
+			return err
+		case err != nil:
+			r.Logger.Warn("found no build", "err", err)
+		case ok:
+			r.look() // somebody idle may find another
+			r.execute(ctx, b)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-r.wake:
+		case <-time.After(lookEvery):
+		}
+	}
+}
+
+// barred tells whether the hub does not let the runner do its work.
+func barred(err error) bool {
+	return errors.Is(err, kit.ErrUnauthenticated) || errors.Is(err, kit.ErrForbidden)
+}
+
+// look makes an idle worker look for a build.
+func (r *Runner) look() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lease takes the oldest queued build that nobody else takes first.
+func (r *Runner) lease(ctx context.Context) (b api.Build, ok bool, err error) {
+	for queued, err := range api.Builds.All(ctx, r.Client, `state == "queued"`, "created") {
+		if err != nil {
+			return b, false, err
+		}
+		b, err := api.Builds.Send(ctx, r.Client, queued.Link.ID(), "lease", api.LeaseArgs{Runner: r.Name})
+		if errors.Is(err, kit.ErrConflict) || errors.Is(err, kit.ErrNotFound) {
+			continue
+		}
+		return b, err == nil, err
+	}
+	return b, false, nil
+}
+
+// follow watches the builds: a queued one wakes a worker, and one of this
+// runner's that has ended elsewhere, because somebody cancelled it, is killed.
+func (r *Runner) follow(ctx context.Context) error {
+	filter := fmt.Sprintf(`state == "queued" || runner == %q`, r.Name)
+	for ctx.Err() == nil {
+		err := r.watch(ctx, filter)
+		if barred(err) {
+			return err
+		}
+		if err != nil && ctx.Err() == nil {
+			r.Logger.Warn("lost the watch of builds", "err", err)
+		}
+		sleep(ctx, longestPause)
+	}
+	return nil
+}
+
+func (r *Runner) watch(ctx context.Context, filter string) error {
+	// What was before is of no interest: workers list it, and heartbeats tell.
+	page, err := r.Client.List(ctx, kit.Query{Kind: api.Builds.Name, Filter: filter, Limit: 1})
+	if err != nil {
+		return err
+	}
+	from, err := kit.ParsePosition(page.Position)
+	if err != nil {
+		return err
+	}
+	r.look()
+	for c, err := range r.Client.Watch(ctx, kit.WatchQuery{Kind: api.Builds.Name, Filter: filter, From: from}) {
+		if err != nil {
+			return err
+		}
+		if err := r.heard(c.Record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heard takes note of a changed build, maybe in an old version.
+func (r *Runner) heard(record kit.Record) error {
+	r.mu.Lock()
+	l, mine := r.leases[record.Link]
+	r.mu.Unlock()
+	if record.Deleted {
+		if mine {
+			l.lose(errLost)
+		}
+		return nil
+	}
+	b, err := api.Builds.Decode(record)
+	if err != nil {
+		return err
+	}
+	if b.State == api.BuildQueued {
+		r.look()
+	}
+	if mine && (b.Attempt > l.attempt || b.Attempt == l.attempt && b.State != api.BuildRunning) {
+		l.lose(errLost)
+	}
+	return nil
+}
+
+// hold notes that the lease of b is held, until release is called.
+func (r *Runner) hold(b api.Build, lose context.CancelCauseFunc) (release func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leases[b.Link] = lease{b.Attempt, lose}
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.leases[b.Link].attempt == b.Attempt {
+			delete(r.leases, b.Link)
+		}
+	}
+}
