@@ -25,4 +25,4 @@ bench: setup build
 	sh test/bench/run.sh "$(ONLY)"
 
 docs:
-	go test ./internal/arch -run TestGraph -update
+	go test ./cmd/landfall -run TestGraph -update

@@ -34,9 +34,11 @@ type Upgrade struct {
 	Final string `json:"final,omitempty"`
 	// Base is green's position at the commit: what was written on green since
 	// is lost by going back.
-	Base     string        `json:"base,omitempty"`
-	Verified *Verification `json:"verified,omitempty"`
-	Attempts int           `json:"attempts,omitempty"` // at the cutover
+	Base string `json:"base,omitempty"`
+	// LoseWrites says that the rollback that was asked for last gives that up.
+	LoseWrites bool          `json:"loseWrites,omitempty"`
+	Verified   *Verification `json:"verified,omitempty"`
+	Attempts   int           `json:"attempts,omitempty"` // at the cutover
 	// Error is why the upgrade was aborted, or in soak why the last rollback was
 	// refused or failed.
 	Error   string   `json:"error,omitempty"`
@@ -57,7 +59,7 @@ type Side struct {
 // may abort to blue; after it every failure rolls forward.
 type UpgradeState string
 
-// The states of an Upgrade, in order.
+// The states of an Upgrade, in order, and after them those of the ways back.
 const (
 	UpgradePlanned    UpgradeState = "planned"
 	UpgradeProvision  UpgradeState = "provision" // green is started beside blue
@@ -77,6 +79,12 @@ const (
 	UpgradeBack       UpgradeState = "rolling-back"
 	UpgradeRolledBack UpgradeState = "rolled-back"
 )
+
+// RollbackArgs are the arguments of the method rollback.
+type RollbackArgs struct {
+	// LoseWrites gives up what was written on green since the commit.
+	LoseWrites bool `json:"loseWrites,omitempty"`
+}
 
 // Cycle is one copy of everything that changed since the one before.
 type Cycle struct {

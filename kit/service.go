@@ -103,8 +103,13 @@ func SendAt(at time.Time, link Link, name string, data any) Op {
 }
 
 // Call wishes for the action with args. Its outcome comes back as the event
-// action+".done" with the action's result, or action+".failed".
+// action+".done" with the action's result, or action+".failed". It panics on
+// the name of an operation that needs no action: that is a mistake of the
+// program.
 func Call(action, id string, args any) Op {
+	if action == OpCreate || action == OpSend || action == OpRefuse {
+		panic("kit: an action must not be called " + action)
+	}
 	return Op{ID: action + " " + id, Do: action, Data: encode(args)}
 }
 

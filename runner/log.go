@@ -33,6 +33,7 @@ type buildLog struct {
 	limit int64
 	size  int64 // of the file
 	full  bool
+	open  bool // the last line is not ended
 	tail  tail
 }
 
@@ -59,6 +60,7 @@ func (l *buildLog) Write(p []byte) (int, error) {
 	}
 	n, err := l.file.Write(kept)
 	l.size += int64(n)
+	l.open = n > 0 && kept[n-1] != '\n'
 	if err != nil {
 		return min(n, len(p)), err
 	}
@@ -69,18 +71,27 @@ func (l *buildLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// say writes a line of the runner's own.
+// say writes a line of the runner's own. Nobody else may write meanwhile.
 func (l *buildLog) say(line string) error {
+	l.mu.Lock()
 	start := ""
-	if l.tail.midLine() {
+	if l.open {
 		start = "\n"
 	}
+	l.mu.Unlock()
 	_, err := l.Write([]byte(start + "--- " + line + "\n"))
 	return err
 }
 
 // end says that nothing will be written any more.
 func (l *buildLog) end() { close(l.ended) }
+
+// failure says how the script failed that has ended with the exit code.
+func (l *buildLog) failure(exit int, outOfMemory bool) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tail.failure(exit, outOfMemory)
+}
 
 func (l *buildLog) length() int64 {
 	l.mu.Lock()

@@ -109,7 +109,7 @@ func New(c Config) (*Runner, error) {
 // this runner in. Builds that run when ctx ends are killed and not reported.
 func (r *Runner) Run(ctx context.Context) error {
 	if err := r.sweep(ctx); err != nil {
-		return err
+		return fmt.Errorf("runner %s: %w", r.Name, err)
 	}
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.follow(inner) })
@@ -161,10 +161,10 @@ func (r *Runner) look() {
 }
 
 // lease takes the oldest queued build that nobody else takes first.
-func (r *Runner) lease(ctx context.Context) (b api.Build, ok bool, err error) {
+func (r *Runner) lease(ctx context.Context) (api.Build, bool, error) {
 	for queued, err := range api.Builds.All(ctx, r.Client, `state == "queued"`, "created") {
 		if err != nil {
-			return b, false, err
+			return api.Build{}, false, err
 		}
 		b, err := api.Builds.Send(ctx, r.Client, queued.Link.ID(), "lease", api.LeaseArgs{Runner: r.Name})
 		if errors.Is(err, kit.ErrConflict) || errors.Is(err, kit.ErrNotFound) {
@@ -172,7 +172,7 @@ func (r *Runner) lease(ctx context.Context) (b api.Build, ok bool, err error) {
 		}
 		return b, err == nil, err
 	}
-	return b, false, nil
+	return api.Build{}, false, nil
 }
 
 // follow watches the builds: a queued one wakes a worker, and one of this

@@ -47,8 +47,6 @@ func (t *tail) endLine() {
 	}
 }
 
-func (t *tail) midLine() bool { return len(t.line) > 0 }
-
 // failure says how a script failed that has ended with the exit code.
 func (t *tail) failure(exit int, outOfMemory bool) string {
 	t.endLine()
@@ -76,7 +74,7 @@ func plain(line []byte) string {
 		}
 		return r
 	}, text)
-	return shorten(text)
+	return shorten(strings.TrimSpace(text))
 }
 
 // shorten cuts text to maxLine characters.

@@ -48,7 +48,7 @@ func (w workspace) layer() string  { return filepath.Join(w.dir, "layer.tar.gz")
 func (r *Runner) sweep(ctx context.Context) error {
 	entries, err := os.ReadDir(r.Dir)
 	if err != nil {
-		return fmt.Errorf("runner %s: %w", r.Name, err)
+		return err
 	}
 	for _, e := range entries {
 		w := workspace{filepath.Join(r.Dir, e.Name())}
@@ -59,12 +59,11 @@ func (r *Runner) sweep(ctx context.Context) error {
 		// To run another task under the same id kills what is left of the first.
 		t := engine.Task{ID: e.Name(), Image: string(image), Dir: w.dir, Command: []string{"true"}}
 		if _, err := r.Engine.Run(ctx, t, io.Discard); err != nil && ctx.Err() == nil {
-			r.Logger.Warn("left a task of an earlier runner alone", "task", e.Name(), "err", err)
+			r.Logger.Warn("left a task of an earlier run alone", "task", e.Name(), "err", err)
 		}
 		if err := removeAll(w.dir); err != nil {
-			return fmt.Errorf("runner %s: remove what an earlier one left: %w", r.Name, err)
+			r.Logger.Warn("left a workspace of an earlier run", "dir", w.dir, "err", err)
 		}
-		r.Logger.Info("removed what an earlier runner left", "task", e.Name())
 	}
 	return nil
 }

@@ -9,6 +9,7 @@
 package deploy
 
 import (
+	"regexp"
 	"strings"
 	"time"
 
@@ -21,10 +22,10 @@ func Service() kit.Service {
 	return kit.Service{
 		Name: "deploy",
 		Owns: []kit.Owned{
-			kit.Own(api.Environments, checked),
+			kit.Own(api.Environments, checkEnvironment),
 			kit.Own(api.Deployments, next),
-			kit.Own[api.Status](api.Statuses, nil),
-			kit.Own[api.Upgrade](api.Upgrades, nil),
+			kit.Own(api.Statuses, checkStatus),
+			kit.Own(api.Upgrades, checkUpgrade),
 		},
 		Watches: []kit.Reaction{kit.On(api.Statuses, onStatus)},
 	}
@@ -38,6 +39,24 @@ func onStatus(s api.Status, _ time.Time) []kit.Op {
 	return []kit.Op{kit.Send(s.Deployment, "status", s)}
 }
 
+// checkStatus refuses a status in the name of another environment: roles allow
+// an agent the ids that begin with its own.
+func checkStatus(s api.Status, _ kit.Event, _ time.Time) (api.Status, []kit.Op) {
+	return s, belongs(s.Link, s.Environment)
+}
+
+// checkUpgrade does the same for the copy of an upgrade.
+func checkUpgrade(u api.Upgrade, _ kit.Event, _ time.Time) (api.Upgrade, []kit.Op) {
+	return u, belongs(u.Link, u.Environment)
+}
+
+func belongs(l kit.Link, environment string) []kit.Op {
+	if environment == "" || !strings.HasPrefix(l.ID(), environment+"~") {
+		return kit.Refuse(kit.ErrInvalid, "%s is not of environment %q: its id must begin with %s~", l, environment, environment)
+	}
+	return nil
+}
+
 // next returns d after e. A deployment that is done stays so.
 func next(d api.Deployment, e kit.Event, now time.Time) (api.Deployment, []kit.Op) {
 	switch e.Name {
@@ -45,13 +64,13 @@ func next(d api.Deployment, e kit.Event, now time.Time) (api.Deployment, []kit.O
 		if d.Environment == "" || !strings.Contains(d.Image, "@sha256:") {
 			return d, kit.Refuse(kit.ErrInvalid, "a deployment needs an environment and an image by digest, as in ledger@sha256:...")
 		}
-		d.State = api.DeploymentQueued
+		d.State, d.Error, d.Upgrade, d.Address, d.Output = api.DeploymentQueued, "", "", "", ""
 	case "status":
 		var s api.Status
 		if err := e.Into(&s); err != nil {
 			return d, kit.Refuse(kit.ErrInvalid, "%v", err)
 		}
-		if d.State.Done() || s.Environment != d.Environment {
+		if d.State.Done() || s.Environment != d.Environment || s.State == "" {
 			return d, nil
 		}
 		if d.Started.IsZero() {
@@ -65,9 +84,15 @@ func next(d api.Deployment, e kit.Event, now time.Time) (api.Deployment, []kit.O
 	return d, nil
 }
 
-// checked refuses an environment that makes no sense.
-func checked(x api.Environment, e kit.Event, _ time.Time) (api.Environment, []kit.Op) {
+// environmentName keeps out the ~ that ends an environment's name in the ids of
+// its statuses.
+var environmentName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// checkEnvironment refuses an environment that makes no sense.
+func checkEnvironment(x api.Environment, e kit.Event, _ time.Time) (api.Environment, []kit.Op) {
 	switch {
+	case !environmentName.MatchString(x.Link.ID()):
+		return x, kit.Refuse(kit.ErrInvalid, "%q is no name of an environment: use a to z, 0 to 9 and dash, starting with a letter", x.Link.ID())
 	case x.Strategy != api.Throwaway && x.Strategy != api.BlueGreen:
 		return x, kit.Refuse(kit.ErrInvalid, "strategy %q is not known: use %s or %s", x.Strategy, api.Throwaway, api.BlueGreen)
 	case x.Nodes < 0 || x.Nodes > 9:

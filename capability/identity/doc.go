@@ -30,7 +30,7 @@ func Service(c kit.Client) kit.Service {
 		Watches: []kit.Reaction{kit.On(api.ServiceAccounts, onAccount)},
 		Writes:  []string{rest.Tokens.Name, rest.Roles.Name},
 		Serves: []kit.Route{
-			{Pattern: "POST /identity/tokens", Handler: http.HandlerFunc(s.mint)},
+			{Pattern: "POST /identity/tokens", Handler: kit.Handler(s.mint)},
 			{Pattern: "GET /identity/self", Handler: http.HandlerFunc(self)},
 		},
 		Runs: []func(context.Context) error{s.roles},
@@ -45,9 +45,18 @@ func checkUser(u api.User, _ kit.Event, _ time.Time) (api.User, []kit.Op) {
 	return u, nil
 }
 
-// checkAccount refuses an account that no role is made for.
-func checkAccount(a api.ServiceAccount, _ kit.Event, _ time.Time) (api.ServiceAccount, []kit.Op) {
+// checkAccount refuses an account that no role is made for. What an account is
+// for does not change, since its role in kit would stay what it was.
+func checkAccount(a api.ServiceAccount, e kit.Event, _ time.Time) (api.ServiceAccount, []kit.Op) {
+	var patch map[string]json.RawMessage
+	if err := e.Into(&patch); err != nil {
+		return a, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	_, role := patch["role"]
+	_, environment := patch["environment"]
 	switch {
+	case e.Name == "updated" && (role || environment):
+		return a, kit.Refuse(kit.ErrConflict, "the role and the environment of an account do not change: make another account")
 	case a.Role != RoleRunner && a.Role != RoleAgent:
 		return a, kit.Refuse(kit.ErrInvalid, "role %q is not known: an account is a %s or an %s", a.Role, RoleRunner, RoleAgent)
 	case a.Role == RoleAgent && a.Environment == "":
@@ -62,36 +71,31 @@ type identity struct{ client kit.Client }
 // mint makes a token: POST {"subject": "users/ada", "description": "laptop"}
 // is answered with {"token": "..."}. Who may create tokens may do so for
 // anybody, others for themselves.
-func (s identity) mint(w http.ResponseWriter, r *http.Request) {
+func (s identity) mint(w http.ResponseWriter, r *http.Request) error {
 	var a struct {
 		Subject     string `json:"subject"`
 		Description string `json:"description"`
 	}
 	caller := kit.CallerOf(r.Context())
-	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, kit.MaxDocument)).Decode(&a)
+	if json.NewDecoder(http.MaxBytesReader(w, r.Body, kit.MaxDocument)).Decode(&a) != nil {
+		return kit.Errorf(kit.ErrInvalid, "", `the body is not valid: send {"subject": "users/NAME", "description": "..."}`)
+	}
+	if a.Subject != caller.Subject {
+		if err := caller.May(kit.VerbCreate, rest.Tokens.Link("")); err != nil {
+			return err
+		}
+	}
+	if err := s.known(r.Context(), kit.Link(a.Subject)); err != nil {
+		return err
+	}
+	token, err := rest.MintToken(r.Context(), s.client, a.Subject, a.Description)
 	if err != nil {
-		err = kit.Errorf(kit.ErrInvalid, "", `the body is not valid: send {"subject": "users/NAME", "description": "..."}`)
-	}
-	if err == nil && a.Subject != caller.Subject {
-		err = caller.May(kit.VerbCreate, rest.Tokens.Link(""))
-	}
-	if err == nil {
-		err = s.known(r.Context(), kit.Link(a.Subject))
-	}
-	var token string
-	if err == nil {
-		token, err = rest.MintToken(r.Context(), s.client, a.Subject, a.Description)
-	}
-	if err != nil {
-		b, status := kit.EncodeProblem(err)
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(status)
-		_, _ = w.Write(b)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(map[string]string{"token": token})
+	return nil
 }
 
 // known refuses a token for nobody.

@@ -95,6 +95,9 @@ func (s identity) roles(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
+			if !kit.Temporary(err) {
+				return err
+			}
 			slog.Debug("waited to make a role", "role", name, "err", err)
 			select {
 			case <-ctx.Done():

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"testing/fstest"
@@ -50,7 +51,11 @@ func (d definitions) resolve(ctx context.Context, r kit.Record, _ kit.Op) (any, 
 		}
 		names = append(names, s.Name)
 	}
-	return nil, kit.Errorf(kit.ErrInvalid, b.Link, "%s has no job %q at %.12s; it has: %s", b.Project, b.Job, b.Definitions, strings.Join(names, ", "))
+	has := "none: define some in *.yml files in its folder jobs"
+	if len(names) > 0 {
+		has = strings.Join(names, ", ")
+	}
+	return nil, kit.Errorf(kit.ErrInvalid, "", "%s has no job %q at %.12s; it has %s", b.Project, b.Job, b.Definitions, has)
 }
 
 // redeploy makes the project's jobs what they are at the ref r: changed ones
@@ -96,36 +101,28 @@ func (d definitions) redeploy(ctx context.Context, r kit.Record, _ kit.Op) (any,
 }
 
 // serve answers with the expanded jobs of a project at a commit.
-func (d definitions) serve(w http.ResponseWriter, r *http.Request) {
+func (d definitions) serve(w http.ResponseWriter, r *http.Request) error {
 	project, commit := r.PathValue("project"), r.PathValue("commit")
-	err := kit.CallerOf(r.Context()).May(kit.VerbRead, api.Projects.Link(project))
-	var specs []api.JobSpec
-	if err == nil {
-		specs, err = d.expand(r.Context(), project, commit)
+	if err := kit.CallerOf(r.Context()).May(kit.VerbRead, api.Projects.Link(project)); err != nil {
+		return err
 	}
+	specs, err := d.expand(r.Context(), project, commit)
 	if err != nil {
-		problem(w, err)
-		return
+		return err
 	}
 	if specs == nil {
 		specs = []api.JobSpec{}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(specs)
-}
-
-func problem(w http.ResponseWriter, err error) {
-	b, status := kit.EncodeProblem(err)
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_, _ = w.Write(b)
+	return nil
 }
 
 // maxDefinitions bounds the files under jobs/, in bytes.
 const maxDefinitions = 16 << 20
 
 func (d definitions) expand(ctx context.Context, project, commit string) ([]api.JobSpec, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base+"/source/"+project+"/archive/"+commit+"?path=jobs", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base+"/source/"+url.PathEscape(project)+"/archive/"+url.PathEscape(commit)+"?path=jobs", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +135,11 @@ func (d definitions) expand(ctx context.Context, project, commit string) ([]api.
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, kit.MaxDocument))
 		return nil, kit.DecodeProblem(resp.StatusCode, b)
 	}
-	files, err := untar(io.LimitReader(resp.Body, maxDefinitions))
+	body := &io.LimitedReader{R: resp.Body, N: maxDefinitions}
+	files, err := untar(body)
+	if body.N <= 0 {
+		return nil, kit.Errorf(kit.ErrTooLarge, api.Projects.Link(project), "its folder jobs has more than %d MB", maxDefinitions>>20)
+	}
 	if err != nil {
 		return nil, &kit.Error{Op: "job.expand", Link: api.Projects.Link(project), Err: err}
 	}

@@ -11,7 +11,7 @@
 //	   └─resolve.failed─▶ error    └────cancel─────┴──▶ cancelled
 //
 // The attempt of a build counts its leases and is its fence: what a runner
-// says of an earlier attempt is refused.
+// says of an earlier attempt is refused. Each attempt has a log of its own.
 package job
 
 import (
@@ -38,9 +38,9 @@ func Service(c kit.Client, h *http.Client, base string, logs *Logs, blobs kit.Bl
 		Reads:   []string{api.Projects.Name},
 		Does:    kit.Does{"resolve": d.resolve, "redeploy": d.redeploy, "seal": s.seal},
 		Serves: []kit.Route{
-			{Pattern: "GET /job/expand/{project}/{commit}", Handler: http.HandlerFunc(d.serve)},
-			{Pattern: "GET /logs/{build}", Handler: http.HandlerFunc(l.read)},
-			{Pattern: "POST /logs/{build}", Handler: http.HandlerFunc(l.append)},
+			{Pattern: "GET /job/expand/{project}/{commit}", Handler: kit.Handler(d.serve)},
+			{Pattern: "GET /logs/{build}", Handler: kit.Handler(l.read)},
+			{Pattern: "POST /logs/{build}", Handler: kit.Handler(l.append)},
 		},
 	}
 }

@@ -20,7 +20,7 @@ type Logs struct {
 	dir string
 
 	mu      sync.Mutex
-	changed map[string]chan struct{} // by build, closed at the next append
+	changed chan struct{} // closed at the next append to any log
 }
 
 // OpenLogs returns the logs in dir, which it makes.
@@ -28,22 +28,10 @@ func OpenLogs(dir string) (*Logs, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return &Logs{dir: dir, changed: map[string]chan struct{}{}}, nil
+	return &Logs{dir: dir, changed: make(chan struct{})}, nil
 }
 
 func (l *Logs) path(build string) string { return filepath.Join(l.dir, build+".log") }
-
-// Size returns how many bytes of the build's log there are.
-func (l *Logs) Size(build string) (int64, error) {
-	info, err := os.Stat(l.path(build))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
 
 // Append puts b at offset of the build's log and returns the log's size. What
 // is there already is left alone, so a repeat changes nothing; a gap is
@@ -74,37 +62,66 @@ func (l *Logs) Append(build string, offset int64, b []byte) (int64, error) {
 	if _, err := f.Write(b); err != nil {
 		return size, err
 	}
-	if ch := l.changed[build]; ch != nil {
-		close(ch)
-		delete(l.changed, build)
-	}
+	close(l.changed)
+	l.changed = make(chan struct{})
 	return size + int64(len(b)), nil
 }
 
-// Changed returns a channel that is closed at the next append to the build's
-// log.
-func (l *Logs) Changed(build string) <-chan struct{} {
+// Changed returns a channel that is closed at the next append to any log.
+func (l *Logs) Changed() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ch := l.changed[build]
-	if ch == nil {
-		ch = make(chan struct{})
-		l.changed[build] = ch
+	return l.changed
+}
+
+// Open returns the build's log so far, from its beginning; the caller closes
+// it. A log that has no byte yet is empty. Reading goes on with what is
+// appended later.
+func (l *Logs) Open(build string) io.ReadSeekCloser {
+	return &logFile{path: l.path(build)}
+}
+
+// logFile is a log that is read. Its file may come to be only later.
+type logFile struct {
+	path   string
+	file   *os.File // nil until there is one
+	offset int64    // to begin at, while there is none
+}
+
+// Read implements io.Reader.
+func (f *logFile) Read(p []byte) (int, error) {
+	if f.file == nil {
+		file, err := os.Open(f.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, io.EOF
+		}
+		if err != nil {
+			return 0, err
+		}
+		f.file = file
+		if _, err := file.Seek(f.offset, io.SeekStart); err != nil {
+			return 0, err
+		}
 	}
-	return ch
+	return f.file.Read(p)
 }
 
-// Open returns the build's log so far; the caller closes it. A log that has
-// no byte yet is empty.
-func (l *Logs) Open(build string) (io.ReadSeekCloser, error) {
-	return os.OpenFile(l.path(build), os.O_CREATE|os.O_RDONLY, 0o600)
+// Seek implements io.Seeker, from the beginning only.
+func (f *logFile) Seek(offset int64, whence int) (int64, error) {
+	if whence != io.SeekStart || offset < 0 {
+		return 0, fs.ErrInvalid
+	}
+	f.offset = offset
+	if f.file == nil {
+		return offset, nil
+	}
+	return f.file.Seek(offset, io.SeekStart)
 }
 
-// Remove forgets the build's log.
-func (l *Logs) Remove(build string) error {
-	err := os.Remove(l.path(build))
-	if errors.Is(err, fs.ErrNotExist) {
+// Close implements io.Closer.
+func (f *logFile) Close() error {
+	if f.file == nil {
 		return nil
 	}
-	return err
+	return f.file.Close()
 }

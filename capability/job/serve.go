@@ -1,15 +1,14 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
@@ -28,10 +27,7 @@ func (s sealer) seal(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.logs.Open(logName(b))
-	if err != nil {
-		return nil, err
-	}
+	f := s.logs.Open(logName(b))
 	defer f.Close()
 	d, n, err := s.blobs.Put(ctx, f, "")
 	if err != nil {
@@ -50,14 +46,14 @@ type logServer struct {
 // append takes a part of a log from the runner that holds the lease:
 // POST /logs/BUILD?attempt=N&offset=BYTES, answered with {"size": BYTES}.
 // Each attempt's log starts anew.
-func (l logServer) append(w http.ResponseWriter, r *http.Request) {
+func (l logServer) append(w http.ResponseWriter, r *http.Request) error {
 	size, err := l.take(r)
 	if err != nil {
-		problem(w, err)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]int64{"size": size})
+	return nil
 }
 
 func (l logServer) take(r *http.Request) (int64, error) {
@@ -97,104 +93,41 @@ func logName(b api.Build) string {
 }
 
 // read answers with the build's log as text; as Server-Sent Events, live, to
-// who accepts those: each event's data is a JSON string, its id the offset
-// after it, and the event "end" is the last.
-func (l logServer) read(w http.ResponseWriter, r *http.Request) {
-	b, f, err := l.open(r)
-	if err != nil {
-		problem(w, err)
-		return
-	}
-	defer f.Close()
-	if !strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_, _ = io.Copy(w, f)
-		return
-	}
-	from := r.Header.Get("Last-Event-ID")
-	if from == "" {
-		from = r.FormValue("from")
-	}
-	offset, err := strconv.ParseInt("0"+from, 10, 64)
-	if err == nil {
-		_, err = f.Seek(offset, io.SeekStart)
-	}
-	if err != nil {
-		problem(w, kit.Errorf(kit.ErrInvalid, b.Link, "%q is no offset in the log: use the id of an event", from))
-		return
-	}
-	l.stream(r.Context(), w, b, f, offset)
-}
-
-func (l logServer) open(r *http.Request) (api.Build, io.ReadSeekCloser, error) {
+// who accepts those, see follower. With Last-Event-ID or ?from= it goes on
+// after the event with that id.
+func (l logServer) read(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("build")
 	if err := kit.CallerOf(r.Context()).May(kit.VerbRead, api.Builds.Link(id)); err != nil {
-		return api.Build{}, nil, err
+		return err
 	}
 	b, err := api.Builds.Read(r.Context(), l.client, id)
 	if err != nil {
-		return b, nil, err
+		return err
 	}
-	if b.LogDigest != "" {
-		blob, err := l.blobs.Open(r.Context(), b.LogDigest)
-		return b, blob, err
+	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		from := cmp.Or(r.Header.Get("Last-Event-ID"), r.FormValue("from"))
+		offset, err := offsetIn(b, from)
+		if err != nil {
+			return err
+		}
+		l.stream(r.Context(), w, b, offset)
+		return nil
 	}
-	f, err := l.logs.Open(logName(b))
-	return b, f, err
+	f, err := l.open(r.Context(), b)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = io.Copy(w, f)
+	return nil
 }
 
-// stream sends f from offset, and what is appended, until the build has ended
-// and all is sent.
-func (l logServer) stream(ctx context.Context, w http.ResponseWriter, b api.Build, f io.Reader, offset int64) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	flush := http.NewResponseController(w).Flush
-	ended := b.LogDigest != ""
-	done := make(chan struct{})
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	if !ended {
-		go func() {
-			defer close(done)
-			_, _ = api.Builds.Await(ctx, l.client, b.Link.ID(), func(b api.Build) bool { return b.State.Done() })
-		}()
+// open returns the log of the build's current attempt.
+func (l logServer) open(ctx context.Context, b api.Build) (io.ReadSeekCloser, error) {
+	if b.LogDigest != "" {
+		return l.blobs.Open(ctx, b.LogDigest)
 	}
-	beat := time.NewTicker(15 * time.Second)
-	defer beat.Stop()
-	buf := make([]byte, 64<<10)
-	for {
-		changed := l.logs.Changed(logName(b))
-		for {
-			n, err := f.Read(buf)
-			if n > 0 {
-				offset += int64(n)
-				text, _ := json.Marshal(string(buf[:n]))
-				_, _ = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", offset, text)
-			}
-			if err != nil && !errors.Is(err, io.EOF) {
-				return
-			}
-			if n == 0 {
-				break
-			}
-		}
-		if ended {
-			_, _ = fmt.Fprint(w, "event: end\ndata: {}\n\n")
-			_ = flush()
-			return
-		}
-		if flush() != nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-done:
-			ended, done = true, nil
-		case <-changed:
-		case <-beat.C:
-			_, _ = fmt.Fprint(w, ": beat\n\n")
-		}
-	}
+	return l.logs.Open(logName(b)), nil
 }

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"strings"
 	"time"
 
 	"landfall.dev/api"
@@ -18,12 +19,11 @@ const attempts = 3
 func next(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	switch e.Name {
 	case "created":
-		b.State, b.Spec, b.Attempt = api.BuildCreated, nil, 0
-		return b, []kit.Op{kit.Call("resolve", "1", nil)}
+		return create(b, e)
 	case "resolve.done":
 		return queue(b, e, now)
 	case "resolve.failed":
-		return fail(b, failureOf(e), now), nil
+		return unresolved(b, e, now), nil
 	case "lease":
 		return lease(b, e, now)
 	case "heartbeat":
@@ -40,12 +40,42 @@ func next(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	return b, nil
 }
 
-func failureOf(e kit.Event) string {
+// planner is who alone orders the builds of runs.
+const planner = "services/pipeline"
+
+// create takes the order in; what comes of the build is not for the one who
+// orders to say. A person's build is of no run: it would pass for what gates a
+// change.
+func create(b api.Build, e kit.Event) (api.Build, []kit.Op) {
+	order := api.Build{
+		Meta: b.Meta, State: api.BuildCreated,
+		Project: b.Project, Job: b.Job, Commit: b.Commit, Definitions: b.Definitions, Params: b.Params,
+		Author: b.Author, Run: b.Run, Node: b.Node, Change: b.Change, PatchSet: b.PatchSet,
+	}
+	if b.Project == "" || b.Job == "" || b.Commit == "" {
+		return b, kit.Refuse(kit.ErrInvalid, "a build needs a project, a job and a commit")
+	}
+	if order.Definitions == "" {
+		order.Definitions = b.Commit
+	}
+	if e.By != planner {
+		if b.Run != "" || b.Node != "" || b.Change != "" || strings.Contains(b.Link.ID(), ".") {
+			return b, kit.Refuse(kit.ErrForbidden, "builds of runs are ordered by pipelines only: leave out the id, run, node and change")
+		}
+		order.Author = e.By
+	}
+	return order, []kit.Op{kit.Call("resolve", "1", nil)}
+}
+
+func unresolved(b api.Build, e kit.Event, now time.Time) api.Build {
 	var f struct {
 		Error string `json:"error"`
 	}
-	_ = e.Into(&f)
-	return f.Error
+	_ = e.Into(&f) // without a reason it fails all the same
+	if b.State != api.BuildCreated {
+		return b // cancelled meanwhile
+	}
+	return fail(b, f.Error, now)
 }
 
 func fail(b api.Build, why string, now time.Time) api.Build {
@@ -72,6 +102,9 @@ func lease(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	}
 	if b.State != api.BuildQueued {
 		return b, kit.Refuse(kit.ErrConflict, "the build is %s: only a queued one can be leased", b.State)
+	}
+	if a.Runner == "" {
+		return b, kit.Refuse(kit.ErrInvalid, "a lease needs the name of the runner")
 	}
 	b.State, b.Runner, b.Attempt, b.Started = api.BuildRunning, a.Runner, b.Attempt+1, now
 	return renew(b, now)
@@ -110,7 +143,7 @@ func expire(b api.Build, now time.Time) (api.Build, []kit.Op) {
 	if b.Attempt >= attempts {
 		return fail(b, "three runners in turn fell silent: look at their logs", now), []kit.Op{kit.Call("seal", "1", nil)}
 	}
-	b.State, b.Runner = api.BuildQueued, ""
+	b.State, b.Runner, b.LeaseUntil = api.BuildQueued, "", time.Time{}
 	return b, nil
 }
 

@@ -1,17 +1,22 @@
 // Package notify tells people about what concerns them.
 //
-// It owns notices, one document each, so that none is sent twice, and watches
-// builds: the author of a change is told of a failed one, with the link.
-// Others wish for a notice by creating one.
+// It owns notices, one document each, so that none is sent twice (but for a
+// crash between the webhook's answer and its record), and watches builds: the
+// author of a change is told of a failed one, with the link. Others wish for a
+// notice by creating one.
 //
-//	wanted ──send.done──▶ sent
-//	   └────send.failed─▶ given-up
+//	wanted ──post.done──▶ sent
+//	   └────post.failed─▶ given-up
 package notify
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/slack-go/slack"
@@ -29,7 +34,7 @@ func Service(webhook, base string) kit.Service {
 		Name:    "notify",
 		Owns:    []kit.Owned{kit.Own(api.Notices, next)},
 		Watches: []kit.Reaction{kit.On(api.Builds, onBuild)},
-		Does:    kit.Does{"send": s.send},
+		Does:    kit.Does{"post": s.post},
 	}
 }
 
@@ -52,11 +57,11 @@ func onBuild(b api.Build, _ time.Time) []kit.Op {
 func next(n api.Notice, e kit.Event, _ time.Time) (api.Notice, []kit.Op) {
 	switch e.Name {
 	case "created":
-		n.State = "wanted"
-		return n, []kit.Op{kit.Call("send", "1", nil)}
-	case "send.done":
+		n.State, n.Error = "wanted", ""
+		return n, []kit.Op{kit.Call("post", "1", nil)}
+	case "post.done":
 		n.State = "sent"
-	case "send.failed":
+	case "post.failed":
 		n.State = "given-up"
 		var failure struct {
 			Error string `json:"error"`
@@ -68,26 +73,41 @@ func next(n api.Notice, e kit.Event, _ time.Time) (api.Notice, []kit.Op) {
 	return n, nil
 }
 
+// timeout is how long a webhook may take to answer.
+const timeout = 20 * time.Second
+
+// escape keeps what people have written from being read as Slack's mark-up.
+// See "Formatting text for app surfaces" in Slack's documentation.
+var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
 // sender sends notices to a webhook.
 type sender struct{ webhook, base string }
 
-// send posts the notice r as a Slack message. A webhook that is down is tried
+// post posts the notice r as a Slack message. A webhook that is down is tried
 // again; one that refuses the message ends it.
-func (s sender) send(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+func (s sender) post(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	n, err := api.Notices.Decode(r)
 	if err != nil {
 		return nil, err
 	}
 	if s.webhook == "" {
-		return nil, kit.Errorf(kit.ErrConflict, n.Link, "no webhook is configured: start the hub with --slack-webhook URL")
+		return nil, kit.Errorf(kit.ErrConflict, "", "no webhook is configured: start the hub with --slack-webhook URL")
 	}
-	text := fmt.Sprintf("%s: %s", n.To, n.Text)
+	text := fmt.Sprintf("%s: %s", n.To, escape.Replace(n.Text))
 	if n.About != "" {
 		text += fmt.Sprintf("\n<%s/%s>", s.base, n.About)
 	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	err = slack.PostWebhookContext(ctx, s.webhook, &slack.WebhookMessage{Text: text})
-	if status, ok := err.(slack.StatusCodeError); ok && status.Code >= 400 && status.Code < 500 && status.Code != 429 {
-		return nil, kit.Errorf(kit.ErrInvalid, n.Link, "the webhook answered %d: check --slack-webhook", status.Code)
+	var status slack.StatusCodeError
+	if errors.As(err, &status) && status.Code >= 400 && status.Code < 500 && status.Code != http.StatusTooManyRequests {
+		return nil, kit.Errorf(kit.ErrInvalid, "", "the webhook answered %d: check --slack-webhook", status.Code)
+	}
+	// The error of a request begins with the webhook's URL, which is a secret.
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = fmt.Errorf("the webhook could not be reached: %w", request.Err)
 	}
 	return nil, err
 }

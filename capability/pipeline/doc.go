@@ -1,8 +1,8 @@
 // Package pipeline makes runs of a project's pipeline and walks through them.
 //
-// It owns runs. It watches changes (a new patch set is gated by a run), refs
-// (a commit that landed is carried on by a run), and the builds, deployments
-// and releases that its runs ordered. A run's graph comes from the project's
+// It owns runs. It watches changes (a new patch set is gated by a run),
+// landings and refs (a commit that landed, and a project's first, is carried on
+// by a run), and the builds, deployments and releases that its runs ordered. A run's graph comes from the project's
 // pipeline.star, evaluated once, in a child process; it is stored, and only
 // ever the stored graph is walked.
 //
@@ -29,6 +29,7 @@ func Service(c kit.Client, h *http.Client, base string) kit.Service {
 		Owns: []kit.Owned{kit.Own(api.Runs, next, "approve", "cancel")},
 		Watches: []kit.Reaction{
 			kit.On(api.Changes, onChange),
+			kit.On(api.Landings, onLanding),
 			kit.On(api.Refs, onRef),
 			kit.On(api.Builds, onBuild),
 			kit.On(api.Deployments, onDeployment),

@@ -172,21 +172,34 @@ func (p planner) files(ctx context.Context, project, commit string, paths ...str
 		return nil, err
 	}
 	defer body.Close()
+	limited := &io.LimitedReader{R: body, N: maxSources}
+	texts, err := untar(limited)
+	if limited.N <= 0 {
+		return nil, kit.Errorf(kit.ErrTooLarge, api.Projects.Link(project), "its definitions have more than %d MB", maxSources>>20)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("archive of %s: %w", commit, err)
+	}
+	return texts, nil
+}
+
+// untar returns the plain files of a tar stream, by path.
+func untar(r io.Reader) (map[string]string, error) {
 	files := map[string]string{}
-	for t := tar.NewReader(io.LimitReader(body, maxSources)); ; {
+	for t := tar.NewReader(r); ; {
 		h, err := t.Next()
 		if err == io.EOF {
 			return files, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("archive of %s: %w", commit, err)
+			return nil, err
 		}
 		if h.Typeflag != tar.TypeReg {
 			continue
 		}
 		b, err := io.ReadAll(t)
 		if err != nil {
-			return nil, fmt.Errorf("archive of %s: %w", commit, err)
+			return nil, err
 		}
 		files[path.Clean(h.Name)] = string(b)
 	}
@@ -246,8 +259,8 @@ type releaseArgs struct {
 	Image   string `json:"image"`
 }
 
-// release makes a release of an image. One that was made of the same image
-// before will do.
+// release makes a release of an image. Its result is the node's outcome, or
+// nothing while the release is being made.
 func (p planner) release(ctx context.Context, r kit.Record, op kit.Op) (any, error) {
 	run, err := api.Runs.Decode(r)
 	if err != nil {
@@ -257,8 +270,18 @@ func (p planner) release(ctx context.Context, r kit.Record, op kit.Op) (any, err
 	if err := (kit.Event{Name: "release", Data: op.Data}).Into(&a); err != nil {
 		return nil, err
 	}
+	done, err := p.makeRelease(ctx, run, a)
+	if err != nil && !kit.Temporary(err) {
+		return api.NodeDone{Node: a.Node, Attempt: a.Attempt, Error: err.Error()}, nil
+	}
+	return done, err
+}
+
+// makeRelease creates the release document. One that was made of the same
+// image before will do.
+func (p planner) makeRelease(ctx context.Context, run api.Run, a releaseArgs) (any, error) {
 	id := run.Project + "-" + a.Version
-	_, err = api.Releases.Create(ctx, p.client, id, api.Release{
+	_, err := api.Releases.Create(ctx, p.client, id, api.Release{
 		Meta:    kit.Meta{Source: run.Link},
 		Project: run.Project, Version: a.Version, Image: a.Image, Commit: run.Commit,
 		Run: run.Link, Node: a.Node, Attempt: a.Attempt,
@@ -270,7 +293,7 @@ func (p planner) release(ctx context.Context, r kit.Record, op kit.Op) (any, err
 	switch {
 	case err != nil:
 		return nil, err
-	case old.Run == run.Link:
+	case old.Run == run.Link && old.Node == a.Node:
 		return nil, nil // made by an attempt at this that was cut off
 	case old.Image == a.Image:
 		return api.NodeDone{Node: a.Node, Attempt: a.Attempt, Link: old.Link, Passed: true}, nil

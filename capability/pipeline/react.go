@@ -11,7 +11,8 @@ import (
 )
 
 // onChange gates the current patch set of an open change by a run, and ends
-// the run of the one before.
+// the runs of those before: of all, since a change that moves on fast is seen
+// only as it is at last.
 func onChange(c api.Change, _ time.Time) []kit.Op {
 	if c.Status != api.ChangeOpen {
 		return nil
@@ -28,8 +29,8 @@ func onChange(c api.Change, _ time.Time) []kit.Op {
 		Change:   c.Link,
 		PatchSet: ps.Number,
 	})}
-	if ps.Number > 1 {
-		ops = append(ops, kit.Send(api.Runs.Link(gateID(c, ps.Number-1)), "supersede", nil))
+	for n := 1; n < ps.Number; n++ {
+		ops = append(ops, kit.Send(api.Runs.Link(gateID(c, n)), "supersede", nil))
 	}
 	return ops
 }
@@ -38,21 +39,36 @@ func gateID(c api.Change, patchSet int) string {
 	return fmt.Sprintf("change-%s-%d", c.Link.ID(), patchSet)
 }
 
-// onRef carries a commit that landed on a branch on, by a run.
-func onRef(r api.Ref, _ time.Time) []kit.Op {
-	branch, ok := strings.CutPrefix(r.Name, "refs/heads/")
-	if !ok || r.Commit == "" {
+// onLanding carries a commit that has landed on, by a run. Each landing is seen,
+// however fast its branch moves on.
+func onLanding(l api.Landing, _ time.Time) []kit.Op {
+	if l.State != api.LandingLanded {
 		return nil
 	}
-	id := fmt.Sprintf("%s-%s-%.12s", r.Project, strings.ReplaceAll(branch, "/", "~"), r.Commit)
+	return merged(l.Link, l.Project, l.Branch, l.Commit, l.By)
+}
+
+// onRef carries the first commit of a project on, which is imported. What else
+// is on a branch has landed, or was pushed past the review: then it is not to
+// say what becomes of it.
+func onRef(r api.Ref, _ time.Time) []kit.Op {
+	branch, ok := strings.CutPrefix(r.Name, "refs/heads/")
+	if !ok || r.Commit == "" || r.Before != "" || r.Source.Kind() != api.Projects.Name {
+		return nil
+	}
+	return merged(r.Link, r.Project, branch, r.Commit, r.By)
+}
+
+func merged(source kit.Link, project, branch, commit, by string) []kit.Op {
+	id := fmt.Sprintf("%s-%s-%.12s", project, strings.ReplaceAll(branch, "/", "~"), commit)
 	return []kit.Op{kit.Create(api.Runs, id, api.Run{
-		Meta:        kit.Meta{Source: r.Link},
-		Project:     r.Project,
+		Meta:        kit.Meta{Source: source},
+		Project:     project,
 		Event:       "merged",
-		Commit:      r.Commit,
+		Commit:      commit,
 		Branch:      branch,
-		Author:      r.By,
-		Definitions: r.Commit,
+		Author:      by,
+		Definitions: commit,
 	})}
 }
 

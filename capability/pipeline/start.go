@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"time"
 
 	"landfall.dev/api"
@@ -10,7 +11,12 @@ import (
 // start begins node i of r and returns what it orders.
 func start(r *api.Run, i int, now time.Time) []kit.Op {
 	spec, n := r.Plan.Nodes[i], &r.Nodes[i]
-	n.State, n.Attempt, n.Started, n.Error = api.RunRunning, n.Attempt+1, now, ""
+	n.State, n.Attempt, n.Started, n.Error, n.Link = api.RunRunning, n.Attempt+1, now, "", ""
+	if needsImage := spec.Type == api.NodeDeploy || spec.Type == api.NodeRelease; needsImage && imageOf(*r, spec.Image) == "" {
+		n.State, n.Finished = api.RunFailed, now
+		n.Error = fmt.Sprintf("node %s has made no image: give its job a pack", spec.Image)
+		return nil
+	}
 	switch spec.Type {
 	case api.NodeBuild:
 		b := buildOf(*r, spec)
@@ -46,7 +52,6 @@ func buildOf(r api.Run, spec api.Node) api.Build {
 		Change:      r.Change,
 		PatchSet:    r.PatchSet,
 		Params:      spec.Params,
-		Attempt:     0,
 	}
 }
 

@@ -26,8 +26,6 @@ func next(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 		return end(r, api.RunFailed, failure.Error, now), nil
 	case "node", "release.done":
 		return nodeDone(r, e, now)
-	case "release.failed":
-		return releaseFailed(r, e, now)
 	case "approve":
 		return approve(r, e, now)
 	case "cancel", "supersede":
@@ -62,8 +60,9 @@ func planned(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	return advance(r, now)
 }
 
-// nodeDone takes in the outcome of a node. One of an earlier attempt, or that
-// is known already, changes nothing.
+// nodeDone takes in the outcome of a node. One of an earlier attempt, of
+// something that the run has not ordered, or that is known already, changes
+// nothing.
 func nodeDone(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	var d api.NodeDone
 	if err := e.Into(&d); err != nil {
@@ -74,6 +73,9 @@ func nodeDone(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 		return r, nil
 	}
 	n := &r.Nodes[i]
+	if n.Link != "" && n.Link != d.Link {
+		return r, nil
+	}
 	n.Link, n.Image, n.Error, n.Finished = d.Link, d.Image, d.Error, now
 	switch {
 	case d.Passed:
@@ -82,18 +84,6 @@ func nodeDone(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 		n.State = api.RunWaiting
 	default:
 		n.State = api.RunFailed
-	}
-	return advance(r, now)
-}
-
-// releaseFailed fails the release node that is at work.
-func releaseFailed(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
-	var f failure
-	_ = e.Into(&f)
-	for i := range r.Nodes {
-		if r.Plan.Nodes[i].Type == api.NodeRelease && r.Nodes[i].State == api.RunRunning {
-			r.Nodes[i].State, r.Nodes[i].Error, r.Nodes[i].Finished = api.RunFailed, f.Error, now
-		}
 	}
 	return advance(r, now)
 }
@@ -124,7 +114,7 @@ func cancel(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 			ops = append(ops, kit.Send(r.Nodes[i].Link, "cancel", nil))
 		}
 		if !r.Nodes[i].State.Final() {
-			r.Nodes[i].State = api.RunCancelled
+			r.Nodes[i].State, r.Nodes[i].Finished = api.RunCancelled, now
 		}
 	}
 	why := "cancelled by " + e.By
@@ -138,21 +128,18 @@ func cancel(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 // none is left to wait for.
 func advance(r api.Run, now time.Time) (api.Run, []kit.Op) {
 	var ops []kit.Op
-	for {
-		started := len(ops)
+	for changed := true; changed; {
+		changed = false
 		for i := range r.Nodes {
 			if r.Nodes[i].State != api.RunWaiting {
 				continue
 			}
 			switch state, need := needs(r, i); state {
 			case api.RunPassed:
-				ops = append(ops, start(&r, i, now)...)
+				ops, changed = append(ops, start(&r, i, now)...), true
 			case api.RunFailed:
-				r.Nodes[i].State, r.Nodes[i].Error = api.RunCancelled, need+" did not pass"
+				r.Nodes[i].State, r.Nodes[i].Error, changed = api.RunCancelled, need+" did not pass", true
 			}
-		}
-		if len(ops) == started {
-			break
 		}
 	}
 	if state := outcome(r); state.Final() {
@@ -177,6 +164,8 @@ func needs(r api.Run, i int) (api.RunState, string) {
 	return state, ""
 }
 
+// outcome returns what the nodes make of the run: running while one of them can
+// still go on.
 func outcome(r api.Run) api.RunState {
 	state := api.RunPassed
 	for _, n := range r.Nodes {

@@ -11,7 +11,9 @@
 //
 // A vote belongs to one patch set. Verified certifies a tree and is never
 // copied; Code-Review certifies a difference and is copied to a patch set that
-// source made by rebasing.
+// source made by rebasing. A patch set that is not the current one any more
+// decides nothing, with one exception: if its commit lands all the same, since
+// the next one came too late, the change is merged.
 package review
 
 import (
@@ -21,7 +23,7 @@ import (
 
 // Service declares all that review may touch; c acts as services/review.
 func Service(c kit.Client) kit.Service {
-	f := filer{c}
+	f := &filer{client: c}
 	return kit.Service{
 		Name: "review",
 		Owns: []kit.Owned{kit.Own(api.Changes, next, "vote", "submit", "abandon", "restore", "comment")},

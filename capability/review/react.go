@@ -2,9 +2,9 @@ package review
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"landfall.dev/api"
@@ -55,16 +55,31 @@ func onLanding(l api.Landing, _ time.Time) []kit.Op {
 }
 
 // filer files pushed commits.
-type filer struct{ client kit.Client }
+type filer struct {
+	client kit.Client
+
+	// turn is held over looking a change up and making it, so that two pushes
+	// with the same Change-Id do not make two changes.
+	turn sync.Mutex
+}
+
+// filing is the event "patchset" of a change: a pushed commit.
+type filing struct {
+	api.PatchSet
+	// Of is the patch set that a rebase was made of.
+	Of int `json:"of,omitempty"`
+}
 
 // file opens a change for each commit of the push r, or adds a patch set to
 // the open change with its Change-Id. Filing the same push again finds every
 // commit filed.
-func (f filer) file(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+func (f *filer) file(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	p, err := api.Pushes.Decode(r)
 	if err != nil {
 		return nil, err
 	}
+	f.turn.Lock()
+	defer f.turn.Unlock()
 	for _, c := range p.Commits {
 		if err := f.fileCommit(ctx, p, c); err != nil {
 			return nil, &kit.Error{Op: "review.file", Link: p.Link, Err: err}
@@ -73,13 +88,13 @@ func (f filer) file(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	return nil, nil
 }
 
-func (f filer) fileCommit(ctx context.Context, p api.Push, c api.Commit) error {
-	ps := patchSet(p, c)
-	change, err := f.find(ctx, p, c.ChangeID)
+func (f *filer) fileCommit(ctx context.Context, p api.Push, c api.Commit) error {
+	x := filing{PatchSet: patchSet(p, c)}
+	change, err := f.find(ctx, p, c.ChangeID, &x)
 	if err != nil {
 		return err
 	}
-	if change.Link == "" {
+	if change == "" {
 		_, err := api.Changes.Create(ctx, f.client, "", api.Change{
 			Meta:      kit.Meta{Source: p.Link},
 			Project:   p.Project,
@@ -88,29 +103,30 @@ func (f filer) fileCommit(ctx context.Context, p api.Push, c api.Commit) error {
 			Subject:   c.Subject,
 			Topic:     p.Topic,
 			Owner:     p.By,
-			PatchSets: []api.PatchSet{ps},
+			PatchSets: []api.PatchSet{x.PatchSet},
 		})
 		return err
 	}
-	args, err := json.Marshal(ps)
-	if err != nil {
-		return err
-	}
-	_, err = f.client.Do(ctx, change.Link, "patchset", args)
+	_, err = api.Changes.Send(ctx, f.client, change.ID(), "patchset", x)
 	if errors.Is(err, kit.ErrConflict) {
 		return nil // closed meanwhile: the push stays as it is, the change too
 	}
 	return err
 }
 
-// find returns the change of p's project and branch with changeID, or a zero
-// one.
-func (f filer) find(ctx context.Context, p api.Push, changeID string) (api.Change, error) {
+// find returns the change that a commit of p belongs to, or nothing if it is
+// new. For a rebased commit, x is told which patch set it was made of.
+func (f *filer) find(ctx context.Context, p api.Push, changeID string, x *filing) (kit.Link, error) {
+	if p.Landing != "" {
+		l, err := api.Landings.Read(ctx, f.client, p.Landing.ID())
+		x.Of = l.PatchSet
+		return l.Change, err
+	}
 	filter := fmt.Sprintf("project == %q && branch == %q && changeId == %q", p.Project, p.Branch, changeID)
 	for c, err := range api.Changes.All(ctx, f.client, filter, "") {
-		return c, err
+		return c.Link, err
 	}
-	return api.Change{}, nil
+	return "", nil
 }
 
 func patchSet(p api.Push, c api.Commit) api.PatchSet {

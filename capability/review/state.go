@@ -2,6 +2,8 @@ package review
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,27 +45,32 @@ func opened(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
 	if len(c.PatchSets) != 1 || c.Project == "" || c.Branch == "" || c.ChangeID == "" {
 		return c, kit.Refuse(kit.ErrInvalid, "a change is opened by git push to refs/for/BRANCH")
 	}
-	c.Status = api.ChangeOpen
-	c.PatchSets[0].Number, c.PatchSets[0].Created = 1, now
-	return say(c, now, c.Owner, "Uploaded patch set 1.", c.PatchSets[0].Push), nil
+	c.Status, c.Submit, c.Merged, c.Messages = api.ChangeOpen, "", "", nil
+	ps := &c.PatchSets[0]
+	ps.Number, ps.Created, ps.Rebase, ps.Votes = 1, now, false, nil
+	return say(c, now, c.Owner, "Uploaded patch set 1.", ps.Push), nil
 }
 
 // addPatchSet makes the event's patch set the current one. A commit that is
-// known already changes nothing.
+// known already changes nothing, and so does one whose time is over: of a push
+// older than that of another patch set, or a rebase of what is not current.
 func addPatchSet(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
-	var ps api.PatchSet
-	if err := e.Into(&ps); err != nil {
+	var x filing
+	if err := e.Into(&x); err != nil {
 		return c, kit.Refuse(kit.ErrInvalid, "%v", err)
 	}
-	for _, old := range c.PatchSets {
-		if old.Commit == ps.Commit {
+	ps, old := x.PatchSet, c.Current()
+	for _, known := range c.PatchSets {
+		if known.Commit == ps.Commit || older(ps.Push, known.Push) {
 			return c, nil
 		}
 	}
 	if c.Status != api.ChangeOpen {
 		return c, kit.Refuse(kit.ErrConflict, "change %s is %s", c.Link.ID(), c.Status)
 	}
-	old := c.Current()
+	if ps.Rebase && x.Of != old.Number {
+		return c, nil
+	}
 	ps.Number, ps.Created = old.Number+1, now
 	if ps.Rebase {
 		ps.Uploader = old.Uploader
@@ -78,6 +85,14 @@ func addPatchSet(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op
 		text = fmt.Sprintf("The branch had moved on: rebased as patch set %d, to be tested before it lands.", ps.Number)
 	}
 	return say(c, now, ps.Uploader, text, ps.Push), nil
+}
+
+// older tells whether the push a was taken in before b. Pushes are counted;
+// those that source makes are not, and never late.
+func older(a, b kit.Link) bool {
+	x, errA := strconv.Atoi(a.ID())
+	y, errB := strconv.Atoi(b.ID())
+	return errA == nil && errB == nil && x < y
 }
 
 // codeReviews returns the votes that a rebase keeps.
@@ -110,12 +125,21 @@ func vote(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
 	}
 	ps := &c.PatchSets[a.PatchSet-1]
 	v := api.Vote{Label: a.Label, Value: a.Value, By: e.By, At: now, Link: a.Link, Text: a.Text}
+	if slices.ContainsFunc(ps.Votes, func(old api.Vote) bool { return same(old, v) }) {
+		return c, nil // said again
+	}
 	ps.Votes = setVote(ps.Votes, v)
 	c = say(c, now, e.By, strings.TrimSpace(fmt.Sprintf("Patch set %d: %s%+d. %s", a.PatchSet, a.Label, a.Value, a.Text)), a.Link)
 	if c.Submit != "" && a.PatchSet == len(c.PatchSets) && len(missing(c)) == 0 {
-		return c, land(c)
+		return c, land(c, now)
 	}
 	return c, nil
+}
+
+// same tells whether a and b are one vote, at whatever time.
+func same(a, b api.Vote) bool {
+	b.At = a.At
+	return a == b
 }
 
 func checkVote(a api.VoteArgs, by string) []kit.Op {

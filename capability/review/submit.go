@@ -56,13 +56,15 @@ func submit(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
 		return c, nil
 	}
 	c.Submit = e.By
-	return say(c, now, e.By, fmt.Sprintf("Submitted patch set %d.", a.PatchSet), ""), land(c)
+	return say(c, now, e.By, fmt.Sprintf("Submitted patch set %d.", a.PatchSet), ""), land(c, now)
 }
 
-// land wishes that the current patch set's commit becomes the branch's tip.
-func land(c api.Change) []kit.Op {
+// land wishes that the current patch set's commit becomes the branch's tip. A
+// landing of it that has met a conflict before is to be tried again.
+func land(c api.Change, now time.Time) []kit.Op {
 	ps := c.Current()
 	id := fmt.Sprintf("%s-%d", c.Link.ID(), ps.Number)
+	again := kit.Send(api.Landings.Link(id), "again", map[string]any{"at": now, "by": c.Submit})
 	return []kit.Op{kit.Create(api.Landings, id, api.Landing{
 		Meta:     kit.Meta{Source: c.Link},
 		Project:  c.Project,
@@ -71,25 +73,26 @@ func land(c api.Change) []kit.Op {
 		PatchSet: ps.Number,
 		Commit:   ps.Commit,
 		By:       c.Submit,
-	})}
+	}), again}
 }
 
-// landing takes in what became of a landing of the current patch set.
+// landing takes in what became of a landing. That a commit landed is a fact,
+// whatever has happened to the change since it was submitted; a conflict
+// matters only to who still wants the current patch set to land.
 func landing(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
 	var l api.Landing
 	if err := e.Into(&l); err != nil {
 		return c, kit.Refuse(kit.ErrInvalid, "%v", err)
 	}
-	if c.Status != api.ChangeOpen || l.PatchSet != c.Current().Number {
-		return c, nil
-	}
-	switch l.State {
-	case api.LandingLanded:
+	switch {
+	case c.Status == api.ChangeMerged:
+	case l.State == api.LandingLanded:
 		c.Status, c.Merged = api.ChangeMerged, l.Commit
-		return say(c, now, l.By, fmt.Sprintf("Landed on %s as %.12s, the commit that was tested.", c.Branch, l.Commit), l.Link), nil
-	case api.LandingConflict:
+		text := fmt.Sprintf("Patch set %d landed on %s as %.12s, the commit that was tested.", l.PatchSet, c.Branch, l.Commit)
+		return say(c, now, l.By, text, l.Link), nil
+	case l.State == api.LandingConflict && c.Submit != "" && l.PatchSet == c.Current().Number:
 		c.Submit = ""
-		return say(c, now, l.By, fmt.Sprintf("It does not apply to %s any more: %s. Rebase it and push again.", c.Branch, l.Detail), l.Link), nil
+		return say(c, now, l.By, fmt.Sprintf("It could not land on %s: %s.", c.Branch, l.Detail), l.Link), nil
 	}
 	return c, nil
 }

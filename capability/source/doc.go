@@ -5,12 +5,14 @@
 // Push document; a push to an unprotected branch moves its Ref. It watches
 // changes, for each of whose patch sets it makes refs/changes/NN/N/PS. The
 // Ref document is the truth, which the repository follows: whatever a crash
-// interrupts is brought in line by the reaction to the document. It never
+// interrupts is brought in line by the reaction to the document. A branch that
+// is deleted has a Ref without a commit until the repository has followed. It never
 // judges a change; it moves a branch only for a Landing.
 //
-//	landing: wanted ──▶ landed     the branch was at the commit's parent, or moved there
+//	landing: wanted ──▶ landed     the branch stood at the commit's parent, and moved
 //	            ├─────▶ rebased    it was not: a rebased commit was made, as a Push
-//	            └─────▶ conflict   it does not apply
+//	            └─────▶ conflict   it does not apply, or stands on what has not landed;
+//	                               wanted again if it is submitted again
 package source
 
 import (
@@ -26,7 +28,6 @@ import (
 // is the hub's address, for links in what git shows.
 func Service(c kit.Client, repositories *git.Store, base string, log *slog.Logger) kit.Service {
 	s := source{client: c, git: repositories, base: base, log: log}
-	serve := func(h func(http.ResponseWriter, *http.Request) error) http.Handler { return handler(h) }
 	smart := git.Handler(git.Server{Open: s.open, Judge: s.judge, Log: log})
 	return kit.Service{
 		Name: "source",
@@ -46,12 +47,12 @@ func Service(c kit.Client, repositories *git.Store, base string, log *slog.Logge
 		Serves: []kit.Route{
 			{Pattern: "/git/", Handler: http.StripPrefix("/git", smart)},
 			{Pattern: "GET /tools/hooks/commit-msg", Handler: http.HandlerFunc(commitMsg), Anonymous: true},
-			{Pattern: "POST /source/{project}/import", Handler: serve(s.importTar)},
-			{Pattern: "GET /source/{project}/archive/{commit}", Handler: serve(s.archive)},
-			{Pattern: "GET /source/{project}/file/{commit}/{path...}", Handler: serve(s.file)},
-			{Pattern: "GET /source/{project}/diff/{range}", Handler: serve(s.diff)},
-			{Pattern: "GET /source/{project}/log/{range}", Handler: serve(s.commits)},
-			{Pattern: "GET /source/{project}/changed/{commit}", Handler: serve(s.changed)},
+			{Pattern: "POST /source/{project}/import", Handler: handle(s.importTar)},
+			{Pattern: "GET /source/{project}/archive/{commit}", Handler: handle(s.archive)},
+			{Pattern: "GET /source/{project}/file/{commit}/{path...}", Handler: handle(s.file)},
+			{Pattern: "GET /source/{project}/diff/{range}", Handler: handle(s.diff)},
+			{Pattern: "GET /source/{project}/log/{range}", Handler: handle(s.commits)},
+			{Pattern: "GET /source/{project}/changed/{commit}", Handler: handle(s.changed)},
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ type landResult struct {
 	Detail    string           `json:"detail,omitempty"`
 }
 
-// land moves the branch of the landing r to its commit, if the branch is an
-// ancestor of it; otherwise it makes the rebased commit and a Push of it.
+// land moves the branch of the landing r to its commit, if the branch stands at
+// the commit's parent; otherwise it makes the rebased commit and a Push of it.
 // Carried out again it finds its own work.
 func (s source) land(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	l, err := api.Landings.Decode(r)
@@ -30,47 +31,71 @@ func (s source) land(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	if err != nil {
 		return nil, fault(err)
 	}
-	id := api.RefID(l.Project, "refs/heads/"+l.Branch)
+	commit, err := repository.Commit(ctx, l.Commit)
+	if err != nil {
+		return nil, fault(err)
+	}
+	name := "refs/heads/" + l.Branch
 	for {
-		ref, err := api.Refs.Read(ctx, s.client, id)
+		ref, err := api.Refs.Read(ctx, s.client, api.RefID(l.Project, name))
 		if err != nil {
 			return nil, err
+		}
+		if ref.Commit == "" {
+			return nil, kit.Errorf(kit.ErrNotFound, ref.Link, "the branch was deleted")
 		}
 		landed, err := repository.Ancestor(ctx, l.Commit, ref.Commit)
 		if err != nil {
 			return nil, fault(err)
 		}
 		if landed {
-			return landResult{State: api.LandingLanded}, s.bring(ctx, ref)
+			return landResult{State: api.LandingLanded}, s.bring(ctx, l.Project, name)
 		}
-		straight, err := repository.Ancestor(ctx, ref.Commit, l.Commit)
+		straight, err := follows(ctx, repository, commit, ref.Commit)
 		if err != nil {
 			return nil, fault(err)
 		}
 		if !straight {
-			return s.rebase(ctx, repository, l, ref.Commit)
+			return s.rebase(ctx, repository, l, commit, ref.Commit)
 		}
-		err = s.move(ctx, ref, l.Commit, l.By)
+		err = s.move(ctx, ref, l)
 		if !errors.Is(err, kit.ErrStale) {
 			return landResult{State: api.LandingLanded}, err
 		}
 	}
 }
 
-// move is the compare-and-swap of a branch.
-func (s source) move(ctx context.Context, ref api.Ref, commit, by string) error {
-	patch := fmt.Sprintf(`{"commit":%q,"before":%q,"by":%q}`, commit, ref.Commit, by)
-	rec, err := s.client.Update(ctx, ref.Link, []byte(patch), ref.Version)
-	if err != nil {
-		return err
+// follows tells whether c adds nothing to the history of tip but itself. More
+// would land commits that are changes of their own.
+func follows(ctx context.Context, repository *git.Repository, c git.Commit, tip string) (bool, error) {
+	if len(c.Parents) == 0 || c.Parents[0] != tip {
+		return false, nil
 	}
-	if ref, err = api.Refs.Decode(rec); err != nil {
-		return err
+	for _, p := range c.Parents[1:] {
+		if on, err := repository.Ancestor(ctx, p, tip); !on {
+			return false, err
+		}
 	}
-	return s.bring(ctx, ref)
+	return true, nil
 }
 
-func (s source) rebase(ctx context.Context, repository *git.Repository, l api.Landing, tip string) (any, error) {
+// move is the compare-and-swap of a branch.
+func (s source) move(ctx context.Context, ref api.Ref, l api.Landing) error {
+	patch := fmt.Sprintf(`{"commit":%q,"before":%q,"by":%q,"source":%q}`, l.Commit, ref.Commit, l.By, l.Link)
+	if _, err := s.client.Update(ctx, ref.Link, []byte(patch), ref.Version); err != nil {
+		return err
+	}
+	return s.bring(ctx, ref.Project, ref.Name)
+}
+
+func (s source) rebase(ctx context.Context, repository *git.Repository, l api.Landing, c git.Commit, tip string) (any, error) {
+	below, err := s.unlanded(ctx, repository, l, c, tip)
+	if err != nil {
+		return nil, fault(err)
+	}
+	if below != "" {
+		return landResult{State: api.LandingConflict, Detail: fmt.Sprintf("it stands on change %s, which has not landed: submit that first", below.ID())}, nil
+	}
 	by, err := s.person(ctx, l.By)
 	if err != nil {
 		return nil, err
@@ -80,15 +105,15 @@ func (s source) rebase(ctx context.Context, repository *git.Repository, l api.La
 	var conflict *git.MergeConflict
 	switch {
 	case errors.As(err, &conflict):
-		return landResult{State: api.LandingConflict, Detail: "conflicts in " + strings.Join(conflict.Paths, ", ")}, nil
+		return landResult{State: api.LandingConflict, Detail: "conflicts in " + strings.Join(conflict.Paths, ", ") + ": rebase it and push again"}, nil
 	case err != nil:
 		return nil, fault(err)
 	}
-	c, err := repository.Commit(ctx, commit)
-	if err != nil {
+	if c, err = repository.Commit(ctx, commit); err != nil {
 		return nil, fault(err)
 	}
-	_, err = api.Pushes.Create(ctx, s.client, "landing-"+l.Link.ID(), api.Push{
+	id := "landing-" + l.Link.ID()
+	push, err := api.Pushes.Create(ctx, s.client, id, api.Push{
 		Meta:    kit.Meta{Source: l.Link},
 		Project: l.Project,
 		Ref:     "refs/for/" + l.Branch,
@@ -97,10 +122,38 @@ func (s source) rebase(ctx context.Context, repository *git.Repository, l api.La
 		Commits: []api.Commit{commitDocument(c)},
 		Landing: l.Link,
 	})
-	if err != nil && !errors.Is(err, kit.ErrConflict) {
+	if errors.Is(err, kit.ErrConflict) {
+		// Made by an attempt that was cut off, maybe on an older tip.
+		push, err = api.Pushes.Read(ctx, s.client, id)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return landResult{State: api.LandingRebased, NewCommit: commit}, nil
+	return landResult{State: api.LandingRebased, NewCommit: push.Commits[0].SHA}, nil
+}
+
+// unlanded returns the change that c was made on top of, if that has not
+// landed: c alone would not be what was reviewed and tested.
+func (s source) unlanded(ctx context.Context, repository *git.Repository, l api.Landing, c git.Commit, tip string) (kit.Link, error) {
+	for _, p := range c.Parents {
+		on, err := repository.Ancestor(ctx, p, tip)
+		if err != nil {
+			return "", err
+		}
+		if on {
+			continue
+		}
+		parent, err := repository.Commit(ctx, p)
+		if err != nil {
+			return "", err
+		}
+		for change, err := range api.Changes.All(ctx, s.client, changesWith(l.Project, l.Branch, parent.ChangeID), "") {
+			if err != nil || change.Status != api.ChangeMerged {
+				return change.Link, err
+			}
+		}
+	}
+	return "", nil
 }
 
 // person returns the name and address of a subject.
@@ -129,7 +182,7 @@ func (s source) init(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	if errors.Is(err, git.ErrExists) {
 		err = nil
 	}
-	return nil, err
+	return nil, fault(err)
 }
 
 // sync brings the repository in line with the ref r.
@@ -138,22 +191,59 @@ func (s source) sync(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.bring(ctx, ref)
+	return nil, s.bring(ctx, ref.Project, ref.Name)
 }
 
-func (s source) bring(ctx context.Context, ref api.Ref) error {
-	repository, err := s.git.Repository(ref.Project)
+// bring brings the branch name in the repository in line with its document. A
+// document without a commit says that the branch is to go; once it has, the
+// document goes too.
+func (s source) bring(ctx context.Context, project, name string) error {
+	for attempt := 1; ; attempt++ {
+		err := s.bringOnce(ctx, project, name)
+		if attempt == bringAttempts || !errors.Is(err, git.ErrConflict) {
+			return fault(err)
+		}
+	}
+}
+
+// bringAttempts is how often bring looks again when somebody else, a request
+// or the reaction, brings the same branch at the same time.
+const bringAttempts = 5
+
+func (s source) bringOnce(ctx context.Context, project, name string) error {
+	repository, err := s.git.Repository(project)
 	if err != nil {
 		return err
 	}
-	at, err := repository.Tip(ctx, ref.Name)
-	if err != nil && !errors.Is(err, git.ErrNotFound) {
+	at, err := repository.Tip(ctx, name)
+	if errors.Is(err, git.ErrNotFound) {
+		at, err = git.Zero, nil
+	}
+	if err != nil {
 		return err
 	}
-	if at == ref.Commit {
+	// The document is read after the repository: if somebody brings both further
+	// meanwhile, the swap fails, instead of taking the repository back.
+	ref, err := api.Refs.Read(ctx, s.client, api.RefID(project, name))
+	if errors.Is(err, kit.ErrNotFound) {
 		return nil
 	}
-	return repository.UpdateRef(ctx, ref.Name, ref.Commit, at)
+	if err != nil {
+		return err
+	}
+	if to := cmp.Or(ref.Commit, git.Zero); to != at {
+		if err := repository.UpdateRef(ctx, name, to, at); err != nil {
+			return err
+		}
+	}
+	if ref.Commit != "" {
+		return nil
+	}
+	err = s.client.Delete(ctx, ref.Link, ref.Version)
+	if errors.Is(err, kit.ErrStale) || errors.Is(err, kit.ErrNotFound) {
+		return nil // made anew, or gone already
+	}
+	return err
 }
 
 // mark makes the refs of the patch sets of the change r.
@@ -191,6 +281,8 @@ func fault(err error) error {
 		return &kit.Error{Fault: kit.ErrNotFound, Detail: err.Error()}
 	case errors.Is(err, git.ErrInvalid):
 		return &kit.Error{Fault: kit.ErrInvalid, Detail: err.Error()}
+	case errors.Is(err, git.ErrConflict):
+		return &kit.Error{Fault: kit.ErrUnavailable, Detail: "the branch is being moved", Hint: "try again in a moment", Err: err}
 	}
 	return err
 }

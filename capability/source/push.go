@@ -34,7 +34,7 @@ func (s source) open(r *http.Request, project, service string) (*git.Repository,
 func (s source) judge(r *http.Request, project string) git.Judge {
 	by := kit.CallerOf(r.Context()).Subject
 	return func(ctx context.Context, p *git.Push) git.Verdict {
-		j := judgement{source: s, project: project, by: by}
+		j := judgement{source: s, project: project, by: by, old: map[string]bool{}}
 		v := git.Verdict{Results: make([]git.Result, len(p.Commands))}
 		doc, err := api.Projects.Read(ctx, s.client, project)
 		for i, c := range p.Commands {
@@ -60,6 +60,7 @@ type judgement struct {
 	pushes   []api.Push
 	moves    []git.Command
 	messages []string
+	old      map[string]bool // commits that are patch sets already
 }
 
 func (j *judgement) command(ctx context.Context, p *git.Push, c git.Command, doc api.Project) git.Result {
@@ -72,6 +73,8 @@ func (j *judgement) command(ctx context.Context, p *git.Push, c git.Command, doc
 		return git.Result{Reason: "only branches and refs/for/BRANCH can be pushed to"}
 	case protected(doc, branch):
 		return git.Result{Reason: fmt.Sprintf("branch %s is protected: push to refs/for/%s for review", branch, branch)}
+	case kit.CheckID(api.RefID(j.project, c.Ref)) != nil:
+		return git.Result{Reason: fmt.Sprintf("%q is no name of a branch here: use letters, digits, slash, dot, dash and underscore", branch)}
 	}
 	j.moves = append(j.moves, c)
 	return c.Move()
@@ -118,17 +121,7 @@ func (j *judgement) review(ctx context.Context, p *git.Push, c git.Command, targ
 		push.Commits = append(push.Commits, commitDocument(commit))
 	}
 	j.pushes = append(j.pushes, push)
-	return git.Result{Updates: j.keep(ctx, p, branch, c.New)}
-}
-
-// keep holds the pushed commits in the repository until they have refs of
-// their own.
-func (j *judgement) keep(ctx context.Context, p *git.Push, branch, commit string) []git.Update {
-	name := "refs/landfall/for/" + branch + "/" + commit
-	if _, err := p.Tip(ctx, name); err == nil {
-		return nil
-	}
-	return []git.Update{{Ref: name, New: commit}}
+	return git.Result{} // its refs are those of its patch sets, see mark
 }
 
 // check applies the policies to a series; it returns the reason to refuse it.
@@ -155,6 +148,7 @@ func (j *judgement) check(ctx context.Context, p *git.Push, branch string, commi
 		if reason != "" {
 			reasons = append(reasons, reason)
 		}
+		j.old[c.SHA] = known
 		fresh = fresh || !known
 	}
 	if len(reasons) == 0 && !fresh {
@@ -174,7 +168,7 @@ func (j *judgement) check(ctx context.Context, p *git.Push, branch string, commi
 
 // known tells whether c is a patch set already, or why its change takes none.
 func (j *judgement) known(ctx context.Context, branch string, c git.Commit) (bool, string) {
-	for change, err := range api.Changes.All(ctx, j.client, j.filter(branch, c.ChangeID), "") {
+	for change, err := range api.Changes.All(ctx, j.client, changesWith(j.project, branch, c.ChangeID), "") {
 		if err != nil {
 			return false, "its change could not be looked up: try again"
 		}
@@ -190,8 +184,9 @@ func (j *judgement) known(ctx context.Context, branch string, c git.Commit) (boo
 	return false, ""
 }
 
-func (j *judgement) filter(branch, changeID string) string {
-	return fmt.Sprintf("project == %q && branch == %q && changeId == %q", j.project, branch, changeID)
+// changesWith is the filter for the changes of a branch with a Change-Id.
+func changesWith(project, branch, changeID string) string {
+	return fmt.Sprintf("project == %q && branch == %q && changeId == %q", project, branch, changeID)
 }
 
 // pushOptions reads the options after % and those of git push -o.
@@ -213,39 +208,6 @@ func pushOptions(inRef string, given []string) (topic string, err error) {
 	return topic, nil
 }
 
-// commit makes the push durable before its refs move.
-func (j *judgement) commit(ctx context.Context) error {
-	for i := range j.pushes {
-		p, err := api.Pushes.Create(ctx, j.client, "", j.pushes[i])
-		if err != nil {
-			return fmt.Errorf("the push could not be kept: %w", err)
-		}
-		j.pushes[i] = p
-	}
-	for _, m := range j.moves {
-		if err := j.moveRef(ctx, m); err != nil {
-			return fmt.Errorf("%s could not be moved: %w", m.Ref, err)
-		}
-	}
-	return nil
-}
-
-func (j *judgement) moveRef(ctx context.Context, c git.Command) error {
-	id := api.RefID(j.project, c.Ref)
-	if c.New == git.Zero {
-		return j.client.Delete(ctx, api.Refs.Link(id), 0)
-	}
-	_, err := api.Refs.Create(ctx, j.client, id, api.Ref{Project: j.project, Name: c.Ref, Commit: c.New, By: j.by})
-	if !errors.Is(err, kit.ErrConflict) {
-		return err
-	}
-	_, err = api.Refs.Modify(ctx, j.client, id, func(r *api.Ref) error {
-		r.Before, r.Commit, r.By = r.Commit, c.New, j.by
-		return nil
-	})
-	return err
-}
-
 // reportWait bounds how long a push waits for review to name its changes.
 const reportWait = 5 * time.Second
 
@@ -258,6 +220,9 @@ func (j *judgement) done(ctx context.Context) []string {
 	created, updated := 0, 0
 	for _, p := range j.pushes {
 		for _, c := range p.Commits {
+			if j.old[c.SHA] {
+				continue
+			}
 			change, err := j.await(ctx, p.Branch, c)
 			if err != nil {
 				return append(lines, "The push is kept; its change will be listed at "+j.base+"/changes")
@@ -280,7 +245,7 @@ func (j *judgement) done(ctx context.Context) []string {
 
 // await waits until a change has c as a patch set.
 func (j *judgement) await(ctx context.Context, branch string, c api.Commit) (api.Change, error) {
-	q := kit.WatchQuery{Kind: api.Changes.Name, Filter: j.filter(branch, c.ChangeID)}
+	q := kit.WatchQuery{Kind: api.Changes.Name, Filter: changesWith(j.project, branch, c.ChangeID)}
 	for ch, err := range j.client.Watch(ctx, q) {
 		if err != nil {
 			return api.Change{}, err

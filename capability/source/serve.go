@@ -18,21 +18,9 @@ import (
 	"landfall.dev/kit"
 )
 
-// handler answers with the error of a raw route as a problem detail.
-type handler func(http.ResponseWriter, *http.Request) error
-
-func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	err := h(w, r)
-	if err == nil {
-		return
-	}
-	if errors.Is(err, git.ErrNotFound) || errors.Is(err, git.ErrInvalid) {
-		err = fault(err)
-	}
-	b, status := kit.EncodeProblem(err)
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_, _ = w.Write(b)
+// handle serves f, whose errors may be those of git.
+func handle(f func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return kit.Handler(func(w http.ResponseWriter, r *http.Request) error { return fault(f(w, r)) })
 }
 
 // reader returns the repository of a request that may read it.
@@ -71,7 +59,9 @@ func (s source) broken(r *http.Request, err error) error {
 	if err == nil {
 		return nil
 	}
-	s.log.Error("sent an archive", "path", r.URL.Path, "err", err)
+	if r.Context().Err() == nil {
+		s.log.Error("archive broke off", "path", r.URL.Path, "error", err)
+	}
 	panic(http.ErrAbortHandler)
 }
 
@@ -117,8 +107,8 @@ func (s source) file(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, err = w.Write(b)
-	return err
+	_, _ = w.Write(b)
+	return nil
 }
 
 // span reads a range "FROM..TO"; an empty FROM means from the beginning.
@@ -144,8 +134,8 @@ func (s source) diff(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/x-diff; charset=utf-8")
-	_, err = w.Write(b)
-	return err
+	_, _ = w.Write(b)
+	return nil
 }
 
 func (s source) commits(w http.ResponseWriter, r *http.Request) error {
@@ -166,7 +156,8 @@ func (s source) commits(w http.ResponseWriter, r *http.Request) error {
 		docs[i] = commitDocument(c)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(docs)
+	_ = json.NewEncoder(w).Encode(docs)
+	return nil
 }
 
 func (s source) changed(w http.ResponseWriter, r *http.Request) error {
@@ -179,8 +170,8 @@ func (s source) changed(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, err = io.WriteString(w, strings.Join(files, "\n"))
-	return err
+	_, _ = io.WriteString(w, strings.Join(files, "\n"))
+	return nil
 }
 
 // maxImport bounds the files of a first commit, in bytes.
@@ -220,6 +211,7 @@ func (s source) importTar(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ref, err := api.Refs.Create(r.Context(), s.client, api.RefID(project, "refs/heads/main"), api.Ref{
+		Meta:    kit.Meta{Source: doc.Link},
 		Project: project, Name: "refs/heads/main", Commit: commit, By: caller.Subject,
 	})
 	if errors.Is(err, kit.ErrConflict) {
@@ -228,11 +220,12 @@ func (s source) importTar(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.bring(r.Context(), ref); err != nil {
+	if err := s.bring(r.Context(), ref.Project, ref.Name); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(map[string]string{"commit": commit})
+	_ = json.NewEncoder(w).Encode(map[string]string{"commit": commit})
+	return nil
 }
 
 func unpack(r io.Reader) (fstest.MapFS, error) {

@@ -16,7 +16,7 @@ var projectName = regexp.MustCompile(`^[a-z][a-z0-9._-]*$`)
 func nextProject(p api.Project, e kit.Event, _ time.Time) (api.Project, []kit.Op) {
 	switch e.Name {
 	case "created":
-		if name := p.Link.ID(); !projectName.MatchString(name) || strings.HasSuffix(name, ".git") {
+		if name := p.Link.ID(); !projectName.MatchString(name) || strings.HasSuffix(name, ".git") || strings.HasSuffix(name, ".lock") {
 			return p, kit.Refuse(kit.ErrInvalid, "%q is no name of a project: use a to z, 0 to 9, dot, dash and underscore, starting with a letter", name)
 		}
 	case "push":
@@ -29,8 +29,10 @@ func nextProject(p api.Project, e kit.Event, _ time.Time) (api.Project, []kit.Op
 func nextLanding(l api.Landing, e kit.Event, _ time.Time) (api.Landing, []kit.Op) {
 	switch e.Name {
 	case "created":
-		l.State = api.LandingWanted
+		l.State, l.NewCommit, l.Detail = api.LandingWanted, "", ""
 		return l, []kit.Op{kit.Call("land", "1", nil)}
+	case "again":
+		return again(l, e)
 	case "land.done":
 		var done landResult
 		if err := e.Into(&done); err != nil {
@@ -45,6 +47,23 @@ func nextLanding(l api.Landing, e kit.Event, _ time.Time) (api.Landing, []kit.Op
 		l.State, l.Detail = api.LandingConflict, f.Error
 	}
 	return l, nil
+}
+
+// again has a landing that met a conflict carried out once more, if it was
+// wished for after that.
+func again(l api.Landing, e kit.Event) (api.Landing, []kit.Op) {
+	var a struct {
+		At time.Time `json:"at"`
+		By string    `json:"by"`
+	}
+	if err := e.Into(&a); err != nil {
+		return l, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	if l.State != api.LandingConflict || !l.Updated.Before(a.At) {
+		return l, nil
+	}
+	l.State, l.Detail, l.By = api.LandingWanted, "", a.By
+	return l, []kit.Op{kit.Call("land", "1", nil)}
 }
 
 // onProject has a project's repository made.

@@ -187,15 +187,11 @@ func blobService(b kit.Blobs) kit.Service {
 }
 
 func allowed(v kit.Verb, l kit.Link, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return kit.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if err := kit.CallerOf(r.Context()).May(v, l); err != nil {
-			body, status := kit.EncodeProblem(err)
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(status)
-			_, _ = w.Write(body)
-			return
+			return err
 		}
 		next.ServeHTTP(w, r)
+		return nil
 	})
 }
-

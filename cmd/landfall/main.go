@@ -1,5 +1,5 @@
 // Command landfall is the whole product in one binary: the hub, the agent,
-// the runner, the front door and the client. Each role and each group of
+// the runner and the client. Each role and each group of
 // client commands has a file of its own.
 package main
 
@@ -61,7 +61,7 @@ func root() *cobra.Command {
 		&cobra.Group{ID: "roles", Title: "Roles:"},
 		&cobra.Group{ID: "client", Title: "Client commands:"},
 	)
-	for _, sub := range []*cobra.Command{hubCommand(), runnerCommand(), agentCommand(), frontCommand(), demoCommand()} {
+	for _, sub := range []*cobra.Command{hubCommand(), runnerCommand(), agentCommand(), demoCommand()} {
 		sub.GroupID = "roles"
 		c.AddCommand(sub)
 	}

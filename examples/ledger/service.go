@@ -19,7 +19,7 @@ func Service(c kit.Client) kit.Service {
 			kit.Own(Accounts, nextAccount),
 			kit.Own[Transfer](Transfers, nil),
 		},
-		Serves: []kit.Route{{Pattern: "POST /transfer", Handler: http.HandlerFunc(b.serve)}},
+		Serves: []kit.Route{{Pattern: "POST /transfer", Handler: kit.Handler(b.serve)}},
 	}
 }
 
@@ -34,27 +34,21 @@ type Order struct {
 // bank moves money.
 type bank struct{ client kit.Client }
 
-func (b bank) serve(w http.ResponseWriter, r *http.Request) {
+func (b bank) serve(w http.ResponseWriter, r *http.Request) error {
+	if err := kit.CallerOf(r.Context()).May(kit.VerbCreate, Transfers.Link("")); err != nil {
+		return err
+	}
 	var o Order
-	var t Transfer
-	err := kit.CallerOf(r.Context()).May(kit.VerbCreate, Transfers.Link(""))
-	if err == nil {
-		if json.NewDecoder(http.MaxBytesReader(w, r.Body, kit.MaxDocument)).Decode(&o) != nil {
-			err = kit.Errorf(kit.ErrInvalid, "", `send {"id": "...", "from": "...", "to": "...", "amount": "12.50"}`)
-		}
+	if json.NewDecoder(http.MaxBytesReader(w, r.Body, kit.MaxDocument)).Decode(&o) != nil {
+		return kit.Errorf(kit.ErrInvalid, "", `send {"id": "...", "from": "...", "to": "...", "amount": "12.50"}`)
 	}
-	if err == nil {
-		t, err = b.transfer(r.Context(), o)
-	}
+	t, err := b.transfer(r.Context(), o)
 	if err != nil {
-		body, status := kit.EncodeProblem(err)
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(status)
-		_, _ = w.Write(body)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(t)
+	return nil
 }
 
 // transfer moves the money of o: both accounts and the transfer change in one

@@ -45,6 +45,7 @@ var table = []row{
 	{packages: "examples/...", may: []string{"kit", "kit/..."}},
 	{packages: "internal/...", may: nil},
 	{packages: "test/...", may: []string{"..."}},
+	{packages: "cmd/landfall/demo", may: []string{"api"}},
 	{packages: "cmd/landfall", may: []string{"..."}},
 	{packages: ".", may: nil},
 }

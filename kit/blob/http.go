@@ -16,29 +16,26 @@ import (
 // bytes against the digest. Who may do what is decided before it; the size of
 // an upload is limited by a http.MaxBytesReader before it.
 func Handler(b kit.Blobs) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return kit.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		digest := kit.Digest(path.Base(r.URL.Path))
 		if err := digest.Check(); err != nil {
-			refuse(w, err)
-			return
+			return err
 		}
 		switch r.Method {
 		case http.MethodGet, http.MethodHead:
-			serve(w, r, b, digest)
+			return serve(w, r, b, digest)
 		case http.MethodPut:
-			upload(w, r, b, digest)
-		default:
-			w.Header().Set("Allow", "GET, HEAD, PUT")
-			refuse(w, kit.Errorf(http.StatusMethodNotAllowed, "", "a blob takes GET, HEAD and PUT, not %s", r.Method))
+			return upload(w, r, b, digest)
 		}
+		w.Header().Set("Allow", "GET, HEAD, PUT")
+		return kit.Errorf(http.StatusMethodNotAllowed, "", "a blob takes GET, HEAD and PUT, not %s", r.Method)
 	})
 }
 
-func serve(w http.ResponseWriter, r *http.Request, b kit.Blobs, digest kit.Digest) {
+func serve(w http.ResponseWriter, r *http.Request, b kit.Blobs, digest kit.Digest) error {
 	blob, err := b.Open(r.Context(), digest)
 	if err != nil {
-		refuse(w, err)
-		return
+		return err
 	}
 	defer blob.Close()
 	h := w.Header()
@@ -47,27 +44,21 @@ func serve(w http.ResponseWriter, r *http.Request, b kit.Blobs, digest kit.Diges
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(w, r, "", time.Time{}, blob)
+	return nil
 }
 
-func upload(w http.ResponseWriter, r *http.Request, b kit.Blobs, digest kit.Digest) {
+func upload(w http.ResponseWriter, r *http.Request, b kit.Blobs, digest kit.Digest) error {
 	_, size, err := b.Put(r.Context(), r.Body, digest)
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		err = kit.Errorf(kit.ErrTooLarge, "", "the blob is larger than the limit of %d bytes", large.Limit)
 	}
 	if err != nil {
-		refuse(w, err)
-		return
+		return err
 	}
 	w.Header().Set("ETag", strconv.Quote(string(digest)))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
 	fmt.Fprintf(w, "{\"digest\":%q,\"size\":%d}\n", digest, size)
-}
-
-func refuse(w http.ResponseWriter, err error) {
-	body, status := kit.EncodeProblem(err)
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	return nil
 }

@@ -39,18 +39,15 @@ const maxJoin = 1 << 20
 // the node into the gossip, where the leader finds it. The request bears the
 // join token as Authorization: Bearer TOKEN.
 func (n *Node) JoinHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return kit.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		answer, err := n.admit(r)
 		if err != nil {
-			body, status := kit.EncodeProblem(err)
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(status)
-			_, _ = w.Write(body)
-			return
+			return err
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		_ = json.NewEncoder(w).Encode(answer)
+		return nil
 	})
 }
 

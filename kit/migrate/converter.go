@@ -68,8 +68,11 @@ func (c *converter) transformer(kind string, schema int) (Transformer, error) {
 	return t, err
 }
 
-// batch transforms the documents of b.
-func (c *converter) batch(b *batch) error {
+// batch transforms the documents of b, unless it has an error already.
+func (c *converter) batch(b *batch) {
+	if b.err != nil {
+		return
+	}
 	b.out = make([]store.Imported, 0, len(b.frames))
 	for _, f := range b.frames {
 		i, err := c.document(f)
@@ -78,13 +81,13 @@ func (c *converter) batch(b *batch) error {
 		case errors.As(err, &bad):
 			b.failed = append(b.failed, failure(f.Record.Link, bad.Field, bad.Err.Error()))
 		case err != nil:
-			return err
+			b.err = err
+			return
 		case i.Origin.Stream != "":
 			b.out = append(b.out, i)
 		}
 	}
 	b.frames = nil
-	return nil
 }
 
 // document returns f as it is imported; it has no stream if it does not have

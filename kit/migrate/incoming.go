@@ -20,6 +20,7 @@ type batch struct {
 	frames  []store.Frame
 	reached kit.Position // after the batch, the source is taken up to there
 	last    bool
+	err     error // why nothing follows
 
 	// The converter's.
 	out    []store.Imported
@@ -29,6 +30,7 @@ type batch struct {
 // incoming is an export that is read.
 type incoming struct {
 	body   io.ReadCloser
+	cause  func(error) error // names the source in an error
 	bytes  countingReader
 	frames *store.FrameReader
 	head   exportHead
@@ -37,19 +39,22 @@ type incoming struct {
 
 // newIncoming reads the head of an export. It takes the body if there is no
 // error.
-func newIncoming(body io.ReadCloser) (*incoming, error) {
-	x := &incoming{body: body, bytes: countingReader{r: body}}
+func newIncoming(body io.ReadCloser, cause func(error) error) (*incoming, error) {
+	x := &incoming{body: body, cause: cause, bytes: countingReader{r: body}}
 	x.frames = store.NewFrameReader(&x.bytes)
 	f, err := x.next()
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(f.Head, &x.head); err != nil || x.head.Of != ofExport {
-		return nil, kit.Errorf(kit.ErrInvalid, "", "it sends no export")
+		return nil, cause(kit.Errorf(kit.ErrInvalid, "", "it sends no export"))
 	}
 	at, err := kit.ParsePosition(x.head.Position)
+	if err != nil {
+		return nil, cause(err)
+	}
 	x.epoch = at.Epoch
-	return x, err
+	return x, nil
 }
 
 func (x *incoming) close() { _ = x.body.Close() }
@@ -57,22 +62,28 @@ func (x *incoming) close() { _ = x.body.Close() }
 // next returns the next frame. A stream that stops may be had again.
 func (x *incoming) next() (store.Frame, error) {
 	f, err := x.frames.Read()
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return f, &kit.Error{Fault: kit.ErrUnavailable, Detail: "the export stopped before its end", Hint: "pull again", Err: err}
+	switch {
+	case err == nil:
+		return f, nil
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		err = &kit.Error{Fault: kit.ErrUnavailable, Detail: "the export stopped before its end", Hint: "pull again", Err: err}
 	}
-	return f, err
+	return f, x.cause(err)
 }
 
-// batch returns the next documents.
-func (x *incoming) batch() (*batch, error) {
+// batch returns the next documents, or an error: what came before it in the
+// same batch is left out.
+func (x *incoming) batch() *batch {
 	b := &batch{}
 	for size := 0; len(b.frames) < maxDocuments && size < maxBytes; {
 		f, err := x.next()
 		if err != nil {
-			return nil, err
+			b.err = err
+			return b
 		}
 		if f.Head != nil {
-			return b, x.finish(b, f.Head)
+			b.err = x.finish(b, f.Head)
+			return b
 		}
 		b.frames = append(b.frames, f)
 		b.reached = kit.Position{Epoch: x.epoch, Seq: f.Record.Seq}
@@ -81,7 +92,7 @@ func (x *incoming) batch() (*batch, error) {
 			size += len(op.Data)
 		}
 	}
-	return b, nil
+	return b
 }
 
 // finish reads the export's end.
@@ -89,15 +100,15 @@ func (x *incoming) finish(b *batch, head json.RawMessage) error {
 	var end exportEnd
 	err := json.Unmarshal(head, &end)
 	if err != nil || end.Of != ofEnd {
-		return kit.Errorf(kit.ErrInvalid, "", "its export has no end")
+		return x.cause(kit.Errorf(kit.ErrInvalid, "", "its export has no end"))
 	}
 	if b.reached, err = kit.ParsePosition(end.Position); err != nil {
-		return err
+		return x.cause(err)
+	}
+	if _, err := x.frames.Read(); err != io.EOF {
+		return x.cause(kit.Errorf(kit.ErrInvalid, "", "its export goes on after the end"))
 	}
 	b.last = true
-	if _, err := x.frames.Read(); err != io.EOF {
-		return kit.Errorf(kit.ErrInvalid, "", "its export goes on after the end")
-	}
 	return nil
 }
 

@@ -173,14 +173,8 @@ func (c *cycle) copy(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(read)
 		for {
-			b, err := x.batch()
-			if err != nil {
-				return c.atSource(err)
-			}
-			if !send(ctx, read, b) {
-				return context.Cause(ctx)
-			}
-			if b.last {
+			b := x.batch()
+			if !send(ctx, read, b) || b.last || b.err != nil {
 				return nil
 			}
 		}
@@ -188,26 +182,33 @@ func (c *cycle) copy(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(transformed)
 		for b := range read {
-			if err := c.convert.batch(b); err != nil {
-				return err
-			}
+			c.convert.batch(b)
 			if !send(ctx, transformed, b) {
-				return context.Cause(ctx)
+				return nil
 			}
 		}
 		return nil
 	})
 	g.Go(func() error {
 		for b := range transformed {
-			if err := c.commit(ctx, b.out, b.failed, b.reached); err != nil {
+			if err := c.take(ctx, b); err != nil {
 				return err
 			}
 		}
-		return nil
+		return context.Cause(ctx)
 	})
 	err = g.Wait()
 	c.result.Bytes += x.bytes.n
 	return err
+}
+
+// take imports a batch. What came before an error is imported, too: so each
+// pull gets further than the one before.
+func (c *cycle) take(ctx context.Context, b *batch) error {
+	if b.err != nil {
+		return b.err
+	}
+	return c.commit(ctx, b.out, b.failed, b.reached)
 }
 
 // send sends b and returns true, unless ctx ends first.
@@ -367,14 +368,10 @@ func (c *cycle) takeAgain(ctx context.Context, q url.Values) error {
 	}
 	defer x.close()
 	for {
-		b, err := x.batch()
-		if err != nil {
-			return c.atSource(err)
-		}
-		if err := c.convert.batch(b); err != nil {
-			return err
-		}
-		if err := c.commit(ctx, b.out, b.failed, c.after); err != nil {
+		b := x.batch()
+		c.convert.batch(b)
+		b.reached = c.after
+		if err := c.take(ctx, b); err != nil {
 			return err
 		}
 		if b.last {
@@ -420,12 +417,11 @@ func (c *cycle) open(ctx context.Context, q url.Values) (*incoming, error) {
 	if err != nil {
 		return nil, c.atSource(err)
 	}
-	x, err := newIncoming(res.Body)
+	x, err := newIncoming(res.Body, c.atSource)
 	if err != nil {
 		res.Body.Close()
-		return nil, c.atSource(err)
 	}
-	return x, nil
+	return x, err
 }
 
 // atSource says that err came about at or on the way from the source, not

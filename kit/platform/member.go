@@ -70,16 +70,13 @@ func (m *memberRef) Barrier(ctx context.Context) error {
 // joinService answers nodes that want to join, which have no token of their
 // own yet but the cluster's.
 func joinService(n *Node) kit.Service {
-	join := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	join := kit.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		member := n.member.p.Load()
 		if member == nil {
-			body, status := kit.EncodeProblem(errStarting)
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(status)
-			_, _ = w.Write(body)
-			return
+			return errStarting
 		}
 		member.JoinHandler().ServeHTTP(w, r)
+		return nil
 	})
 	return kit.Service{Name: "cluster", Serves: []kit.Route{
 		{Pattern: "POST " + cluster.JoinPath, Handler: join, Self: true},

@@ -212,9 +212,12 @@ func (n *Node) work(ctx context.Context) error {
 		return err
 	}
 	n.member.set(member)
+	// The services stop first: what they finish is still written.
+	membership, leave := context.WithCancelCause(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return member.Run(ctx) })
+	g.Go(func() error { return member.Run(membership) })
 	g.Go(func() error {
+		defer leave(errors.New("the services have stopped"))
 		select {
 		case <-member.Ready():
 		case <-ctx.Done():

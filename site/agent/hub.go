@@ -71,6 +71,9 @@ func (h *hub) get(ctx context.Context, path string, header http.Header) (*http.R
 		return res, nil
 	}
 	defer res.Body.Close()
+	if res.StatusCode >= 500 {
+		return nil, kit.Errorf(kit.ErrUnavailable, "", "the hub answered with status %s", res.Status)
+	}
 	body, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	return nil, kit.DecodeProblem(res.StatusCode, body)
 }

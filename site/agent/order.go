@@ -44,15 +44,15 @@ type orderState string
 
 // The states of an order.
 const (
-	pulling   orderState = "pulling"   // the image is fetched and loaded
-	deploying orderState = "deploying" // a group is started, or an upgrade runs
-	testing   orderState = "testing"   // the tests run
-	cleaning  orderState = "cleaning"  // the group of a throw-away deployment goes
-	done      orderState = "done"
-	failed    orderState = "failed"
+	orderPulling   orderState = "pulling"   // the image is fetched and loaded
+	orderDeploying orderState = "deploying" // a group is started, or an upgrade runs
+	orderTesting   orderState = "testing"   // the tests run
+	orderCleaning  orderState = "cleaning"  // the group of a throw-away deployment goes
+	orderDone      orderState = "done"
+	orderFailed    orderState = "failed"
 )
 
-func (s orderState) over() bool { return s == done || s == failed }
+func (s orderState) over() bool { return s == orderDone || s == orderFailed }
 
 // The events that an order is sent, besides those of its actions.
 const (
@@ -94,6 +94,7 @@ func next(o order, e kit.Event, _ time.Time) (order, []kit.Op) {
 			return o, kit.Refuse(kit.ErrConflict, "the order is not over yet")
 		}
 		n := o
+		n.Refused = ""
 		if err := e.Into(&n); err != nil {
 			return o, kit.Refuse(kit.ErrInvalid, "%v", err)
 		}
@@ -105,7 +106,7 @@ func next(o order, e kit.Event, _ time.Time) (order, []kit.Op) {
 	}
 	switch e.Name {
 	case eventRefuse:
-		if o.State == failed {
+		if o.State == orderFailed {
 			o.Refused, o.Error = p.Error, p.Error
 		}
 	case eventProgress:
@@ -113,7 +114,7 @@ func next(o order, e kit.Event, _ time.Time) (order, []kit.Op) {
 			o.Step, o.Upgrade = p.Step, cmp.Or(p.Upgrade, o.Upgrade)
 		}
 	case actionPull + ".done":
-		o.State, o.Step = deploying, "starting"
+		o.State, o.Step = orderDeploying, "starting"
 		if o.Strategy == api.Throwaway {
 			return o.call(actionStart)
 		}
@@ -123,7 +124,7 @@ func next(o order, e kit.Event, _ time.Time) (order, []kit.Op) {
 		if len(o.Tests) == 0 {
 			return o.finish("")
 		}
-		o.State, o.Step = testing, "testing"
+		o.State, o.Step = orderTesting, "testing"
 		return o.call(actionTest)
 	case actionTest + ".done":
 		o.Output = p.Output
@@ -142,7 +143,7 @@ func next(o order, e kit.Event, _ time.Time) (order, []kit.Op) {
 // begin starts another attempt, unless the image is refused.
 func (o order) begin() (order, []kit.Op) {
 	o.Attempt++
-	o.State, o.Step = pulling, "pulling"
+	o.State, o.Step = orderPulling, "pulling"
 	o.Upgrade, o.Address, o.Output, o.Error = "", "", "", ""
 	if o.Refused != "" {
 		o.Error = o.Refused
@@ -161,14 +162,14 @@ func (o order) finish(reason string) (order, []kit.Op) {
 	if o.Strategy != api.Throwaway {
 		return o.end(), nil
 	}
-	o.State, o.Step, o.Address = cleaning, "cleaning", ""
+	o.State, o.Step, o.Address = orderCleaning, "cleaning", ""
 	return o.call(actionClean)
 }
 
 func (o order) end() order {
-	o.State, o.Step = done, ""
+	o.State, o.Step = orderDone, ""
 	if o.Error != "" {
-		o.State = failed
+		o.State = orderFailed
 	}
 	return o
 }
@@ -184,9 +185,9 @@ func (o order) status() api.Status {
 		s.Upgrade = api.Upgrades.Link(reportID(o.Environment, o.Upgrade.ID()))
 	}
 	switch o.State {
-	case done:
+	case orderDone:
 		s.State = api.DeploymentPassed
-	case failed:
+	case orderFailed:
 		s.State = api.DeploymentFailed
 	}
 	return s

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -200,6 +201,10 @@ var errCut = &kit.Error{Fault: kit.ErrUnavailable, Detail: "the connection to th
 // more appends to f, which has the first bytes of the blob at path, what one
 // response brings, and returns how many there are now.
 func (p *puller) more(ctx context.Context, f *os.File, path string, have, size int64, etag *string) (int64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stalled := time.AfterFunc(2*hubSilence, func() { cancel(errCut) })
+	defer stalled.Stop()
 	header := http.Header{}
 	if have > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", have))
@@ -221,7 +226,7 @@ func (p *puller) more(ctx context.Context, f *os.File, path string, have, size i
 			return have, err
 		}
 	}
-	n, err := io.Copy(f, io.LimitReader(res.Body, size-have))
+	n, err := io.Copy(f, alive{io.LimitReader(res.Body, size-have), stalled})
 	have += n
 	var disk *fs.PathError
 	switch {
@@ -231,6 +236,20 @@ func (p *puller) more(ctx context.Context, f *os.File, path string, have, size i
 		return have, errCut
 	}
 	return have, nil
+}
+
+// alive puts a timer off whenever something was read.
+type alive struct {
+	io.Reader
+	silence *time.Timer
+}
+
+func (a alive) Read(b []byte) (int, error) {
+	n, err := a.Reader.Read(b)
+	if n > 0 {
+		a.silence.Reset(2 * hubSilence)
+	}
+	return n, err
 }
 
 // restart empties f.

@@ -16,7 +16,7 @@ type Gate interface {
 
 	// Open sends the waiting requests to side, oldest first, then new ones, and
 	// ends a hold. The epoch is that of the decision; an older one than the gate
-	// has seen is an error. It may be repeated, and holding is not needed.
+	// has seen is kit.ErrConflict. It may be repeated, and without a hold.
 	Open(ctx context.Context, side api.Side, epoch int64) error
 }
 
@@ -32,7 +32,7 @@ type Copier interface {
 	Cycle(ctx context.Context, from, to api.Side, final bool) (Copied, error)
 
 	// Fence makes the side refuse writes, durably, or lifts that. An epoch older
-	// than the side has seen is an error. It may be repeated.
+	// than the side has seen is kit.ErrConflict. It may be repeated.
 	Fence(ctx context.Context, side api.Side, epoch int64, on bool) error
 
 	// Position returns the side's last position. Of two that kit.ParsePosition

@@ -1,0 +1,179 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+	"golang.org/x/mod/zip"
+)
+
+// framework is the version of landfall.dev that the demo's platform is built
+// with: this checkout.
+var framework = module.Version{Path: "landfall.dev", Version: "v0.1.0"}
+
+// toolchain is what builds need of this machine.
+type toolchain struct{ root, modules, cache string }
+
+// prepare makes a module proxy of the checkout, the project's files, and the
+// caches that the runner gives to builds.
+func (s *stage) prepare(ctx context.Context) (toolchain, error) {
+	for _, dir := range []string{"logs", "proxy", "ledger"} {
+		if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
+			return toolchain{}, err
+		}
+	}
+	out, err := s.run(exec.CommandContext(ctx, "go", "env", "GOROOT", "GOMODCACHE", "GOCACHE"), false)
+	if err != nil {
+		return toolchain{}, fmt.Errorf("the demo builds a platform and needs Go: %w", err)
+	}
+	dirs := strings.Fields(out)
+	if len(dirs) != 3 {
+		return toolchain{}, fmt.Errorf("go env answered %q", out)
+	}
+	t := toolchain{root: dirs[0], modules: s.path("modules"), cache: dirs[2]}
+	sums, err := s.publish()
+	if err != nil {
+		return t, fmt.Errorf("make a module of %s: %w", s.Source, err)
+	}
+	if err := s.project(sums); err != nil {
+		return t, fmt.Errorf("make the project: %w", err)
+	}
+	warm := exec.CommandContext(ctx, "go", "test", "-vet=all", "-run", "^$", "./...")
+	warm.Dir = s.path("ledger")
+	warm.Env = append(os.Environ(), s.buildEnv(t, dirs[1])...)
+	_, err = s.run(warm, false)
+	return t, err
+}
+
+// buildEnv is the environment in which the platform is built: no network but,
+// where a module is missing, the proxy that Go is set up with.
+func (s *stage) buildEnv(t toolchain, hostModules string) []string {
+	proxy := "file://" + s.path("proxy") + ",file://" + filepath.Join(hostModules, "cache", "download")
+	if p := os.Getenv("GOPROXY"); p != "" {
+		proxy += "," + p
+	} else {
+		proxy += ",https://proxy.golang.org"
+	}
+	return []string{
+		"CGO_ENABLED=0", "GOFLAGS=-trimpath -modcacherw -buildvcs=false", "GOTOOLCHAIN=local", "GOWORK=off",
+		"GONOSUMDB=landfall.dev", "GONOSUMCHECK=1", "GOPROXY=" + proxy, "GOMODCACHE=" + t.modules, "GOCACHE=" + t.cache,
+	}
+}
+
+// publish puts the checkout into the proxy, and returns its lines for go.sum.
+func (s *stage) publish() (string, error) {
+	dir := filepath.Join(s.path("proxy"), framework.Path, "@v")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	base := filepath.Join(dir, framework.Version)
+	mod, err := os.ReadFile(filepath.Join(s.Source, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	info := fmt.Sprintf(`{"Version":%q,"Time":%q}`, framework.Version, time.Now().UTC().Format(time.RFC3339))
+	for name, text := range map[string][]byte{base + ".mod": mod, base + ".info": []byte(info), filepath.Join(dir, "list"): []byte(framework.Version + "\n")} {
+		if err := os.WriteFile(name, text, 0o644); err != nil {
+			return "", err
+		}
+	}
+	files, err := moduleFiles(s.Source)
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	if err := zip.Create(&b, framework, files); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(base+".zip", b.Bytes(), 0o644); err != nil {
+		return "", err
+	}
+	zipSum, err1 := dirhash.HashZip(base+".zip", dirhash.Hash1)
+	modSum, err2 := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(mod)), nil })
+	return fmt.Sprintf("%s %s %s\n%s %s/go.mod %s\n", framework.Path, framework.Version, zipSum, framework.Path, framework.Version, modSum), errors.Join(err1, err2)
+}
+
+// file is a file of the checkout.
+type file struct{ dir, name string }
+
+func (f file) Path() string                 { return f.name }
+func (f file) Lstat() (os.FileInfo, error)  { return os.Lstat(filepath.Join(f.dir, f.name)) }
+func (f file) Open() (io.ReadCloser, error) { return os.Open(filepath.Join(f.dir, f.name)) }
+
+// moduleFiles are the files of the module in dir.
+func moduleFiles(dir string) ([]zip.File, error) {
+	var files []zip.File
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || name == "bin" || d.Name() == "testdata"):
+			return fs.SkipDir
+		case d.Type().IsRegular():
+			files = append(files, file{dir, name})
+		}
+		return nil
+	})
+	return files, err
+}
+
+// project makes the files of the platform's project: the example's, as a
+// module of its own.
+func (s *stage) project(sums string) error {
+	from := filepath.Join(s.Source, "examples", "ledger")
+	err := fs.WalkDir(os.DirFS(from), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == "v2.patch" || name == "next_test.go" {
+			return err
+		}
+		to := filepath.Join(s.path("ledger"), name)
+		if d.IsDir() {
+			return os.MkdirAll(to, 0o755)
+		}
+		b, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, b, 0o644)
+	})
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(s.Source, "go.mod"))
+	if err != nil {
+		return err
+	}
+	mod, err := modfile.Parse("go.mod", b, nil)
+	if err != nil {
+		return err
+	}
+	if err := mod.AddModuleStmt("ledger.example/ledger"); err != nil {
+		return err
+	}
+	if err := mod.AddRequire(framework.Path, framework.Version); err != nil {
+		return err
+	}
+	text, err := mod.Format()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.path("ledger/go.mod"), text, 0o644); err != nil {
+		return err
+	}
+	sum, err := os.ReadFile(filepath.Join(s.Source, "go.sum"))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.path("ledger/go.sum"), append(sum, sums...), 0o644)
+}

@@ -1,0 +1,223 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"landfall.dev/api"
+	"landfall.dev/engine"
+	"landfall.dev/kit"
+	"landfall.dev/kit/platform"
+	"landfall.dev/site/agent/verify"
+	"landfall.dev/site/front"
+	"landfall.dev/site/upgrade"
+)
+
+// Config says which environment an agent is for, and what it has there.
+type Config struct {
+	// Hub is the hub's address, "https://hub.example.org".
+	Hub string
+	// Token is that of an agent's account at the hub. "~" and the SHA-256 of the
+	// hub's 1.root.json may follow it, in hex: an environment with a channel
+	// needs that.
+	Token string
+	// Environment is the name of the environment; empty means the one that the
+	// token is for.
+	Environment string
+	// Data is the directory of all that the agent keeps. It is made.
+	Data string
+	// Listen is the address of the agent's own API; the default is a free port
+	// on loopback.
+	Listen string
+	// Front is the address of the front door, "127.0.0.1:8080"; empty means
+	// that there is none.
+	Front string
+	// Engine runs the instances. Nobody else uses it.
+	Engine engine.Engine
+	Logger *slog.Logger
+}
+
+// Agent is an environment's agent.
+type Agent struct {
+	config  Config
+	log     *slog.Logger
+	hub     *hub
+	node    *platform.Node
+	door    *front.Door
+	front   net.Listener // nil without a front door
+	follow  *follower
+	gate    *gate
+	groups  *instances
+	address string // URL of the front door, or ""
+}
+
+// New checks c, takes the ports and returns an agent that Run will start.
+func New(c Config) (*Agent, error) {
+	if c.Data == "" || c.Engine == nil {
+		return nil, errors.New("an agent needs a data directory and an engine to run instances with")
+	}
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	var err error
+	if c.Data, err = filepath.Abs(c.Data); err != nil {
+		return nil, err
+	}
+	a := &Agent{config: c, log: c.Logger}
+	if a.hub, err = newHub(c.Hub, c.Token); err != nil {
+		return nil, err
+	}
+	if a.front, err = listenFront(c.Front); err != nil {
+		return nil, err
+	}
+	if a.front != nil {
+		a.address = "http://" + a.front.Addr().String()
+	}
+	a.node, err = platform.New(platform.Config{Data: filepath.Join(c.Data, "node"), Listen: c.Listen, Logger: c.Logger})
+	if err != nil {
+		if a.front != nil {
+			a.front.Close()
+		}
+		return nil, err
+	}
+	a.door = front.New(front.Options{Logger: c.Logger})
+	a.assemble()
+	return a, nil
+}
+
+func listenFront(address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return nil, fmt.Errorf("%q is no address for the front door: write it like 127.0.0.1:8080", address)
+	}
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("the front door cannot open: %s is in use by another program, maybe another agent; stop that, or choose another port by --front", address)
+	}
+	return l, err
+}
+
+// assemble joins the parts and gives them to the node.
+func (a *Agent) assemble() {
+	const name = "agent"
+	c := a.node.Client("services/" + name)
+	a.groups = newInstances(c, a.config.Engine, a.config.Data, a.log)
+	a.gate = &gate{client: c, door: a.door}
+	a.follow = &follower{
+		client: c, hub: a.hub, log: a.log,
+		verifier: verify.New(filepath.Join(a.config.Data, "trust"), a.hub.root, a.hub.trusted),
+	}
+	w := &worker{client: c, puller: newPuller(a.hub, a.config.Engine, a.config.Data), groups: a.groups, front: a.address}
+	r := &reporter{client: c, hub: a.hub, log: a.log, pending: map[kit.Link]report{}, news: make(chan struct{}, 1)}
+	a.node.Add(kit.Service{
+		Name:   name,
+		Owns:   []kit.Owned{kit.Own(orders, next), kit.Own[group](groups, nil), kit.Own[route](routes, nil)},
+		Writes: []string{api.Upgrades.Name},
+		Does:   w.actions(),
+		Serves: []kit.Route{{Pattern: "GET /front", Handler: http.HandlerFunc(a.gate.serve)}},
+		Runs: []func(context.Context) error{
+			func(ctx context.Context) error { return a.gate.restore(ctx, a.groups) },
+			a.groups.supervise, a.follow.run, r.run,
+		},
+	})
+	a.node.Add(upgrade.Service(a.node.Client("services/upgrade"), a.gate, copier{a.groups}, a.groups, a.log))
+}
+
+// URL is the address of the agent's own API.
+func (a *Agent) URL() string { return a.node.URL() }
+
+// Front is the address of the front door, "" if there is none.
+func (a *Agent) Front() string { return a.address }
+
+// Client returns a client of the agent's own documents that acts as subject,
+// without a socket.
+func (a *Agent) Client(subject string) kit.Client { return a.node.Client(subject) }
+
+// Run works until ctx ends, and returns once everything that it has started in
+// this process has stopped; the instances go on. It fails if the hub does not
+// accept the agent, or if another process uses the data directory.
+func (a *Agent) Run(ctx context.Context) error {
+	if a.front != nil {
+		defer a.front.Close()
+	}
+	name, err := a.identify(ctx)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	a.follow.name = name
+	a.log.Info("looks after", "environment", name, "hub", a.hub.url, "api", a.URL(), "front", a.address)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.node.Run(ctx) })
+	if a.front != nil {
+		g.Go(func() error { return a.door.Run(ctx, a.front) })
+	}
+	return g.Wait()
+}
+
+// identify returns the name of the environment. While the hub is away it waits,
+// unless the data directory has the name: then it waits for a moment only.
+func (a *Agent) identify(ctx context.Context) (string, error) {
+	path := filepath.Join(a.config.Data, "environment")
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	known := strings.TrimSpace(string(b))
+	wait := pause{first: hubPause, longest: longHubPause}
+	for {
+		e, err := a.ask(ctx, known != "")
+		switch name := e.Link.ID(); {
+		case err == nil && known != "" && known != name:
+			return "", fmt.Errorf("the data directory %s belongs to the environment %s, and this agent is for %s: give it a directory of its own by --data", a.config.Data, known, name)
+		case err == nil && e.Channel != "" && a.hub.root == "":
+			return "", fmt.Errorf("the environment %s follows %s: %w", name, e.Channel, errNoRoot)
+		case err == nil:
+			return name, keepName(path, name)
+		case ctx.Err() != nil:
+			return "", nil
+		case !kit.Temporary(err):
+			return "", fmt.Errorf("the hub %s does not accept this agent: %w", a.hub.url, err)
+		case known != "":
+			a.log.Warn("started without the hub", "hub", a.hub.url, "environment", known, "error", err)
+			return known, nil
+		}
+		next := wait.longer()
+		a.log.Warn("the hub is waited for", "hub", a.hub.url, "error", err, "again", next)
+		if !sleep(ctx, next, nil) {
+			return "", nil
+		}
+	}
+}
+
+// ask asks the hub for the environment, in haste only for a moment.
+func (a *Agent) ask(ctx context.Context, haste bool) (api.Environment, error) {
+	if haste {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+	}
+	return a.hub.environment(ctx, a.config.Environment)
+}
+
+func keepName(path, name string) error {
+	if err := os.WriteFile(path+".new", []byte(name+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}

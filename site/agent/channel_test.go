@@ -1,0 +1,214 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"landfall.dev/api"
+	"landfall.dev/capability/release/trust"
+	"landfall.dev/kit"
+)
+
+// signer plays the hub's release capability and the release manager.
+type signer struct {
+	*testHub
+	online trust.Online
+	safe   string // the directory of the people's keys
+}
+
+// newSigner founds a trust in h and makes the channel, and an agent's token
+// that pins the root.
+func newSigner(t *testing.T, h *testHub) *signer {
+	t.Helper()
+	s := &signer{testHub: h, safe: filepath.Join(t.TempDir(), "safe")}
+	var err error
+	if s.online, err = trust.OpenOnline(filepath.Join(t.TempDir(), "hub")); err != nil {
+		t.Fatal(err)
+	}
+	first, err := trust.Init(s.safe, s.online.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.apply(trust.Found(first, s.online, time.Now()))
+	h.token += "~" + trust.RootDigest(h.files["metadata/1.root.json"])
+	if _, err := api.Channels.Create(t.Context(), h.Admin(), "program-stable", api.Channel{Project: "program", Name: "stable"}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *signer) apply(c trust.Changes, err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, b := range c.Metadata {
+		s.files["metadata/"+name] = b
+	}
+	for path, b := range c.Targets {
+		s.files["targets/"+path] = b
+	}
+}
+
+func (s *signer) repository() *trust.Repository {
+	s.t.Helper()
+	r, err := trust.Load(func(name string) ([]byte, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if b, ok := s.files["metadata/"+name]; ok {
+			return b, nil
+		}
+		return nil, kit.ErrNotFound
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+// sign makes a release of the image.
+func (s *signer) sign(version, image string) {
+	s.t.Helper()
+	d := api.ReleaseTarget{Project: "program", Version: version, Image: image, Commit: strings.Repeat("a", 40)}
+	r := s.repository()
+	signed, target, err := trust.SignRelease(filepath.Join(s.safe, trust.ReleaseKeyFile), r.Releases(), d)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.apply(r.AddRelease(s.online, signed, target, d, time.Now()))
+}
+
+// offer promotes a version, first in the metadata, then in the document.
+func (s *signer) offer(version string) {
+	s.t.Helper()
+	target := api.ChannelTarget{Project: "program", Version: version, Target: api.ReleasePath("program", version)}
+	s.apply(s.repository().Offer(s.online, "stable", target, time.Now()))
+	s.announce(version)
+}
+
+// announce promotes a version in the document alone.
+func (s *signer) announce(version string) {
+	s.t.Helper()
+	_, err := api.Channels.Modify(s.t.Context(), s.Admin(), "program-stable", func(c *api.Channel) error {
+		c.Release = api.Releases.Link("program-" + version)
+		c.History = append(c.History, api.Offered{Release: c.Release})
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestAChannelIsFollowedBySignature(t *testing.T) {
+	h := newTestHub(t)
+	trusted := newSigner(t, h)
+	h.environment(api.Environment{Strategy: api.BlueGreen, Channel: "channels/program-stable"})
+	s := newSite(t, h)
+	s.start()
+	one, two := h.push(programImage(t, "one")), h.push(programImage(t, "two"))
+	trusted.sign("1.0.0", one)
+	trusted.offer("1.0.0")
+	first := h.passes("program-1.0.0")
+	if first.Release != "releases/program-1.0.0" || first.Image != one {
+		t.Errorf("the status is %+v", first)
+	}
+	s.shows("one")
+	trusted.sign("2.0.0", two)
+	trusted.offer("2.0.0")
+	h.passes("program-2.0.0")
+	s.shows("two")
+	trusted.offer("1.0.0")
+	s.shows("one")
+}
+
+func TestWhatIsNotSignedIsRefused(t *testing.T) {
+	h := newTestHub(t)
+	trusted := newSigner(t, h)
+	h.environment(api.Environment{Strategy: api.BlueGreen, Channel: "channels/program-stable"})
+	s := newSite(t, h)
+	s.start()
+	trusted.sign("1.0.0", h.push(programImage(t, "one")))
+	trusted.offer("1.0.0")
+	h.passes("program-1.0.0")
+
+	// A taken-over hub has all keys but that of the releases.
+	rogue := newTestHub(t)
+	other := newSigner(t, rogue)
+	other.sign("2.0.0", h.push(programImage(t, "two")))
+	other.offer("2.0.0")
+	h.mu.Lock()
+	good := h.files
+	h.files = rogue.files
+	h.mu.Unlock()
+	trusted.announce("2.0.0")
+	refused := h.await("program-2.0.0", ended)
+	if refused.State != api.DeploymentFailed || !strings.Contains(refused.Error, "refused") {
+		t.Errorf("the status of what is not signed is %s, %q; want it refused", refused.State, refused.Error)
+	}
+	s.shows("one")
+
+	h.mu.Lock()
+	h.files = good
+	h.mu.Unlock()
+	trusted.sign("2.0.0", h.push(programImage(t, "two")))
+	trusted.offer("2.0.0")
+	h.await("program-2.0.0", func(s api.Status) bool { return s.State == api.DeploymentPassed })
+	s.shows("two")
+}
+
+func TestAChannelNeedsAPinnedRoot(t *testing.T) {
+	h := newTestHub(t)
+	newSigner(t, h)
+	h.environment(api.Environment{Strategy: api.BlueGreen, Channel: "channels/program-stable"})
+	s := newSite(t, h)
+	c := s.config()
+	c.Token, _, _ = strings.Cut(c.Token, "~")
+	a, err := New(c)
+	if err == nil {
+		err = a.Run(t.Context())
+	}
+	if !errors.Is(err, errNoRoot) {
+		t.Errorf("followed a channel without a root: %v, want %v", err, errNoRoot)
+	}
+}
+
+func TestTheSiteWorksWithoutTheHub(t *testing.T) {
+	h := newTestHub(t)
+	h.environment(api.Environment{Strategy: api.BlueGreen})
+	s := newSite(t, h)
+	s.start()
+	h.deploy("first", h.push(programImage(t, "one")))
+	h.passes("first")
+	s.stop()
+
+	c := s.config()
+	c.Hub = "http://127.0.0.1:1"
+	a, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	s.shows("one")
+	res, err := a.node.HTTP("users/admin").Get("http://agent/front")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var state struct{ Side string }
+	if err := json.NewDecoder(res.Body).Decode(&state); err != nil || state.Side != "program-1" {
+		t.Errorf("GET /front says %+v, %v; want program-1", state, err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("the agent ended: %v", err)
+	}
+}

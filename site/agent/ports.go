@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"strconv"
+
+	"landfall.dev/kit"
+)
+
+// Instances get ports below those that Linux gives to outgoing connections
+// (net.ipv4.ip_local_port_range), which would take them now and then.
+const (
+	firstPort = 20000
+	lastPort  = 31999
+)
+
+// freePorts returns n ports that nothing listens on and no group has.
+func (s *instances) freePorts(ctx context.Context, n int) ([]int, error) {
+	taken := map[int]bool{}
+	for g, err := range groups.All(ctx, s.client, "", "") {
+		if err != nil {
+			return nil, err
+		}
+		for _, port := range g.Ports {
+			taken[port] = true
+		}
+	}
+	var ports []int
+	for tries := 0; len(ports) < n; tries++ {
+		if tries == lastPort-firstPort {
+			return nil, kit.Errorf(kit.ErrUnavailable, "", "no free port was found between %d and %d", firstPort, lastPort)
+		}
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if !taken[port] && free(port) {
+			taken[port] = true
+			ports = append(ports, port)
+		}
+	}
+	return ports, nil
+}
+
+// free tells whether nothing listens on the port.
+func free(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}

@@ -1,0 +1,240 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+	"landfall.dev/site/upgrade"
+)
+
+// worker carries out the actions of orders. Each may be repeated at any point.
+type worker struct {
+	client kit.Client
+	puller *puller
+	groups *instances
+	front  string // URL of the front door, or ""
+}
+
+func (w *worker) actions() kit.Does {
+	return kit.Does{
+		actionPull: w.pull, actionStart: w.start, actionUpgrade: w.upgrade,
+		actionTest: w.test, actionClean: w.clean,
+	}
+}
+
+// say tells the order how an action goes on. That is for people only, so a
+// failure does not matter.
+func (w *worker) say(ctx context.Context, o order, p progress) {
+	_, _ = orders.Send(ctx, w.client, o.Link.ID(), eventProgress, p)
+}
+
+func (w *worker) pull(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+	o, err := orders.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	err = w.puller.pull(ctx, o.Image)
+	if err != nil && kit.Temporary(err) && ctx.Err() == nil {
+		w.say(ctx, o, progress{Step: "pulling, interrupted: " + err.Error()})
+	}
+	return nil, err
+}
+
+// start makes a group for a throw-away deployment.
+func (w *worker) start(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+	o, err := orders.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	g, err := w.groups.plan(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	side, err := w.groups.Start(ctx, g.side(), false)
+	if err != nil {
+		return nil, err
+	}
+	return progress{Address: side.URLs[0]}, nil
+}
+
+// clean destroys what start has made.
+func (w *worker) clean(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+	o, err := orders.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	all, err := w.groups.of(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range all {
+		if err := w.groups.Stop(ctx, g.side()); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// upgrade makes the order's image the one that the front door shows. What
+// shows it already stays.
+func (w *worker) upgrade(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+	o, err := orders.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	id := o.Link.ID()
+	if o.Attempt > 1 {
+		id += fmt.Sprintf(".%d", o.Attempt)
+	}
+	_, err = api.Upgrades.Read(ctx, w.client, id)
+	if errors.Is(err, kit.ErrNotFound) {
+		var same string
+		if same, err = w.begin(ctx, o, id); same != "" {
+			return progress{Address: w.address(same)}, nil
+		}
+	}
+	if err != nil && !kit.Temporary(err) {
+		_, cleanErr := w.clean(ctx, r, kit.Op{}) // no upgrade will see to the group
+		return nil, errors.Join(err, cleanErr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	u, err := w.follow(ctx, o, id)
+	if err != nil {
+		return nil, err
+	}
+	if u.State == api.UpgradeAborted || u.State == api.UpgradeRolledBack {
+		return nil, kit.Errorf(kit.ErrConflict, "", "the upgrade was %s: %s", u.State, u.Error)
+	}
+	return progress{Upgrade: u.Link, Address: w.address(u.Green.URLs[0])}, nil
+}
+
+// address is where what shows is reached; url is that of an instance.
+func (w *worker) address(url string) string {
+	if w.front != "" {
+		return w.front
+	}
+	return url
+}
+
+// begin makes the upgrade id for o. If the image runs already it makes none,
+// and returns the URL of its first instance.
+func (w *worker) begin(ctx context.Context, o order, id string) (same string, err error) {
+	r, err := current(ctx, w.client)
+	if err != nil {
+		return "", err
+	}
+	u := api.Upgrade{Environment: o.Environment, Project: o.Project, Deployment: o.Deployment}
+	var blue group
+	if r.Group != "" {
+		if blue, err = w.groups.find(ctx, r.Group); err != nil {
+			return "", err
+		}
+		switch {
+		case blue.Image == o.Image:
+			return blue.urls()[0], nil
+		case blue.Project != o.Project:
+			return "", kit.Errorf(kit.ErrConflict, o.Link, "this environment runs %s: deploy %s to one of its own", blue.Project, o.Project)
+		}
+		u.Blue = blue.side()
+	}
+	green, err := w.groups.plan(ctx, o)
+	if err != nil {
+		return "", err
+	}
+	if u.Blue.Group != "" {
+		if err := w.groups.inherit(blue, green); err != nil {
+			return "", err
+		}
+	}
+	u.Green = green.side()
+	if u.Epoch, err = w.retire(ctx, r.Epoch); err != nil {
+		return "", err
+	}
+	_, err = api.Upgrades.Create(ctx, w.client, id, u)
+	return "", err
+}
+
+// retire lets go what earlier upgrades have kept to go back to, and returns
+// the epoch of the next one, which is after all theirs and that of the route.
+func (w *worker) retire(ctx context.Context, epoch int64) (int64, error) {
+	for u, err := range api.Upgrades.All(ctx, w.client, "", "") {
+		if err != nil {
+			return 0, err
+		}
+		epoch = max(epoch, u.Epoch)
+		switch u.State {
+		case api.UpgradeRetired, api.UpgradeAborted:
+			continue
+		case api.UpgradeSoak, api.UpgradeRolledBack:
+			_, err = api.Upgrades.Send(ctx, w.client, u.Link.ID(), "retire", nil)
+		default:
+			err = kit.ErrConflict
+		}
+		if errors.Is(err, kit.ErrConflict) {
+			err = kit.Errorf(kit.ErrUnavailable, u.Link, "this upgrade has to end first")
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return epoch + upgrade.Epochs, nil
+}
+
+// steps are what people are told of an upgrade.
+var steps = map[api.UpgradeState]string{
+	api.UpgradePlanned: "starting", api.UpgradeProvision: "starting", api.UpgradeCopying: "copying",
+	api.UpgradeReady: "switching", api.UpgradeHolding: "switching", api.UpgradeFenced: "switching",
+	api.UpgradeFinal: "switching", api.UpgradeVerified: "switching", api.UpgradeCommitted: "switching",
+	api.UpgradeReleased: "switching", api.UpgradeAborting: "going back",
+}
+
+// follow waits for the end of the upgrade and tells the order how it goes.
+func (w *worker) follow(ctx context.Context, o order, id string) (api.Upgrade, error) {
+	last := ""
+	return api.Upgrades.Await(ctx, w.client, id, func(u api.Upgrade) bool {
+		switch u.State {
+		case api.UpgradeSoak, api.UpgradeRetired, api.UpgradeAborted, api.UpgradeRolledBack:
+			return true
+		}
+		if step := steps[u.State]; step != "" && step != last {
+			last = step
+			w.say(ctx, o, progress{Step: step, Upgrade: u.Link})
+		}
+		return false
+	})
+}
+
+// test runs the order's tests against its group, or where that is shown.
+func (w *worker) test(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+	o, err := orders.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	g, err := w.tested(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return w.groups.test(ctx, g, o.Address, o.Tests)
+}
+
+// tested returns the group that o has led to: its own, or if its image ran
+// already the one that is shown.
+func (w *worker) tested(ctx context.Context, o order) (group, error) {
+	all, err := w.groups.of(ctx, o)
+	if err != nil {
+		return group{}, err
+	}
+	if len(all) > 0 {
+		return all[0], nil
+	}
+	route, err := current(ctx, w.client)
+	if err != nil {
+		return group{}, err
+	}
+	return w.groups.find(ctx, route.Group)
+}

@@ -1,0 +1,84 @@
+// Package upgrade moves a running platform from one version to the next
+// without losing a write, and holds its traffic only for a moment.
+//
+// It owns upgrades, as durable tasks of the environment's agent, and drives a
+// [Gate], a [Copier] and [Groups]. It never decides what to upgrade, nor
+// looks at time or networks while it decides: next is a pure function.
+//
+//	planned → provision → copying (cycles) ⇄ ready
+//	      → holding → fenced → final → verified → committed → released → soak → retired
+//	            └─────────┴───────┴───────┴→ reopening → copying | aborting   │
+//	any of these before committed ─abort→ aborting → aborted                  │
+//	          soak ← released ← committed ← rolling-back ←───rollback─────────┘
+//	                                             └→ reopening → rolled-back → retired
+//
+// A state is written before its work begins, and all work may be repeated, so
+// that an agent that was killed goes on where it was: before committed by
+// going back to blue, from committed on by going forward to green. What
+// happens while traffic is held is one action, cutover, which writes each
+// state by itself: the hold costs some round trips and four local writes, and
+// no pause of the task between them.
+//
+// One log record commits: that of the state committed. It is written only
+// over the state verified of the same epoch, so that what an action that hung
+// or was thought dead writes late is refused.
+//
+// # Epochs
+//
+// Each decision on where traffic goes has an epoch of its own, higher than
+// all before it in the environment: fences and gates refuse older ones. The
+// creator gives the first one; the upgrade takes the following ones as it
+// needs them, fewer than [Epochs]. So the creator's next upgrade begins at
+// least Epochs later.
+//
+// # Going back
+//
+// Until there is a copy back from green to blue, a rollback loses what was
+// written on green since the commit. It is refused, in Error, unless that is
+// nothing or is given up. From a green that does not answer it is possible
+// too, if its writes are given up; it is fenced as soon as it does. A rollback
+// that was asked for has ended when nothing is pending: it is rolled-back, or
+// in soak again with the reason in Error. If green dies after the commit and
+// before traffic goes there, the upgrade stays committed until green is back
+// or a rollback is asked for.
+//
+// # A first deployment, and platforms without documents
+//
+// Without a blue group, green is started and traffic opened to it. If blue
+// keeps no documents, nothing is copied or fenced, but requests are held, so
+// that none is cut.
+package upgrade
+
+import (
+	"log/slog"
+	"time"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// Epochs is how many epochs an upgrade may take, beginning with the one that
+// it was created with.
+const Epochs = 100
+
+// Service declares the life of upgrades. The client c acts as
+// services/upgrade. The creator sees to it that an environment has one upgrade
+// at a time that is neither in soak nor at its end. Callers may abort what is
+// not committed, in soak roll back with api.RollbackArgs, and from soak or
+// after going back retire the group that traffic has left, which deletes it.
+func Service(c kit.Client, gate Gate, copier Copier, groups Groups, log *slog.Logger) kit.Service {
+	d := &driver{client: c, gate: gate, copier: copier, groups: groups, log: log, started: time.Now()}
+	return kit.Service{
+		Name: "upgrade",
+		Owns: []kit.Owned{kit.Own(api.Upgrades, next, "abort", "rollback", "retire")},
+		Does: kit.Does{
+			"provision": d.provision,
+			"cycle":     d.cycle,
+			"cutover":   d.cutover,
+			"abort":     d.abort,
+			"check":     d.check,
+			"fence":     d.fence,
+			"retire":    d.retire,
+		},
+	}
+}

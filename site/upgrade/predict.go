@@ -1,0 +1,177 @@
+package upgrade
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"landfall.dev/api"
+)
+
+// When copying converges. A pause is predicted as
+//
+//	hold and drain + fence + left/rate + verify + commit
+//
+// The hold is the longest of this upgrade's earlier attempts, or a guess, as
+// are the other fixed parts. The rate is a slow one of the last cycles. The
+// rule is that of QEMU's migration: the cutover begins once the expected
+// pause fits.
+const (
+	holdGuess   = 30 * time.Millisecond
+	fenceGuess  = 10 * time.Millisecond // with reading the position
+	verifyGuess = 20 * time.Millisecond
+	commitGuess = 10 * time.Millisecond
+
+	// recent is how many cycles tell the rate.
+	recent = 10
+	// telling is how many documents a cycle needs for its time to be that of
+	// the documents and not of the round trip.
+	telling = 100
+	// rateGuess is for when no cycle has moved anything.
+	rateGuess = 1000.0
+
+	// minCycles and maxCycles are for one attempt. Cycles can be fast, so
+	// giveUpAfter too must have passed, for a burst of writes to end.
+	minCycles   = 2
+	maxCycles   = 30
+	giveUpAfter = 30 * time.Second
+	// maxCopied is how often the dataset may be copied; a small one, below
+	// smallDataset documents, counts as that many.
+	maxCopied    = 3
+	smallDataset = 100_000
+
+	// keptFirst and keptLast are the cycles that an upgrade keeps.
+	keptFirst = 5
+	keptLast  = 45
+)
+
+func nextNumber(u api.Upgrade) int {
+	if len(u.Cycles) == 0 {
+		return 1
+	}
+	return u.Cycles[len(u.Cycles)-1].Number + 1
+}
+
+// record returns u with the cycle that has just ended, its rate and the pause
+// that it predicts.
+func record(u api.Upgrade, c copied, now time.Time) api.Upgrade {
+	c.Number = nextNumber(u)
+	c.Started = now.Add(-api.Duration(c.Seconds).Std())
+	c.Rate = float64(c.Documents) / max(c.Seconds, 1e-6)
+	cycles := append(slices.Clone(u.Cycles), c.Cycle)
+	if len(cycles) > keptFirst+keptLast {
+		cycles = slices.Delete(cycles, keptFirst, len(cycles)-keptLast)
+	}
+	u.Cycles = cycles
+	cycles[len(cycles)-1].Predicted = api.Seconds(predict(u, c.Left))
+	return u
+}
+
+// predict returns the pause if traffic were held now and left documents were
+// still to be copied.
+func predict(u api.Upgrade, left int64) time.Duration {
+	drain := holdGuess
+	if longest := longestHold(u); longest > 0 {
+		drain = longest
+	}
+	data := time.Duration(float64(left) / rate(u.Cycles) * float64(time.Second))
+	return drain + fenceGuess + data + verifyGuess + commitGuess
+}
+
+// longestHold returns the longest time from holding until blue was fenced.
+func longestHold(u api.Upgrade) time.Duration {
+	var longest time.Duration
+	for i := 1; i < len(u.History); i++ {
+		if u.History[i-1].State == api.UpgradeHolding && u.History[i].State == api.UpgradeFenced {
+			longest = max(longest, u.History[i].At.Sub(u.History[i-1].At))
+		}
+	}
+	return longest
+}
+
+// rate returns the 10th percentile of the documents per second of the last
+// cycles. Small cycles count only if there are no others.
+func rate(cycles []api.Cycle) float64 {
+	rates := ratesOf(cycles, telling)
+	if len(rates) == 0 {
+		rates = ratesOf(cycles, 1)
+	}
+	if len(rates) == 0 {
+		return rateGuess
+	}
+	slices.Sort(rates)
+	return rates[len(rates)/10]
+}
+
+// ratesOf returns the rates of the last cycles that moved enough documents.
+func ratesOf(cycles []api.Cycle, enough int64) []float64 {
+	var rates []float64
+	for _, c := range slices.Backward(cycles) {
+		if c.Documents >= enough && len(rates) < recent {
+			rates = append(rates, c.Rate)
+		}
+	}
+	return rates
+}
+
+// ready tells whether traffic can be held: the pause is predicted to take at
+// most half of the budget, and what is left has not grown since the cycle
+// before.
+func ready(u api.Upgrade) bool {
+	tail := present(u)
+	if len(u.Cycles) < minCycles || len(tail) == 0 {
+		return false
+	}
+	now := tail[len(tail)-1]
+	before := now
+	for _, c := range slices.Backward(u.Cycles[:len(u.Cycles)-1]) {
+		if !c.Final {
+			before = c
+			break
+		}
+	}
+	return now.Predicted <= u.Budget/2 && now.Left <= before.Left
+}
+
+// present returns the cycles since the last attempt at the cutover.
+func present(u api.Upgrade) []api.Cycle {
+	since := copyingSince(u)
+	var cycles []api.Cycle
+	for _, c := range u.Cycles {
+		if !c.Started.Before(since) {
+			cycles = append(cycles, c)
+		}
+	}
+	return cycles
+}
+
+// copyingSince returns when copying began: at first, or after the last
+// attempt at the cutover.
+func copyingSince(u api.Upgrade) time.Time {
+	if at, ok := last(u, api.UpgradeReopening); ok {
+		return at
+	}
+	for _, m := range u.History {
+		if m.State == api.UpgradeCopying {
+			return m.At
+		}
+	}
+	return time.Time{}
+}
+
+// diverges says why more cycles would not help, or nothing.
+func diverges(u api.Upgrade, now time.Time) string {
+	var moved int64
+	for _, c := range u.Cycles {
+		moved += c.Documents
+	}
+	dataset := max(u.Cycles[0].Documents, smallDataset)
+	tried := len(present(u)) >= maxCycles && now.Sub(copyingSince(u)) >= giveUpAfter
+	if !tried && moved <= maxCopied*dataset {
+		return ""
+	}
+	c := u.Cycles[len(u.Cycles)-1]
+	return fmt.Sprintf("does not converge: %.0f writes/s against %.0f docs/s; after %d cycles %d documents are left, and the pause would be %v of %v",
+		float64(c.Left)/max(c.Seconds, 1e-6), rate(u.Cycles), c.Number, c.Left,
+		c.Predicted.Std().Round(time.Millisecond), u.Budget.Std().Round(time.Millisecond))
+}

@@ -1,0 +1,55 @@
+package web
+
+import (
+	"maps"
+	"slices"
+
+	"landfall.dev/api"
+)
+
+// buildsPage is a list of builds.
+type buildsPage struct {
+	Builds []api.Build
+	Next   string
+}
+
+func (s site) builds(r request) (page, error) {
+	var p buildsPage
+	filter, err := projectFilter(r)
+	if err != nil {
+		return page{}, err
+	}
+	p.Builds, p.Next, err = list(r, api.Builds, filter, "-created")
+	return page{Title: "Builds", Section: "/builds", Body: "builds", Content: p, Live: follow(api.Builds.Name)}, err
+}
+
+// buildPage is a build with a part of its log.
+type buildPage struct {
+	api.Build
+	Log    log
+	Cancel bool // the caller may
+}
+
+func (s site) build(r request) (page, error) {
+	b, err := read(r, api.Builds)
+	if err != nil {
+		return page{}, err
+	}
+	p := buildPage{Build: b, Cancel: !b.State.Done() && r.may("cancel", b.Link)}
+	if p.Log, err = s.log(r, b); err != nil {
+		return page{}, err
+	}
+	return page{Title: "Build " + b.Link.ID(), Section: "/builds", Body: "build", Content: p, Live: follow(string(b.Link))}, nil
+}
+
+// buildForms are the forms on the page of a build.
+var buildForms = map[string]form{"cancel": noArguments}
+
+// Settings returns the lines NAME=VALUE of a map, in order.
+func (p buildPage) Settings(m map[string]string) []string {
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		lines = append(lines, name+"="+m[name])
+	}
+	return lines
+}

@@ -1,0 +1,78 @@
+package web
+
+import (
+	"net/http"
+
+	"landfall.dev/api"
+)
+
+// runsPage is a list of runs.
+type runsPage struct {
+	Runs []api.Run
+	Next string
+}
+
+func (s site) runs(r request) (page, error) {
+	var p runsPage
+	filter, err := projectFilter(r)
+	if err != nil {
+		return page{}, err
+	}
+	p.Runs, p.Next, err = list(r, api.Runs, filter, "-created")
+	return page{Title: "Runs", Section: "/runs", Body: "runs", Content: p, Live: follow(api.Runs.Name)}, err
+}
+
+// runPage is a run and its graph.
+type runPage struct {
+	api.Run
+	Graph  graph
+	Steps  []runStep
+	Cancel bool // the caller may
+}
+
+// runStep is a node of a run's graph.
+type runStep struct {
+	Plan    api.Node
+	Run     api.NodeRun
+	Approve bool // the caller may
+}
+
+// What tells what the step is about.
+func (s runStep) What() string {
+	switch s.Plan.Type {
+	case api.NodeBuild:
+		return s.Plan.Job
+	case api.NodeDeploy:
+		return s.Plan.Environment
+	case api.NodeRelease:
+		return s.Plan.Version
+	case api.NodeApprove:
+		return s.Plan.By
+	}
+	return s.Plan.Text
+}
+
+func (s site) run(r request) (page, error) {
+	run, err := read(r, api.Runs)
+	if err != nil {
+		return page{}, err
+	}
+	p := runPage{Run: run, Cancel: !run.State.Final() && r.may("cancel", run.Link)}
+	done := map[string]api.NodeRun{}
+	for _, n := range run.Nodes {
+		done[n.ID] = n
+	}
+	for _, n := range run.Plan.Nodes {
+		step := runStep{Plan: n, Run: done[n.ID]}
+		step.Approve = n.Type == api.NodeApprove && step.Run.State == api.RunRunning && r.may("approve", run.Link)
+		p.Steps = append(p.Steps, step)
+	}
+	p.Graph = graphOf(p.Steps)
+	return page{Title: "Run " + run.Link.ID(), Section: "/runs", Body: "run", Content: p, Live: follow(string(run.Link))}, nil
+}
+
+// runForms are the forms on the page of a run.
+var runForms = map[string]form{
+	"approve": func(r *http.Request) (any, error) { return api.ApproveArgs{Node: r.PostFormValue("node")}, nil },
+	"cancel":  noArguments,
+}
