@@ -91,7 +91,7 @@ var capabilities = []capability{
 		return notify.Service(h.webhook, h.base), nil
 	}},
 	{"web", nil, func(h *hub) (kit.Service, error) {
-		return web.Service(h.node.Client("services/web"), h.node.HTTP("services/web"), h.base), nil
+		return web.Service(h.node.Client("services/web"), h.node.Client, h.node.HTTP("services/web"), h.base), nil
 	}},
 }
 

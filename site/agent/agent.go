@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -151,7 +150,8 @@ func (a *Agent) Client(subject string) kit.Client { return a.node.Client(subject
 
 // Run works until ctx ends, and returns once everything that it has started in
 // this process has stopped; the instances go on. It fails if the hub does not
-// accept the agent, or if another process uses the data directory.
+// accept the agent at its first start, or if another process uses the data
+// directory.
 func (a *Agent) Run(ctx context.Context) error {
 	if a.front != nil {
 		defer a.front.Close()
@@ -170,21 +170,26 @@ func (a *Agent) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// identify returns the name of the environment. While the hub is away it waits,
-// unless the data directory has the name: then it waits for a moment only.
+// identify returns the name of the environment: the one that the data directory
+// is for, or at the first start the hub's answer, which it waits for. A site
+// that runs does not depend on what a hub says to its agent's next start.
 func (a *Agent) identify(ctx context.Context) (string, error) {
 	path := filepath.Join(a.config.Data, "environment")
 	b, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	known := strings.TrimSpace(string(b))
+	if known := strings.TrimSpace(string(b)); known != "" {
+		if name := a.config.Environment; name != "" && name != known {
+			return "", fmt.Errorf("the data directory %s belongs to the environment %s, not %s: give the agent a directory of its own by --data", a.config.Data, known, name)
+		}
+		return known, nil
+	}
 	wait := pause{first: hubPause, longest: longHubPause}
 	for {
-		e, err := a.ask(ctx, known != "")
-		switch name := e.Link.ID(); {
-		case err == nil && known != "" && known != name:
-			return "", fmt.Errorf("the data directory %s belongs to the environment %s, and this agent is for %s: give it a directory of its own by --data", a.config.Data, known, name)
+		e, err := a.hub.environment(ctx, a.config.Environment)
+		name := e.Link.ID()
+		switch {
 		case err == nil && e.Channel != "" && a.hub.root == "":
 			return "", fmt.Errorf("the environment %s follows %s: %w", name, e.Channel, errNoRoot)
 		case err == nil:
@@ -193,9 +198,6 @@ func (a *Agent) identify(ctx context.Context) (string, error) {
 			return "", nil
 		case !kit.Temporary(err):
 			return "", fmt.Errorf("the hub %s does not accept this agent: %w", a.hub.url, err)
-		case known != "":
-			a.log.Warn("started without the hub", "hub", a.hub.url, "environment", known, "error", err)
-			return known, nil
 		}
 		next := wait.longer()
 		a.log.Warn("the hub is waited for", "hub", a.hub.url, "error", err, "again", next)
@@ -203,16 +205,6 @@ func (a *Agent) identify(ctx context.Context) (string, error) {
 			return "", nil
 		}
 	}
-}
-
-// ask asks the hub for the environment, in haste only for a moment.
-func (a *Agent) ask(ctx context.Context, haste bool) (api.Environment, error) {
-	if haste {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, 3*time.Second)
-		defer cancel()
-	}
-	return a.hub.environment(ctx, a.config.Environment)
 }
 
 func keepName(path, name string) error {

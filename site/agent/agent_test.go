@@ -349,6 +349,25 @@ func TestBadInputIsExplained(t *testing.T) {
 	}
 }
 
+func TestADirectoryIsForOneEnvironment(t *testing.T) {
+	h := newTestHub(t)
+	h.environment(api.Environment{Strategy: api.BlueGreen})
+	s := newSite(t, h)
+	s.start()
+	h.deploy("first", h.push(programImage(t, "one")))
+	h.passes("first")
+	s.stop()
+	c := s.config()
+	c.Environment = "production"
+	a, err := New(c)
+	if err == nil {
+		err = a.Run(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "belongs to the environment staging") {
+		t.Errorf("started for another environment: %v, want it refused", err)
+	}
+}
+
 func TestASecondAgentOnTheSameDataIsRefused(t *testing.T) {
 	h := newTestHub(t)
 	h.environment(api.Environment{Strategy: api.BlueGreen})

@@ -48,7 +48,11 @@ func (f *follower) run(ctx context.Context) error {
 			return nil
 		case err != nil:
 			next = wait.longer()
-			f.log.Warn("the hub could not be followed; what runs goes on", "error", err, "again", next)
+			level := slog.LevelWarn
+			if !kit.Temporary(err) {
+				level = slog.LevelError
+			}
+			f.log.Log(ctx, level, "the hub could not be followed; what runs goes on", "error", err, "again", next)
 		default:
 			wait.reset()
 		}

@@ -32,13 +32,15 @@ type puller struct {
 	hub    *hub
 	engine engine.Engine
 	dir    string
+	// patience is how long the engine may fail to load an image.
+	patience time.Duration
 
 	one   chan struct{} // of capacity 1: held by the pull that runs
 	blobs *blob.Disk    // opened by the first pull; guarded by one
 }
 
 func newPuller(h *hub, e engine.Engine, dir string) *puller {
-	return &puller{hub: h, engine: e, dir: dir, one: make(chan struct{}, 1)}
+	return &puller{hub: h, engine: e, dir: dir, patience: 2 * time.Minute, one: make(chan struct{}, 1)}
 }
 
 // pull makes the image ref, "ledger@sha256:...", available to the engine. A
@@ -63,10 +65,26 @@ func (p *puller) pull(ctx context.Context, ref string) error {
 	if err != nil {
 		return fmt.Errorf("pull %s: %w", parsed, err)
 	}
-	if err := p.engine.Load(ctx, img, ref); err != nil {
-		return fmt.Errorf("load %s: %w", parsed, err)
+	return p.load(ctx, img, ref)
+}
+
+// load hands img to the engine. Whether an engine is away or does not want the
+// image cannot be told, so it is tried for a while.
+func (p *puller) load(ctx context.Context, img v1.Image, ref string) error {
+	until := time.Now().Add(p.patience)
+	wait := pause{first: firstPause, longest: longestPause}
+	for {
+		err := p.engine.Load(ctx, img, ref)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, engine.ErrInvalid) || time.Now().After(until):
+			return kit.Errorf(kit.ErrConflict, "", "the image cannot be loaded: %v", err)
+		}
+		sleep(ctx, wait.longer(), nil)
 	}
-	return nil
 }
 
 func (p *puller) open() (err error) {

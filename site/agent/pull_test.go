@@ -14,6 +14,10 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"landfall.dev/engine/enginetest"
 	"landfall.dev/engine/process"
@@ -75,7 +79,9 @@ func pullerFor(t *testing.T, server http.Handler, token, dir string) *puller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newPuller(h, e, dir)
+	p := newPuller(h, e, dir)
+	p.patience = 0
+	return p
 }
 
 // randomImage is an image with a layer of so many bytes that do not compress.
@@ -175,6 +181,7 @@ func TestAPullRefusesWhatWasNotAskedFor(t *testing.T) {
 		"another manifest": {swap("/manifests/" + digest), ref, "a manifest with the digest"},
 		"another layer":    {swap("/blobs/"), ref, "other bytes than those of the blob"},
 		"an unknown image": {h.Server, "team/program@" + string(kit.DigestOf([]byte("x"))), "there is no blob"},
+		"a damaged layer":  {h.Server, h.push(damaged(t)), "cannot be loaded"},
 		"a tag":            {h.Server, "team/program:latest", "not named by its digest"},
 		"no manifest":      {h.Server, "team/program@" + words(t, h), "cannot be read"},
 	} {
@@ -185,6 +192,16 @@ func TestAPullRefusesWhatWasNotAskedFor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// damaged is an image whose layer is none.
+func damaged(t *testing.T) v1.Image {
+	t.Helper()
+	img, err := mutate.AppendLayers(empty.Image, static.NewLayer([]byte("no archive"), types.OCILayer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
 }
 
 // words puts a blob that is no manifest into the registry.

@@ -1,10 +1,13 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,16 +98,15 @@ func (r *reporter) ofUpgrade(rec kit.Record) (kit.Link, json.RawMessage, error) 
 	return api.Upgrades.Link(reportID(u.Environment, rec.Link.ID())), rec.Body, err
 }
 
-// round sends all that is pending. It stops at the first document that the hub
+// round sends all that is pending, in the order in which it came about. It stops at the first document that the hub
 // does not take now.
 func (r *reporter) round(ctx context.Context) error {
 	r.mu.Lock()
-	batch := make(map[kit.Link]report, len(r.pending))
-	for link, p := range r.pending {
-		batch[link] = p
-	}
+	batch := maps.Clone(r.pending)
 	r.mu.Unlock()
-	for link, p := range batch {
+	inOrder := func(a, b kit.Link) int { return cmp.Compare(batch[a].source.Seq, batch[b].source.Seq) }
+	for _, link := range slices.SortedFunc(maps.Keys(batch), inOrder) {
+		p := batch[link]
 		err := put(ctx, r.hub, link, p.body)
 		if f := kit.FaultOf(err); f == kit.ErrInvalid || f == kit.ErrTooLarge {
 			r.log.Error("the hub does not want a report", "link", link, "error", err)
@@ -158,7 +160,7 @@ func put(ctx context.Context, c kit.Client, link kit.Link, body json.RawMessage)
 		return err
 	}
 	patch, err := kit.DiffPatch(old.Body, body)
-	if err != nil {
+	if err != nil || string(patch) == "{}" {
 		return err
 	}
 	_, err = c.Update(ctx, link, patch, old.Version)
