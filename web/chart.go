@@ -31,7 +31,7 @@ type gridLine struct {
 // The measures of a chart.
 const (
 	chartWidth, chartHeight = 760, 240
-	chartLeft, chartTop     = 72, 24
+	chartLeft, chartTop     = 88, 24
 	chartBase               = chartHeight - 28
 	widestBar               = 64
 )

@@ -39,6 +39,7 @@ type diffFile struct {
 	Added, Deleted int64
 	Binary         bool
 	Long           bool // its lines are left out
+	Split          bool // they are shown side by side
 	Rows           []diffRow
 }
 
@@ -111,7 +112,7 @@ func (s site) fetch(ctx context.Context, path string, limit int64) ([]byte, erro
 }
 
 func fileOf(f *gitdiff.File, split bool) diffFile {
-	d := diffFile{Name: f.NewName, Binary: f.IsBinary, Kind: "changed"}
+	d := diffFile{Name: f.NewName, Binary: f.IsBinary, Kind: "changed", Split: split}
 	switch {
 	case f.IsNew:
 		d.Kind = "added"

@@ -132,7 +132,7 @@ func (t *trail) reviewed() error {
 	t.add("change", c.Link, c.Subject, "")
 	for _, ps := range c.PatchSets {
 		if ps.Commit == t.commit && ps.Push != "" {
-			t.add("push", ps.Push, fmt.Sprintf("patch set %d by %s", ps.Number, strings.TrimPrefix(ps.Uploader, "users/")), "")
+			t.add("push", ps.Push, fmt.Sprintf("patch set %d by %s", ps.Number, who(ps.Uploader)), "")
 		}
 	}
 	return nil

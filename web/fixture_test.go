@@ -22,7 +22,7 @@ const ledgerDiff = `diff --git a/account.go b/account.go
 index 83db48f..bf269f4 100644
 --- a/account.go
 +++ b/account.go
-@@ -8,9 +8,11 @@ type Account struct {
+@@ -8,8 +8,10 @@ type Account struct {
  	Owner   string
 -	Balance int
 +	Balance int64

@@ -114,10 +114,11 @@ func stageOf(steps []runStep) string {
 }
 
 func boxOf(s runStep, x, y int) box {
+	took := span(s.Run.Started, s.Run.Finished, time.Now())
 	return box{
 		X: x, Y: y, Width: boxWidth, Height: boxHeight,
-		Name: cut(s.Plan.ID, 23), Full: s.Plan.ID, What: cut(string(s.Plan.Type)+" "+s.What(), 19),
-		State: s.Run.State, Time: span(s.Run.Started, s.Run.Finished, time.Now()),
+		Name: cut(s.Plan.ID, 23), Full: s.Plan.ID, What: cut(string(s.Plan.Type)+" "+s.What(), 23-len(took)),
+		State: s.Run.State, Time: took,
 		Link: s.Run.Link,
 	}
 }

@@ -71,7 +71,7 @@ func (s site) log(r request, b api.Build) (log, error) {
 		body, _ := io.ReadAll(io.LimitReader(res.Body, kit.MaxDocument))
 		return l, kit.DecodeProblem(res.StatusCode, body)
 	}
-	w := window{from: from}
+	w := window{from: from, ended: b.State.Done()}
 	if err := w.read(res.Body); err != nil {
 		return l, &kit.Error{Op: "web.log", Link: b.Link, Err: err}
 	}
@@ -90,30 +90,35 @@ func (s site) log(r request, b api.Build) (log, error) {
 // window is the part of a log that a page shows: logLines lines from a given
 // one on, or the last ones.
 type window struct {
-	from  int // number of the first line wanted; 0 for the last ones
-	first int // number of the first line there is
+	from  int  // number of the first line wanted; 0 for the last ones
+	ended bool // the last line is one even if it does not end
+	first int  // number of the first line there is
 	lines [][]byte
 	total int   // lines of the log
-	end   int64 // bytes of the log
+	end   int64 // bytes up to the end of the last line
 }
 
-// read reads a log to its end. A line that has not ended yet is one.
+// read reads a log to its end.
 func (w *window) read(r io.Reader) error {
 	in := bufio.NewReaderSize(r, maxLine)
 	w.first = max(w.from, 1)
-	begun := false // the line goes on that the last part was of
+	var line []byte // the beginning of the current one
+	var length int64
 	for {
 		part, err := in.ReadSlice('\n')
-		w.end += int64(len(part))
-		if len(part) > 0 && !begun {
-			w.total++
-			w.take(bytes.TrimSuffix(part, []byte("\n")))
+		if length == 0 {
+			line = append(line[:0], part...)
 		}
-		begun = errors.Is(err, bufio.ErrBufferFull)
-		if errors.Is(err, io.EOF) {
+		length += int64(len(part))
+		if err == nil || errors.Is(err, io.EOF) && w.ended && length > 0 {
+			w.take(bytes.TrimSuffix(line, []byte("\n")))
+			w.end += length
+			length = 0
+		}
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil && !begun {
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			return err
 		}
 	}
@@ -121,6 +126,7 @@ func (w *window) read(r io.Reader) error {
 
 // take keeps a line if it is in the window.
 func (w *window) take(line []byte) {
+	w.total++
 	switch {
 	case w.total < w.from, w.from > 0 && len(w.lines) == logLines:
 		return

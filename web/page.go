@@ -5,6 +5,7 @@ import (
 	"embed"
 	"encoding/json"
 	"html/template"
+	"log/slog"
 	"net/http"
 	"path"
 	"strings"
@@ -184,6 +185,7 @@ func render(w http.ResponseWriter, r *http.Request, status int, p page) {
 	p.Sections = sections
 	var b bytes.Buffer
 	if err := bodies[p.Body].ExecuteTemplate(&b, "layout", p); err != nil {
+		slog.Error("page was not rendered", "page", p.Body, "path", r.URL.Path, "error", err)
 		http.Error(w, "this page could not be rendered", http.StatusInternalServerError)
 		return
 	}

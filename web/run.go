@@ -47,7 +47,7 @@ func (s runStep) What() string {
 	case api.NodeRelease:
 		return s.Plan.Version
 	case api.NodeApprove:
-		return s.Plan.By
+		return who(s.Plan.By)
 	}
 	return s.Plan.Text
 }

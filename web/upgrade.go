@@ -51,7 +51,7 @@ type moment struct {
 	After time.Duration // since the one before
 }
 
-// After returns how long after the moment before this one came.
+// Later tells how long after the moment before this one came.
 func (m moment) Later() string { return brief(m.After) }
 
 // way is the way of an upgrade that goes well.
@@ -61,7 +61,8 @@ var way = []api.UpgradeState{
 	api.UpgradeSoak, api.UpgradeRetired,
 }
 
-// ways back, each with the state that it ends in.
+// waysBack are the states of upgrades that do not go well, each with the one
+// that it ends in.
 var waysBack = map[api.UpgradeState]api.UpgradeState{
 	api.UpgradeAborting: api.UpgradeAborted, api.UpgradeAborted: api.UpgradeAborted,
 	api.UpgradeBack: api.UpgradeRolledBack, api.UpgradeRolledBack: api.UpgradeRolledBack,

@@ -61,6 +61,8 @@ func checkAccount(a api.ServiceAccount, e kit.Event, _ time.Time) (api.ServiceAc
 		return a, kit.Refuse(kit.ErrInvalid, "role %q is not known: an account is a %s or an %s", a.Role, RoleRunner, RoleAgent)
 	case a.Role == RoleAgent && a.Environment == "":
 		return a, kit.Refuse(kit.ErrInvalid, "an agent's account needs the environment that it is for")
+	case a.Role == RoleAgent && kit.CheckID(a.Environment) != nil:
+		return a, kit.Refuse(kit.ErrInvalid, "environment: %q is no id", a.Environment)
 	}
 	return a, nil
 }

@@ -155,14 +155,13 @@ func (s *site) deleted(l kit.Link) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
 	defer cancel()
-	for ch, err := range s.admin.Watch(ctx, kit.WatchQuery{Kind: l.Kind()}) {
+	for _, err := range s.admin.Watch(ctx, kit.WatchQuery{Kind: l.Kind()}) {
 		if err != nil {
 			s.t.Fatalf("wait for the end of %s: %v", l, err)
 		}
 		if _, err := s.admin.Read(ctx, l, kit.ReadOptions{}); errors.Is(err, kit.ErrNotFound) {
 			return
 		}
-		_ = ch
 	}
 	s.t.Fatalf("%s is still there", l)
 }

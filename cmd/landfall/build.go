@@ -49,6 +49,9 @@ func (a *app) jobCommand() *cobra.Command {
 // definitionFiles reads the definitions in dir/jobs, or in dir if it has no
 // such folder, as the folder jobs.
 func definitionFiles(dir string) (fstest.MapFS, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("%s is no directory: name the one of the project, or of its definitions", dir)
+	}
 	root := os.DirFS(dir)
 	prefix := "jobs/"
 	if info, err := fs.Stat(root, "jobs"); err == nil && info.IsDir() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,7 +85,17 @@ func (a *app) changeDiff(c *cobra.Command, args []string) error {
 
 func (a *app) voteCommand() *cobra.Command {
 	var text string
-	c := command("vote CHANGE VALUE", "Vote Code-Review, -2 to +2, on the current patch set", cobra.ExactArgs(2), func(c *cobra.Command, args []string) error {
+	var minus1, minus2 bool // to the parser of flags, a vote against is one
+	c := command("vote CHANGE VALUE", "Vote Code-Review, -2 to +2, on the current patch set", cobra.RangeArgs(1, 2), func(c *cobra.Command, args []string) error {
+		switch {
+		case minus2:
+			args = append(args, "-2")
+		case minus1:
+			args = append(args, "-1")
+		}
+		if len(args) != 2 {
+			return errors.New("give one vote, from -2 to +2, as in: landfall change vote 42 +2")
+		}
 		value, err := strconv.Atoi(args[1])
 		if err != nil {
 			return fmt.Errorf("%q is no vote: use a number from -2 to +2", args[1])
@@ -97,7 +108,8 @@ func (a *app) voteCommand() *cobra.Command {
 		return a.sendChange(c, args[0], "vote", vote)
 	})
 	c.Flags().StringVarP(&text, "message", "m", "", "what to say with it")
-	c.Flags().SetInterspersed(false)
+	c.Flags().BoolVarP(&minus1, "minus-one", "1", false, "the vote -1")
+	c.Flags().BoolVarP(&minus2, "minus-two", "2", false, "the vote -2")
 	return c
 }
 

@@ -213,6 +213,9 @@ func (a *app) loginCommand() *cobra.Command {
 				return err
 			}
 			l := login{URL: strings.TrimRight(args[0], "/"), Token: strings.TrimSpace(string(b))}
+			if l.Token == "" {
+				return fmt.Errorf("no token came: landfall login %s < FILE-WITH-TOKEN", l.URL)
+			}
 			a.url, a.token = l.URL, l.Token
 			var self struct {
 				Subject string `json:"subject"`

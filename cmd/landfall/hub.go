@@ -42,55 +42,57 @@ type hub struct {
 // capability makes one service of the hub.
 type capability struct {
 	name string
-	// kinds are those that are missing without it.
-	kinds []string
-	make  func(h *hub) (kit.Service, error)
+	// kinds and paths are what is missing without it.
+	kinds, paths []string
+	make         func(h *hub) (kit.Service, error)
 }
 
 func kinds(names ...string) []string { return names }
 
+func paths(prefixes ...string) []string { return prefixes }
+
 // capabilities are all that a hub can do, in the order of a change's path.
 var capabilities = []capability{
-	{"identity", kinds(api.Users.Name, api.ServiceAccounts.Name), func(h *hub) (kit.Service, error) {
+	{"identity", kinds(api.Users.Name, api.ServiceAccounts.Name), paths("/identity/"), func(h *hub) (kit.Service, error) {
 		return identity.Service(h.node.Client("services/identity")), nil
 	}},
-	{"source", kinds(api.Projects.Name, api.Refs.Name, api.Pushes.Name, api.Landings.Name), func(h *hub) (kit.Service, error) {
+	{"source", kinds(api.Projects.Name, api.Refs.Name, api.Pushes.Name, api.Landings.Name), paths("/git/", "/source/", "/tools/"), func(h *hub) (kit.Service, error) {
 		repositories, err := git.Open(filepath.Join(h.data, "git"))
 		if err != nil {
 			return kit.Service{}, err
 		}
 		return source.Service(h.node.Client("services/source"), repositories, h.base, h.log), nil
 	}},
-	{"review", kinds(api.Changes.Name), func(h *hub) (kit.Service, error) {
+	{"review", kinds(api.Changes.Name), nil, func(h *hub) (kit.Service, error) {
 		return review.Service(h.node.Client("services/review")), nil
 	}},
-	{"job", kinds(api.Jobs.Name, api.Builds.Name), func(h *hub) (kit.Service, error) {
+	{"job", kinds(api.Jobs.Name, api.Builds.Name), paths("/job/", "/logs/"), func(h *hub) (kit.Service, error) {
 		logs, err := job.OpenLogs(filepath.Join(h.data, "logs"))
 		if err != nil {
 			return kit.Service{}, err
 		}
 		return job.Service(h.node.Client("services/job"), h.node.HTTP("services/job"), h.base, logs, h.blobs), nil
 	}},
-	{"pipeline", kinds(api.Runs.Name), func(h *hub) (kit.Service, error) {
+	{"pipeline", kinds(api.Runs.Name), nil, func(h *hub) (kit.Service, error) {
 		return pipeline.Service(h.node.Client("services/pipeline"), h.node.HTTP("services/pipeline"), h.base), nil
 	}},
-	{"registry", kinds(api.Images.Name, api.Tags.Name, api.Holdings.Name), func(h *hub) (kit.Service, error) {
+	{"registry", kinds(api.Images.Name, api.Tags.Name, api.Holdings.Name), paths("/v2/"), func(h *hub) (kit.Service, error) {
 		return registry.Service(h.node.Client("services/registry"), h.blobs, filepath.Join(h.data, "uploads"), h.log), nil
 	}},
-	{"deploy", kinds(api.Environments.Name, api.Deployments.Name, api.Statuses.Name, api.Upgrades.Name), func(*hub) (kit.Service, error) {
+	{"deploy", kinds(api.Environments.Name, api.Deployments.Name, api.Statuses.Name, api.Upgrades.Name), nil, func(*hub) (kit.Service, error) {
 		return deploy.Service(), nil
 	}},
-	{"release", kinds(api.Releases.Name, api.Channels.Name, api.TrustMetadata.Name), func(h *hub) (kit.Service, error) {
+	{"release", kinds(api.Releases.Name, api.Channels.Name, api.TrustMetadata.Name), paths("/tuf/"), func(h *hub) (kit.Service, error) {
 		keys, err := trust.OpenOnline(filepath.Join(h.data, "keys"))
 		if err != nil {
 			return kit.Service{}, err
 		}
 		return release.Service(h.node.Client("services/release"), h.node.HTTP("services/release"), h.base, keys, h.log), nil
 	}},
-	{"notify", kinds(api.Notices.Name), func(h *hub) (kit.Service, error) {
+	{"notify", kinds(api.Notices.Name), nil, func(h *hub) (kit.Service, error) {
 		return notify.Service(h.webhook, h.base), nil
 	}},
-	{"web", nil, func(h *hub) (kit.Service, error) {
+	{"web", nil, paths("/"), func(h *hub) (kit.Service, error) {
 		return web.Service(h.node.Client("services/web"), h.node.Client, h.node.HTTP("services/web"), h.base), nil
 	}},
 }
@@ -162,6 +164,7 @@ func (h *hub) run(c *cobra.Command, config platform.Config, wanted []string) err
 	for _, x := range capabilities {
 		if !slices.Contains(wanted, x.name) {
 			node.Absent(x.name, x.kinds...)
+			node.Add(x.absent())
 			continue
 		}
 		s, err := x.make(h)
@@ -171,6 +174,27 @@ func (h *hub) run(c *cobra.Command, config platform.Config, wanted []string) err
 		node.Add(s)
 	}
 	return node.Run(c.Context())
+}
+
+// absent answers at the paths of a capability that the hub runs without. It
+// does so in plain text to git, which shows its users nothing else.
+func (x capability) absent() kit.Service {
+	why := &kit.Error{
+		Fault: kit.ErrNotFound, Detail: "this hub runs without " + x.name,
+		Hint: "start it with " + x.name + " among its capabilities",
+	}
+	handler := kit.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		if !strings.HasPrefix(r.UserAgent(), "git/") {
+			return why
+		}
+		http.Error(w, why.Detail+": "+why.Hint, int(why.Fault))
+		return nil
+	})
+	s := kit.Service{Name: x.name}
+	for _, prefix := range x.paths {
+		s.Serves = append(s.Serves, kit.Route{Pattern: prefix, Handler: handler, Self: true})
+	}
+	return s
 }
 
 // maxBlob is the size limit of an uploaded artifact, in bytes.

@@ -33,10 +33,13 @@ func (c caller) visible(v kit.Verb, kind string) (func(kit.Link) bool, error) {
 }
 
 // authenticate returns who makes r. It is ErrUnauthenticated if that is not
-// known.
+// known, and ErrUnavailable while the documents that tell are not all here.
 func (s *Server) authenticate(r *http.Request) (caller, error) {
 	subject, ok := local(r.Context())
 	if !ok {
+		if s.node.Load() == nil {
+			return caller{}, errStarting
+		}
 		var err error
 		if subject, ok, err = s.vouched(r); err != nil {
 			return caller{}, err

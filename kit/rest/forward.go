@@ -49,7 +49,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 		},
 		Transport:     s.peers,
 		FlushInterval: -1,
-		ErrorLog:      slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:      slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			fault, detail := kit.ErrUnavailable, "the leader does not answer"
 			if r.Method != http.MethodGet && !neverSent(err) {

@@ -212,6 +212,8 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
+var errStarting = &kit.Error{Fault: kit.ErrUnavailable, Detail: "the node is starting", Hint: "try again in a moment"}
+
 var errNoLeader = &kit.Error{Fault: kit.ErrUnavailable, Detail: "the cluster has no leader now", Hint: "try again in a moment"}
 
 // leader returns the node, if there is one yet, and where its leader is.

@@ -321,6 +321,7 @@ func TestAnInstanceThatEndsIsStartedAgain(t *testing.T) {
 func TestBadInputIsExplained(t *testing.T) {
 	h := newTestHub(t)
 	h.environment(api.Environment{Strategy: api.BlueGreen})
+	empty := newTestHub(t)
 	s := newSite(t, h)
 	for name, test := range map[string]struct {
 		change func(*Config)
@@ -330,6 +331,7 @@ func TestBadInputIsExplained(t *testing.T) {
 		"no token":               {func(c *Config) { c.Token = "" }, "needs a token"},
 		"half a root":            {func(c *Config) { c.Token += "~12ab" }, "the token is damaged"},
 		"another environment":    {func(c *Config) { c.Environment = "production" }, "may not read"},
+		"a lost environment":     {func(c *Config) { c.Hub, c.Token = empty.URL(), empty.token }, "does not exist"},
 		"the administrator's":    {func(c *Config) { c.Token = h.Token("users/admin"); c.Environment = "none" }, "no such environment"},
 		"no address of a hub":    {func(c *Config) { c.Hub = "hub.example.org" }, "no address of a server"},
 		"a front door in use":    {func(c *Config) { c.Front = strings.TrimPrefix(h.URL(), "http://") }, "in use by another program"},

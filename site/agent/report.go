@@ -116,7 +116,11 @@ func (r *reporter) round(ctx context.Context) error {
 			err = r.remember(ctx, p.source)
 		}
 		if err != nil {
-			r.log.Debug("report is sent again", "link", link, "error", err)
+			level := slog.LevelDebug // the follower says that the hub is away
+			if !kit.Temporary(err) {
+				level = slog.LevelError
+			}
+			r.log.Log(ctx, level, "report is sent again", "link", link, "error", err)
 			return err
 		}
 		r.mu.Lock()

@@ -185,6 +185,7 @@ func (x *exchange) finish(ctx, inside context.Context, a *attempt, resp *http.Re
 	}
 	if !x.gone(ctx) && errors.Is(err, errShortAnswer) {
 		x.door.failed.Add(1)
+		x.door.options.Logger.Warn("passed on an answer that broke off", "side", x.ticket.to.Side, "error", err)
 	}
 	panic(http.ErrAbortHandler) // a silent end would look complete
 }

@@ -6,28 +6,46 @@
 const main = document.querySelector("main");
 
 // What is kept is not touched by a new version of the page: a log that grows.
-const kept = (now, next) => now.dataset && "keep" in now.dataset && "keep" in next.dataset && now.id === next.id;
+const kept = (now, next) => "keep" in (now.dataset ?? {}) && "keep" in (next.dataset ?? {});
 
+// alike tells whether one node can become the other.
+const alike = (a, b) => a.nodeName === b.nodeName && (a.nodeType !== Node.ELEMENT_NODE ||
+  ["id", "class"].every((name) => a.getAttribute(name) === b.getAttribute(name)));
+
+// morph makes now, which is alike, the same as next.
 function morph(now, next) {
-  if (now.isEqualNode(next)) return;
-  if (now.nodeType !== next.nodeType || now.nodeName !== next.nodeName || (now.id || "") !== (next.id || "")) {
-    now.replaceWith(next);
-    return;
-  }
+  if (now.isEqualNode(next) || kept(now, next)) return;
   if (now.nodeType !== Node.ELEMENT_NODE) {
     now.nodeValue = next.nodeValue;
     return;
   }
-  if (kept(now, next)) return;
   for (const { name } of [...now.attributes]) {
     if (!next.hasAttribute(name) && name !== "open") now.removeAttribute(name);
   }
   for (const { name, value } of next.attributes) {
     if (name !== "open") now.setAttribute(name, value);
   }
-  const before = [...now.childNodes], after = [...next.childNodes];
-  after.forEach((node, i) => (i < before.length ? morph(before[i], node) : now.append(node)));
-  before.slice(after.length).forEach((node) => node.remove());
+  let at = now.firstChild;
+  for (const node of [...next.childNodes]) {
+    let match = at;
+    // An element may come after others that have gone, a text may not.
+    while (match && !alike(match, node)) match = node.nodeType === Node.ELEMENT_NODE ? match.nextSibling : null;
+    if (!match) {
+      now.insertBefore(node, at);
+      continue;
+    }
+    for (; at !== match; at = drop(at)) ;
+    at = match.nextSibling;
+    morph(match, node);
+  }
+  while (at) at = drop(at);
+}
+
+// drop removes a node and returns the one after it.
+function drop(node) {
+  const after = node.nextSibling;
+  node.remove();
+  return after;
 }
 
 let fetching = false, again = false;
@@ -59,7 +77,7 @@ async function refresh() {
 }
 
 // An escape sequence of a terminal, or a part of one at the end.
-const escape = /\x1b(?:\[[0-9;?]*[ -\/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)/g;
+const sequence = /\x1b(?:\[[0-9;?]*[ -\/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)/g;
 const longestLog = 6000;
 
 // logView appends text to the lines of a log.
@@ -81,30 +99,37 @@ function logView(log) {
   return (more) => {
     const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 60;
     more.split("\n").forEach((part, i, parts) => {
-      if (!line && (part || i < parts.length - 1)) begin();
+      const ends = i < parts.length - 1;
+      if (!line && (part || ends)) begin();
+      if (!line) return;
       text += part;
-      const shown = text.replace(escape, "").replace(/\r+$/, "");
-      if (line) line.lastElementChild.textContent = shown.slice(shown.lastIndexOf("\r") + 1);
-      if (i < parts.length - 1) line = null;
-      if (!line) text = "";
+      text = text.slice(text.lastIndexOf("\r", text.length - 2) + 1); // a line that is written again
+      line.lastElementChild.textContent = text.replace(sequence, "");
+      if (ends) line = null;
     });
     while (log.childElementCount > longestLog) log.firstElementChild.remove();
     if (atEnd) scrollTo(0, document.documentElement.scrollHeight);
   };
 }
 
-let followed = null, source = null;
+// A log is followed from where its last event ended, if it had one.
+let log = null, append = null, offset = null, lines = null;
 
 function followLog() {
-  const log = document.querySelector("[data-log]");
-  if (log === followed) return;
-  source?.close();
-  followed = log;
-  if (!log) return;
-  const append = logView(log);
-  source = new EventSource(log.dataset.log);
-  source.onmessage = (event) => append(JSON.parse(event.data));
-  const stream = source;
+  const shown = document.querySelector("[data-log]");
+  if (shown !== log) {
+    lines?.close();
+    [log, lines, offset] = [shown, null, null];
+    append = log && logView(log);
+  }
+  if (!log || lines || document.hidden) return;
+  const address = new URL(log.dataset.log, location);
+  if (offset) address.searchParams.set("from", offset);
+  const stream = (lines = new EventSource(address));
+  stream.onmessage = (event) => {
+    offset = event.lastEventId;
+    append(JSON.parse(event.data));
+  };
   stream.addEventListener("end", () => {
     stream.close();
     delete log.dataset.keep; // the page has it in colour
@@ -112,7 +137,28 @@ function followLog() {
   });
 }
 
-if (main.dataset.live) {
-  new EventSource(main.dataset.live).addEventListener("changed", refresh);
+let signs = null;
+
+function followPage() {
+  if (signs || document.hidden || !main.dataset.live) return;
+  signs = new EventSource(main.dataset.live);
+  signs.addEventListener("changed", refresh);
+  signs.onerror = () => {
+    if (signs?.readyState === EventSource.CLOSED) refresh(); // the token is not valid any more
+  };
 }
+
+// A browser has few connections to one server: a tab that nobody looks at
+// gives its own up, and gets what it has missed when it is looked at again.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    signs?.close();
+    lines?.close();
+    signs = lines = null;
+  }
+  followPage();
+  followLog();
+});
+
+followPage();
 followLog();

@@ -1,0 +1,251 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+	"landfall.dev/kit/kittest"
+	"landfall.dev/kit/rest"
+)
+
+// hub is this service with kinds that its roles are about, all of which only
+// hold what is written to them.
+type hub struct {
+	t       *testing.T
+	cluster *kittest.Cluster
+	admin   kit.Client
+}
+
+func newHub(t *testing.T) *hub {
+	t.Helper()
+	h := &hub{t: t, cluster: kittest.Start(t)}
+	h.admin = h.cluster.Admin()
+	s := Service(h.cluster.Client("services/identity"))
+	h.cluster.Server.Add(s)
+	push := func(p api.Project, _ kit.Event, _ time.Time) (api.Project, []kit.Op) { return p, nil }
+	build := func(b api.Build, _ kit.Event, _ time.Time) (api.Build, []kit.Op) { return b, nil }
+	change := func(c api.Change, _ kit.Event, _ time.Time) (api.Change, []kit.Op) { return c, nil }
+	channel := func(c api.Channel, _ kit.Event, _ time.Time) (api.Channel, []kit.Op) { return c, nil }
+	h.cluster.Server.Add(kit.Service{Name: "others", Owns: []kit.Owned{
+		kit.Own(api.Projects, push, "push"), kit.Own(api.Builds, build, "lease", "finish", "cancel"),
+		kit.Own(api.Changes, change, "vote"), kit.Own(api.Channels, channel, "promote"),
+		kit.Own[api.Status](api.Statuses, nil), kit.Own[api.Environment](api.Environments, nil),
+		kit.Own[api.Deployment](api.Deployments, nil),
+	}})
+	h.cluster.Run(s)
+	for _, name := range []string{"developers", "release-managers"} {
+		h.role(name)
+		member := map[string]string{"developers": "users/ada", "release-managers": "users/rita"}[name]
+		h.create(rest.Groups.Name, name, rest.Group{Members: []string{member}})
+	}
+	for _, name := range []string{"ada", "rita"} {
+		h.create("users", name, api.User{Name: name, Email: name + "@example.com"})
+	}
+	h.create("accounts", "r1", api.ServiceAccount{Role: RoleRunner})
+	h.create("accounts", "acme", api.ServiceAccount{Role: RoleAgent, Environment: "staging"})
+	h.role("account-r1")
+	h.role("account-acme")
+	for link, body := range map[kit.Link]string{
+		"projects/ledger": "{}", "builds/b": "{}", "changes/1": "{}", "channels/ledger-stable": "{}", "deployments/d": "{}",
+		"environments/staging": "{}", "environments/other": "{}", "statuses/other~x": "{}", "statuses/staging~x": "{}",
+	} {
+		h.create(link.Kind(), link.ID(), json.RawMessage(body))
+	}
+	return h
+}
+
+// role waits until there is the role.
+func (h *hub) role(name string) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := rest.Roles.Await(ctx, h.admin, name, func(rest.Role) bool { return true }); err != nil {
+		h.t.Fatalf("role %s: %v", name, err)
+	}
+}
+
+func (h *hub) create(kind, id string, doc any) {
+	h.t.Helper()
+	body, err := json.Marshal(doc)
+	if err == nil {
+		_, err = h.admin.Create(h.t.Context(), kind, id, body)
+	}
+	if err != nil {
+		h.t.Fatalf("create %s/%s: %v", kind, id, err)
+	}
+}
+
+// call sends a request with the token, or with none.
+func (h *hub) call(token, method, path, body string) (int, string) {
+	h.t.Helper()
+	req, err := http.NewRequestWithContext(h.t.Context(), method, h.cluster.URL()+path, strings.NewReader(body))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+func TestWhoMayMintTokensForWhom(t *testing.T) {
+	h := newHub(t)
+	for _, test := range []struct {
+		name, caller, subject string
+		status                int
+		want                  string
+	}{
+		{"the administrator for a user", "users/admin", "users/ada", 200, `"token":"lf_`},
+		{"the administrator for an account", "users/admin", "accounts/r1", 200, `"token":"lf_`},
+		{"the administrator for herself", "users/admin", "users/admin", 200, `"token":"lf_`},
+		{"the administrator for nobody known", "users/admin", "users/eve", 404, "landfall user create"},
+		{"the administrator for a service", "users/admin", "services/identity", 400, "users/NAME or accounts/NAME"},
+		{"the administrator for nothing", "users/admin", "", 400, "users/NAME or accounts/NAME"},
+		{"a user for herself", "users/ada", "users/ada", 200, `"token":"lf_`},
+		{"a user for another", "users/ada", "users/rita", 403, "may not create"},
+		{"a user for the administrator", "users/ada", "users/admin", 403, "may not create"},
+		{"an account for a user", "accounts/r1", "users/ada", 403, "may not create"},
+	} {
+		body := `{"subject":"` + test.subject + `","description":"test"}`
+		status, answer := h.call(h.cluster.Token(test.caller), http.MethodPost, "/identity/tokens", body)
+		if status != test.status || !strings.Contains(answer, test.want) {
+			t.Errorf("%s: %d %s, want %d with %q", test.name, status, answer, test.status, test.want)
+		}
+	}
+	if status, answer := h.call(h.cluster.Token("users/ada"), http.MethodPost, "/identity/tokens", "ada"); status != 400 {
+		t.Errorf("no JSON: %d %s, want 400", status, answer)
+	}
+	if status, answer := h.call("", http.MethodPost, "/identity/tokens", `{"subject":"users/ada"}`); status != 401 {
+		t.Errorf("without a token: %d %s, want 401", status, answer)
+	}
+}
+
+func TestAMintedTokenTellsWhoOneIs(t *testing.T) {
+	h := newHub(t)
+	_, answer := h.call(h.cluster.Token("users/admin"), http.MethodPost, "/identity/tokens", `{"subject":"users/ada"}`)
+	var minted struct{ Token string }
+	if err := json.Unmarshal([]byte(answer), &minted); err != nil {
+		t.Fatalf("%s: %v", answer, err)
+	}
+	status, answer := h.call(minted.Token, http.MethodGet, "/identity/self", "")
+	if status != 200 || !strings.Contains(answer, `"subject":"users/ada"`) || !strings.Contains(answer, "groups/developers") {
+		t.Errorf("self: %d %s, want ada of the developers", status, answer)
+	}
+}
+
+func TestTheRolesOfPeopleAndAccounts(t *testing.T) {
+	h := newHub(t)
+	const ada, rita, runner, agent = "users/ada", "users/rita", "accounts/r1", "accounts/acme"
+	do := func(link kit.Link, event string) func(kit.Client) error {
+		return func(c kit.Client) error { _, err := c.Do(t.Context(), link, event, nil); return err }
+	}
+	read := func(link kit.Link) func(kit.Client) error {
+		return func(c kit.Client) error { _, err := c.Read(t.Context(), link, kit.ReadOptions{}); return err }
+	}
+	update := func(link kit.Link) func(kit.Client) error {
+		return func(c kit.Client) error {
+			_, err := c.Update(t.Context(), link, []byte(`{"description":"x"}`), 0)
+			return err
+		}
+	}
+	create := func(kind, id string) func(kit.Client) error {
+		return func(c kit.Client) error { _, err := c.Create(t.Context(), kind, id, []byte("{}")); return err }
+	}
+	for _, test := range []struct {
+		name, who string
+		do        func(kit.Client) error
+		may       bool
+	}{
+		{"a developer pushes code", ada, do("projects/ledger", "push"), true},
+		{"a developer votes", ada, do("changes/1", "vote"), true},
+		{"a developer looks at an environment", ada, read("environments/staging"), true},
+		{"a developer orders a build", ada, create("builds", ""), true},
+		{"a developer promotes", ada, do("channels/ledger-stable", "promote"), false},
+		{"a developer leases a build", ada, do("builds/b", "lease"), false},
+		{"a developer opens a change by hand", ada, create("changes", ""), false},
+		{"a developer changes a project", ada, update("projects/ledger"), false},
+		{"a developer makes a role", ada, create("roles", "x"), false},
+		{"a developer makes a token", ada, create("tokens", "x"), false},
+		{"a release manager promotes", rita, do("channels/ledger-stable", "promote"), true},
+		{"a release manager changes an environment", rita, update("environments/staging"), true},
+		{"a release manager pushes code", rita, do("projects/ledger", "push"), false},
+		{"a release manager votes", rita, do("changes/1", "vote"), false},
+		{"a runner leases", runner, do("builds/b", "lease"), true},
+		{"a runner finishes", runner, do("builds/b", "finish"), true},
+		{"a runner reads sources", runner, read("projects/ledger"), true},
+		{"a runner pushes code", runner, do("projects/ledger", "push"), false},
+		{"a runner votes", runner, do("changes/1", "vote"), false},
+		{"a runner orders a build", runner, create("builds", ""), false},
+		{"a runner reads users", runner, read("users/ada"), false},
+		{"an agent tells its status", agent, create("statuses", "staging~y"), true},
+		{"an agent changes its status", agent, update("statuses/staging~x"), true},
+		{"an agent changes the status of another environment", agent, update("statuses/other~x"), false},
+		{"an agent tells the status of another environment", agent, create("statuses", "other~y"), false},
+		{"an agent reads the status of another environment", agent, read("statuses/other~x"), false},
+		{"an agent reads its environment", agent, read("environments/staging"), true},
+		{"an agent reads another environment", agent, read("environments/other"), false},
+		{"an agent changes its environment", agent, update("environments/staging"), false},
+		{"an agent reads its orders", agent, read("deployments/d"), true},
+		{"an agent gives itself orders", agent, create("deployments", ""), false},
+		{"an agent pushes code", agent, do("projects/ledger", "push"), false},
+	} {
+		err := test.do(h.cluster.Client(test.who))
+		if test.may && err != nil || !test.may && !errors.Is(err, kit.ErrForbidden) {
+			t.Errorf("%s: %v, want it allowed: %t", test.name, err, test.may)
+		}
+	}
+}
+
+func TestAccountsAndUsersAreChecked(t *testing.T) {
+	h := newHub(t)
+	for _, test := range []struct {
+		name, kind, body, want string
+	}{
+		{"a user without an address", "users", `{"name":"Eve"}`, "a name and an email address"},
+		{"an account without a role", "accounts", `{}`, "a runner or an agent"},
+		{"an agent of nowhere", "accounts", `{"role":"agent"}`, "needs the environment"},
+		{"an agent of everywhere", "accounts", `{"role":"agent","environment":"*"}`, "is no id"},
+	} {
+		_, err := h.admin.Create(t.Context(), test.kind, "x", []byte(test.body))
+		if !errors.Is(err, kit.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
+		}
+	}
+	if _, err := h.admin.Update(t.Context(), "accounts/r1", []byte(`{"description":"old"}`), 0); err != nil {
+		t.Errorf("describe an account: %v", err)
+	}
+	_, err := h.admin.Update(t.Context(), "accounts/acme", []byte(`{"environment":"production"}`), 0)
+	if !errors.Is(err, kit.ErrConflict) || !strings.Contains(err.Error(), "make another account") {
+		t.Errorf("move an agent to another environment: %v, want a refusal", err)
+	}
+}
+
+func TestDefaultRolesAreMadeOnce(t *testing.T) {
+	h := newHub(t)
+	if _, err := h.admin.Update(t.Context(), "roles/developers", []byte(`{"rules":[]}`), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := (identity{h.cluster.Client("services/identity")}).roles(t.Context()); err != nil {
+		t.Fatalf("making the roles again: %v", err)
+	}
+	if r, err := rest.Roles.Read(t.Context(), h.admin, "developers"); err != nil || len(r.Rules) > 0 {
+		t.Errorf("the role is %+v, %v, want it as the administrator left it", r, err)
+	}
+}

@@ -1,0 +1,135 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"landfall.dev/kit"
+	"landfall.dev/kit/store"
+)
+
+// Journal reads the log of a node from its data directory while the node runs,
+// or after it was killed: unlike a watch it sees each version of a document,
+// and as soon as it is written. It reads one segment of the log only, which is
+// far more than a test writes. Its methods must not be called concurrently.
+type Journal struct {
+	pattern string
+	file    *os.File
+	at      int64              // in the file: everything before was read
+	seen    map[kit.Link]int64 // the last version of each document
+}
+
+// OpenJournal returns the journal of the node that keeps its data in dir.
+func OpenJournal(dir string) *Journal {
+	return &Journal{pattern: filepath.Join(dir, "log", "log", "*.wal"), seen: map[kit.Link]int64{}}
+}
+
+// Close closes the log.
+func (j *Journal) Close() error {
+	if j.file == nil {
+		return nil
+	}
+	return j.file.Close()
+}
+
+// Again makes the next Read begin at the log's start, whose end may have been
+// cut off by a node that was started again. What was read is not read twice.
+func (j *Journal) Again() { j.at = 0 }
+
+// The beginning of an entry; see store.FrameWriter.
+var entryMagic = []byte("lfdt\x01")
+
+// look is how much of the log is looked at, at first, for an entry.
+const look = 16 << 10
+
+// Read returns the versions of documents that were written since the last one.
+func (j *Journal) Read() ([]kit.Record, error) {
+	if j.file == nil {
+		found, err := filepath.Glob(j.pattern)
+		if err != nil || len(found) == 0 {
+			return nil, err
+		}
+		if j.file, err = os.Open(found[0]); err != nil {
+			return nil, err
+		}
+	}
+	var all []kit.Record
+	for {
+		records, next, err := j.entry()
+		if err != nil || next == 0 {
+			return all, err
+		}
+		j.at = next
+		for _, r := range records {
+			if r.Version > j.seen[r.Link] {
+				j.seen[r.Link] = r.Version
+				all = append(all, r)
+			}
+		}
+	}
+}
+
+// entry returns the documents of the next entry and where to go on, 0 if there
+// is no whole entry yet.
+func (j *Journal) entry() (records []kit.Record, next int64, err error) {
+	for size := int64(look); ; size *= 4 {
+		b := make([]byte, size)
+		n, err := j.file.ReadAt(b, j.at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, 0, err
+		}
+		begin := bytes.Index(b[:n], entryMagic)
+		if begin < 0 {
+			return nil, 0, nil
+		}
+		records, err := readEntry(b[begin:n])
+		if err == nil {
+			return records, j.at + int64(begin+len(entryMagic)), nil
+		}
+		if !errors.Is(err, io.ErrUnexpectedEOF) || int64(n) < size {
+			return nil, 0, nil // it is being written
+		}
+	}
+}
+
+func readEntry(b []byte) (records []kit.Record, err error) {
+	frames := store.NewFrameReader(bytes.NewReader(b))
+	for {
+		f, err := frames.Read()
+		if err == io.EOF {
+			return records, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if f.Head == nil {
+			records = append(records, f.Record)
+		}
+	}
+}
+
+// Next waits until something was written and returns it.
+func (j *Journal) Next(ctx context.Context) ([]kit.Record, error) {
+	tick := time.NewTicker(200 * time.Microsecond)
+	defer tick.Stop()
+	for {
+		records, err := j.Read()
+		if err != nil {
+			return nil, fmt.Errorf("read the log %s: %w", j.pattern, err)
+		}
+		if len(records) > 0 {
+			return records, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}

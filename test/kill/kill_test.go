@@ -1,0 +1,188 @@
+// Package kill_test ends processes with SIGKILL while a version goes its way,
+// at every state that the product persists and at random moments, starts them
+// again, and sees to it that the path comes to its end and nothing that was
+// acknowledged is lost.
+package kill_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"landfall.dev/test/harness"
+)
+
+var binaries harness.Binaries
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "landfall-kill-")
+	if err == nil {
+		binaries, err = harness.Build("../..", dir)
+	}
+	code := 1
+	if err == nil {
+		code = m.Run()
+	} else {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	_ = os.RemoveAll(dir) // of temporary files
+	os.Exit(code)
+}
+
+const (
+	rate      = 50 // requests a second
+	maxRounds = 6  // versions, until everything was killed everywhere
+)
+
+// atOnce returns a strike that kills the role and starts it again.
+func atOnce(r *harness.Role) func(spot) (func(), bool) {
+	return func(spot) (func(), bool) {
+		r.Kill()
+		return r.Start, true
+	}
+}
+
+// rounds carries versions from the second on through the path until killers
+// have nothing left to do.
+func rounds(t *testing.T, p *harness.Path, killers ...*killer) {
+	t.Helper()
+	for n := 2; ; n++ {
+		p.Deliver(n)
+		var left []spot
+		for _, k := range killers {
+			left = append(left, k.left()...)
+		}
+		if len(left) == 0 {
+			break
+		}
+		if n == maxRounds {
+			t.Errorf("after %d versions nothing was killed at %v", n, left)
+			break
+		}
+		t.Logf("after version %d there are left: %v", n, left)
+	}
+	for _, k := range killers {
+		k.stop()
+	}
+}
+
+func TestTheHubIsKilledAtEveryState(t *testing.T) {
+	p := harness.New(t, binaries)
+	k := newKiller(t, p.Dir("hub"), hubPlaces, atOnce(p.Hub))
+	k.journal.Again()
+	p.Deliver(1)
+	p.Fill()
+	l := p.NewLoad(rate)
+	rounds(t, p, k)
+	o := outages{path: p}
+	o.check(t, l.Finish())
+}
+
+func TestTheAgentIsKilledAtEveryState(t *testing.T) {
+	p := harness.New(t, binaries)
+	p.Deliver(1)
+	p.Fill()
+	l := p.NewLoad(rate)
+	o := &outages{path: p}
+	unknown := newKiller(t, p.Dir("unknown/node"), agentPlaces, func(spot) (func(), bool) {
+		back := o.begin()
+		p.Unknown.Kill()
+		return func() {
+			p.Unknown.Start()
+			back(t.Context())
+		}, true
+	})
+	staging := newKiller(t, p.Dir("staging/node"), stagingPlaces, atOnce(p.Staging))
+	rounds(t, p, unknown, staging)
+	o.check(t, l.Finish())
+}
+
+// buildPlaces are where a runner is at work.
+var buildPlaces = []place{
+	{name: "builds", kind: "builds", typ: "BuildState", states: state, never: map[string]string{
+		"created": "no runner knows of it", "queued": "no runner has it", "passed": "the runner is done with it",
+		"failed": "the scripts pass", "error": "the infrastructure works", "cancelled": "no patch set replaces another",
+	}},
+}
+
+// TestTheRunnerIsKilledAtWork takes as long as a lease.
+func TestTheRunnerIsKilledAtWork(t *testing.T) {
+	p := harness.New(t, binaries)
+	k := newKiller(t, p.Dir("hub"), buildPlaces, atOnce(p.Runner))
+	p.Deliver(1)
+	k.stop()
+	if left := k.left(); len(left) > 0 {
+		t.Errorf("nothing was killed at %v", left)
+	}
+}
+
+// TestEverythingIsKilledAtRandom prints its seed; LANDFALL_SEED plays it again.
+func TestEverythingIsKilledAtRandom(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("LANDFALL_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("LANDFALL_SEED: %v", err)
+		}
+	}
+	t.Logf("LANDFALL_SEED=%d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	p := harness.New(t, binaries)
+	p.Deliver(1)
+	p.Fill()
+	l := p.NewLoad(rate)
+	o := &outages{path: p}
+	ctx, cancel := context.WithCancel(t.Context())
+	n := follow(ctx, p)
+	defer func() { cancel(); <-n.done }()
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		for range moments {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Duration(random.Int64N(int64(2 * time.Second)))):
+			}
+			atRandom(t, random.IntN(3), p, n, o)
+		}
+	}()
+	version := 2
+	for going := true; going; version++ {
+		p.Deliver(version)
+		select {
+		case <-killed:
+			going = false
+		default:
+		}
+	}
+	o.check(t, l.Finish())
+}
+
+// moments are how many times something is killed at random.
+const moments = 5
+
+// atRandom kills the hub, unknown's agent or a ledger node.
+func atRandom(t *testing.T, which int, p *harness.Path, n *nodes, o *outages) {
+	switch which {
+	case 0:
+		t.Log("killed the hub")
+		p.Hub.Kill()
+		p.Hub.Start()
+	case 1:
+		t.Log("killed the agent")
+		back := o.begin()
+		p.Unknown.Kill()
+		p.Unknown.Start()
+		back(t.Context())
+	case 2:
+		back := o.begin()
+		victim, err := n.kill()
+		back(t.Context())
+		t.Logf("killed %s (%v)", victim, err)
+	}
+}

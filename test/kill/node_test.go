@@ -1,0 +1,114 @@
+package kill_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"landfall.dev/test/harness"
+)
+
+// nodes knows which ledger nodes of unknown run, so that one can be killed at
+// once: to ask for its leader would take longer than most states last.
+type nodes struct {
+	path *harness.Path
+	done chan struct{}
+
+	mu    sync.Mutex
+	sides [][]harness.Instance // of each group, the oldest first
+	turn  int
+}
+
+// follow keeps n up to date until ctx ends.
+func follow(ctx context.Context, p *harness.Path) *nodes {
+	n := &nodes{path: p, done: make(chan struct{})}
+	n.look(ctx)
+	go func() {
+		defer close(n.done)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				n.look(ctx)
+			}
+		}
+	}()
+	return n
+}
+
+func (n *nodes) look(ctx context.Context) {
+	groups, err := n.path.Groups(ctx)
+	if err != nil {
+		return // the agent was killed, too: what was known holds on
+	}
+	var sides [][]harness.Instance
+	for _, g := range groups {
+		if running := n.path.Instances(ctx, g); len(running) > 0 {
+			sides = append(sides, running)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sides = sides
+}
+
+var errNobody = errors.New("no ledger node runs")
+
+// kill ends a node: of the older and the newer group in turn, and twice a
+// follower after twice a leader.
+func (n *nodes) kill() (harness.Instance, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.sides) == 0 {
+		return harness.Instance{}, errNobody
+	}
+	side := n.sides[n.turn%2*(len(n.sides)-1)]
+	leader := n.turn/2%2 == 0
+	at := max(0, slices.IndexFunc(side, func(i harness.Instance) bool { return i.Leads == leader }))
+	victim := side[at]
+	n.turn++
+	return victim, victim.Kill()
+}
+
+// livePlaces are the states of live upgrades that come without any failure.
+var livePlaces = []place{
+	{name: "upgrades", kind: "upgrades", typ: "UpgradeState", states: liveState, never: map[string]string{
+		"planned":      "it is written together with provision, as a moment of the history",
+		"released":     "it is written together with soak, as a moment of the history",
+		"retired":      "the group is gone then",
+		"reopening":    "the cutover may succeed nevertheless",
+		"aborting":     "the cutover may succeed nevertheless",
+		"aborted":      "the cutover may succeed nevertheless",
+		"rolling-back": "nobody goes back on the path",
+		"rolled-back":  "nobody goes back on the path",
+	}},
+}
+
+func TestLedgerNodesAreKilledAtEveryStateOfAnUpgrade(t *testing.T) {
+	p := harness.New(t, binaries)
+	p.Deliver(1)
+	p.Fill()
+	l := p.NewLoad(rate)
+	o := &outages{path: p}
+	ctx, cancel := context.WithCancel(t.Context())
+	n := follow(ctx, p)
+	defer func() { cancel(); <-n.done }()
+	k := newKiller(t, p.Dir("unknown/node"), livePlaces, func(s spot) (func(), bool) {
+		back := o.begin()
+		victim, err := n.kill()
+		back(t.Context())
+		if err != nil {
+			t.Logf("at %s %s: %v", s.place, s.state, err)
+			return nil, false
+		}
+		return func() { t.Logf("that was %s", victim) }, true
+	})
+	rounds(t, p, k)
+	o.check(t, l.Finish())
+}

@@ -1,0 +1,53 @@
+package web_test
+
+import (
+	"strings"
+	"testing"
+
+	"landfall.dev/api"
+)
+
+func TestLongLogsAreShownInParts(t *testing.T) {
+	h := start(t)
+	h.logs.add(longLog(5000), true)
+	put(h, api.Builds, "b1", api.Build{Project: "ledger", Job: "test", State: api.BuildPassed})
+	b := h.as("users/admin")
+
+	p := b.open("/builds/b1")
+	p.shows(t, "lines 3001 to 5000 of 5000", "line 3001", "line 5000")
+	p.leads(t, "?from=1#log-1", "?from=1001#log-1")
+	if strings.Contains(p.source, ">line 3000<") {
+		t.Error("the last part has line 3000, wanted it to begin after it")
+	}
+	p = b.open("/builds/b1?from=2001")
+	p.shows(t, "lines 2001 to 4000 of 5000")
+	p.leads(t, "?from=1#log-1", "?from=4001#log-1")
+	if p = b.open("/builds/b1?from=first"); p.status != 400 {
+		t.Errorf("?from=first: got %d, wanted 400", p.status)
+	}
+}
+
+func TestLogsOfRunningBuildsGoOnWhereThePageEnds(t *testing.T) {
+	h := start(t)
+	h.logs.add("one\ntwo\nthr", false)
+	put(h, api.Builds, "b1", api.Build{Project: "ledger", Job: "test", State: api.BuildRunning, Attempt: 2})
+	p := h.as("users/admin").open("/builds/b1")
+	p.shows(t, "lines 1 to 2 of 2", "live")
+	for _, want := range []string{`id="log-2"`, `data-log="/logs/b1?from=8"`} {
+		if !strings.Contains(p.source, want) {
+			t.Errorf("got %s, wanted %s", p.source, want)
+		}
+	}
+}
+
+func TestLogsHaveTheirColours(t *testing.T) {
+	h := start(t)
+	h.logs.add("10%\r50%\rdone\n\x1b[1;31mred\x1b[0m plain\n\n"+strings.Repeat("x", 20_000), true)
+	put(h, api.Builds, "b1", api.Build{Project: "ledger", Job: "test", State: api.BuildFailed})
+	p := h.as("users/admin").open("/builds/b1")
+	p.shows(t, "lines 1 to 4 of 4", "done", "red plain")
+	p.hides(t, "50%", strings.Repeat("x", 9_000))
+	if want := `<span class="term-fg31 term-fg1">red</span> plain`; !strings.Contains(p.source, want) {
+		t.Errorf("got %.3000s, wanted %s", p.source, want)
+	}
+}
