@@ -21,9 +21,8 @@ const graphFile = "../../doc/graph.md"
 
 // guards say why a cycle of kinds comes to an end. The key are its kinds.
 var guards = map[string]string{
-	"accounts roles": "a role is made once for each account, and nobody makes accounts of roles",
-	"builds changes deployments landings notices pushes refs releases runs": "each round needs a new commit: a patch set has a number, a run is made once for each " +
-		"patch set or commit, a node's work once for each attempt, and a landing once for each patch set",
+	"builds changes deployments landings projects pushes refs releases runs": "each round needs a new commit: a patch set has a number, " +
+		"a run is made once for each patch set or landed commit, a node's work once for each attempt, and a landing once for each patch set",
 }
 
 // TestGraph draws which kinds lead to which, from what the capabilities
@@ -74,25 +73,27 @@ func edgesOf(t *testing.T) []edge {
 	return edges
 }
 
+// edgesOfService returns an edge from each kind that s watches to each that it
+// owns or writes, and from each that lives with it to each that it writes.
 func edgesOfService(s kit.Service) []edge {
-	written := slices.Clone(s.Writes)
-	watched := []string{}
-	for _, o := range s.Owns {
-		written = append(written, o.Name)
-		if o.Step != nil {
-			watched = append(watched, o.Name) // a document's own life writes too
-		}
-	}
-	for _, w := range s.Watches {
-		watched = append(watched, w.Kind)
-	}
 	var edges []edge
-	for _, from := range watched {
-		for _, to := range written {
+	add := func(from string, tos ...string) {
+		for _, to := range tos {
 			if from != to {
 				edges = append(edges, edge{from, to, s.Name})
 			}
 		}
+	}
+	var owned []string
+	for _, o := range s.Owns {
+		owned = append(owned, o.Name)
+		if o.Step != nil {
+			add(o.Name, s.Writes...)
+		}
+	}
+	for _, w := range s.Watches {
+		add(w.Kind, s.Writes...)
+		add(w.Kind, owned...)
 	}
 	return edges
 }
