@@ -21,7 +21,8 @@ suite unit go test -race -count=1 -timeout 20m $unit
 suite docker go test -race -count=1 -timeout 10m ./engine/docker
 suite pages go test -count=1 -timeout 10m ./web
 suite path go test -count=1 -timeout 10m ./test/path
-suite scripts go test -count=1 -timeout 10m ./test/script
+suite scripts go test -count=1 -timeout 15m ./test/script
+suite kill go test -count=1 -timeout 20m ./test/kill
 if [ -n "$failed" ]; then
 	echo "failed:$failed"
 	exit 1

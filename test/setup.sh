@@ -12,6 +12,7 @@ need() { # program package
 need git git
 need dockerd docker.io
 need skopeo skopeo
+need podman podman
 need chromium chromium
 need git-review git-review
 need ip iproute2

@@ -227,6 +227,26 @@ func TestSkopeoPushesAndPulls(t *testing.T) {
 	}
 }
 
+func TestPodmanPushesAndPulls(t *testing.T) {
+	h := start(t, t.TempDir())
+	dir := t.TempDir()
+	env := []string{"HOME=" + dir, "TMPDIR=" + dir}
+	podman := func(args ...string) []string {
+		return append([]string{"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"), "--storage-driver", "vfs"}, args...)
+	}
+	creds := "ada:" + h.token
+	ref := h.host() + "/team/ledger:dev"
+	mustRun(t, env, "podman", podman("import", busybox(t), ref)...)
+	mustRun(t, env, "podman", podman("push", "--tls-verify=false", "--creds", creds, ref)...)
+	digest := h.must(200, "HEAD", "/v2/team/ledger/manifests/dev", "").header.Get("Docker-Content-Digest")
+	mustRun(t, env, "podman", podman("rmi", ref)...)
+	pulled := h.host() + "/team/ledger@" + digest
+	mustRun(t, env, "podman", podman("pull", "--tls-verify=false", "--creds", creds, pulled)...)
+	if out, err := run(t, env, "podman", podman("pull", "--tls-verify=false", "--creds", "ada:lf_x_y", ref)...); err == nil || !strings.Contains(out, "unauthorized") {
+		t.Errorf("pull with a wrong token: %v, %s", err, out)
+	}
+}
+
 func TestDockerPushesAndPulls(t *testing.T) {
 	h := start(t, t.TempDir())
 	env := []string{"DOCKER_CONFIG=" + t.TempDir()}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -81,6 +82,9 @@ func (a *app) envWait(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := api.Environments.Read(c.Context(), client, args[0]); err != nil {
+		return err
+	}
 	step := ""
 	s, err := api.Statuses.Await(c.Context(), client, args[0]+"~"+args[1], func(s api.Status) bool {
 		if s.Step != step {
@@ -102,17 +106,12 @@ func (a *app) envWait(c *cobra.Command, args []string) error {
 func (a *app) upgradeCommand() *cobra.Command {
 	var lose bool
 	rollback := command("rollback UPGRADE", "Go back to blue (at the environment's agent: --url AGENT)", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
-		client, err := a.client()
+		u, err := a.sendUpgrade(c, args[0], "rollback", api.RollbackArgs{LoseWrites: lose})
 		if err != nil {
 			return err
 		}
-		u, err := api.Upgrades.Send(c.Context(), client, args[0], "rollback", map[string]bool{"loseWrites": lose})
-		if err != nil {
-			return err
-		}
-		u, err = api.Upgrades.Await(c.Context(), client, u.Link.ID(), func(u api.Upgrade) bool { return u.State != api.UpgradeBack })
-		if err != nil {
-			return err
+		if u.State != api.UpgradeRolledBack {
+			return &kit.Error{Fault: kit.ErrConflict, Link: u.Link, Detail: first(u.Error, "it stayed with green"), Hint: "traffic goes on to green; --lose-writes accepts the loss"}
 		}
 		return show(a, c.OutOrStdout(), u, describeUpgrade)
 	})
@@ -136,8 +135,34 @@ func (a *app) upgradeCommand() *cobra.Command {
 			}
 			return show(a, c.OutOrStdout(), u, describeUpgrade)
 		}),
+		a.upgradeEvent("abort", "Give an upgrade up before it is committed; blue goes on"),
+		a.upgradeEvent("retire", "End the side that traffic has left, and delete its data"),
 		command("watch UPGRADE", "Print the cycles of an upgrade as they go, until it has ended", cobra.ExactArgs(1), a.watchUpgrade),
 		rollback)
+}
+
+// sendUpgrade sends an event to an upgrade, at its agent, and waits until what
+// it leads to is done.
+func (a *app) sendUpgrade(c *cobra.Command, id, event string, args any) (api.Upgrade, error) {
+	client, err := a.client()
+	if err != nil {
+		return api.Upgrade{}, err
+	}
+	u, err := api.Upgrades.Send(c.Context(), client, id, event, args)
+	if err != nil {
+		return u, err
+	}
+	return api.Upgrades.Await(c.Context(), client, u.Link.ID(), func(u api.Upgrade) bool { return len(u.Pending) == 0 })
+}
+
+func (a *app) upgradeEvent(event, short string) *cobra.Command {
+	return command(event+" UPGRADE", short+" (at the environment's agent: --url AGENT)", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		u, err := a.sendUpgrade(c, args[0], event, nil)
+		if err != nil {
+			return err
+		}
+		return show(a, c.OutOrStdout(), u, describeUpgrade)
+	})
 }
 
 func pause(d api.Duration) string {
@@ -154,7 +179,12 @@ func cycleLine(k api.Cycle) string {
 	if k.Final {
 		mark = "  final, traffic held"
 	}
-	return fmt.Sprintf("%5d  %10d %10d %8.3f %10.0f %8d  %s%s", k.Number, k.Documents, k.Deletions, k.Seconds, k.Rate, k.Left, pause(k.Predicted), mark)
+	return fmt.Sprintf("%5d  %10d %10d %8.3f %10.0f %8d  %-10s %s%s", k.Number, k.Documents, k.Deletions, k.Seconds, k.Rate, k.Left, pause(k.Predicted), bar(k.Documents), mark)
+}
+
+// bar draws a number of documents, four marks for each factor of ten.
+func bar(documents int64) string {
+	return strings.Repeat("#", int(4*math.Log10(float64(documents+1))))
 }
 
 func describeUpgrade(u api.Upgrade) []string {

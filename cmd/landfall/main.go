@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -39,13 +40,13 @@ func message(err error) string {
 		return err.Error()
 	}
 	s := e.Detail
-	if e.Link != "" {
+	if e.Link.ID() != "" {
 		s = string(e.Link) + ": " + s
 	}
 	if e.Hint != "" {
 		s += "\n  " + e.Hint
 	}
-	return s
+	return strings.Replace(err.Error(), e.Error(), s, 1) // what wraps it says more
 }
 
 func root() *cobra.Command {

@@ -37,8 +37,8 @@ func (c caller) visible(v kit.Verb, kind string) (func(kit.Link) bool, error) {
 func (s *Server) authenticate(r *http.Request) (caller, error) {
 	subject, ok := local(r.Context())
 	if !ok {
-		if s.node.Load() == nil {
-			return caller{}, errStarting
+		if err := s.begun(r.Context()); err != nil {
+			return caller{}, err
 		}
 		var err error
 		if subject, ok, err = s.vouched(r); err != nil {

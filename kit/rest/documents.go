@@ -86,6 +86,9 @@ func parse(r *http.Request, rest string) (request, error) {
 
 // serve authenticates req and either answers it or passes it on to the leader.
 func (s *Server) serve(w http.ResponseWriter, req request) error {
+	if err := s.begun(req.Context()); err != nil {
+		return err
+	}
 	node, leader, self := s.leader()
 	anywhere := req.verb == kit.VerbWatch ||
 		(req.verb == kit.VerbRead || req.verb == kit.VerbList) && req.query.Get("consistency") == string(kit.Eventual)

@@ -61,6 +61,7 @@ type Server struct {
 	store        *store.Store
 	kinds        *store.Kinds
 	node         atomic.Pointer[Node]
+	attached     chan struct{} // closed once there is a node
 	log          *slog.Logger
 	secret       []byte
 	peers        http.RoundTripper
@@ -79,6 +80,7 @@ func New(o Options) *Server {
 	s := &Server{
 		store: o.Store, kinds: o.Kinds, log: o.Logger, secret: o.Secret, peers: o.Peers,
 		heartbeat: o.Heartbeat, writeTimeout: o.WriteTimeout,
+		attached: make(chan struct{}),
 		services: map[string]declared{},
 		absent:   map[string]string{},
 		policy:   newPolicy(o.Store),
@@ -106,8 +108,33 @@ func New(o Options) *Server {
 	return s
 }
 
-// Attach makes n serve the requests. Until then they are answered with 503.
-func (s *Server) Attach(n Node) { s.node.Store(&n) }
+// Attach makes n serve the requests. Until then they wait for a moment, and are
+// answered with 503. It must be called once.
+func (s *Server) Attach(n Node) {
+	s.node.Store(&n)
+	close(s.attached)
+}
+
+// startWait is how long a request waits for a node that is starting.
+const startWait = 3 * time.Second
+
+// begun returns once there is a node. Before, not even a token is known. A
+// request waits for that, since who sent it, as a front door does, takes a
+// node that accepts connections for one that answers.
+func (s *Server) begun(ctx context.Context) error {
+	if s.node.Load() != nil {
+		return nil
+	}
+	wait := time.NewTimer(startWait)
+	defer wait.Stop()
+	select {
+	case <-s.attached:
+		return nil
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	return errStarting
+}
 
 // Add makes the service's kinds known, mounts its routes and lets its client
 // do what it declares. It must not be called once requests are served, and

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"landfall.dev/kit"
 )
@@ -69,6 +70,9 @@ func (p *Path) Instances(ctx context.Context, g Group) []Instance {
 			continue
 		}
 		i.PID = record.Process.PID
+		if !i.runs() {
+			continue
+		}
 		i.Leads = leads(ctx, port, g.Token)
 		all = append(all, i)
 	}
@@ -92,12 +96,23 @@ func leads(ctx context.Context, port int, token string) bool {
 
 // Kill ends the instance with SIGKILL, if it still is the process that it was.
 func (i Instance) Kill() error {
-	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", i.PID))
-	if err != nil {
-		return err
-	}
-	if !bytes.Contains(environment, []byte("DATA_DIR="+i.data+"\x00")) {
+	if !i.runs() {
 		return fmt.Errorf("process %d is not %s any more", i.PID, i)
 	}
 	return syscall.Kill(i.PID, syscall.SIGKILL)
+}
+
+// runs tells whether the process is there. A dead one has no environment.
+func (i Instance) runs() bool {
+	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", i.PID))
+	return err == nil && bytes.Contains(environment, []byte("DATA_DIR="+i.data+"\x00"))
+}
+
+// Gone waits until the instance, which was killed, has ended.
+func (i Instance) Gone(ctx context.Context) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for i.runs() && ctx.Err() == nil {
+		<-tick.C
+	}
 }

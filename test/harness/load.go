@@ -195,14 +195,15 @@ func (l *Load) balance() {
 	}
 }
 
-// AwaitAnswer waits until the front door shows the platform again.
-func (p *Path) AwaitAnswer(ctx context.Context) error {
+// AwaitAnswer waits until the platform answers again through the front door,
+// with a leader.
+func (l *Load) AwaitAnswer(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := p.answers(ctx)
+		_, err := l.do(ctx, http.MethodGet, "/api/accounts/a0", nil)
 		if err == nil {
 			return nil
 		}
@@ -212,23 +213,4 @@ func (p *Path) AwaitAnswer(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// answers asks the platform for its health, through the front door.
-func (p *Path) answers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Front+"/healthz", nil)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("it answers %s", res.Status)
-	}
-	return nil
 }

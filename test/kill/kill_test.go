@@ -76,29 +76,27 @@ func TestTheHubIsKilledAtEveryState(t *testing.T) {
 	k.journal.Again()
 	p.Deliver(1)
 	p.Fill()
-	l := p.NewLoad(rate)
+	o := &outages{load: p.NewLoad(rate)}
 	rounds(t, p, k)
-	o := outages{path: p}
-	o.check(t, l.Finish())
+	o.finish(t)
 }
 
 func TestTheAgentIsKilledAtEveryState(t *testing.T) {
 	p := harness.New(t, binaries)
 	p.Deliver(1)
 	p.Fill()
-	l := p.NewLoad(rate)
-	o := &outages{path: p}
+	o := &outages{load: p.NewLoad(rate)}
 	unknown := newKiller(t, p.Dir("unknown/node"), agentPlaces, func(spot) (func(), bool) {
 		back := o.begin()
 		p.Unknown.Kill()
 		return func() {
 			p.Unknown.Start()
-			back(t.Context())
+			back(t.Context(), nil)
 		}, true
 	})
 	staging := newKiller(t, p.Dir("staging/node"), stagingPlaces, atOnce(p.Staging))
 	rounds(t, p, unknown, staging)
-	o.check(t, l.Finish())
+	o.finish(t)
 }
 
 // buildPlaces are where a runner is at work.
@@ -134,8 +132,7 @@ func TestEverythingIsKilledAtRandom(t *testing.T) {
 	p := harness.New(t, binaries)
 	p.Deliver(1)
 	p.Fill()
-	l := p.NewLoad(rate)
-	o := &outages{path: p}
+	o := &outages{load: p.NewLoad(rate)}
 	ctx, cancel := context.WithCancel(t.Context())
 	n := follow(ctx, p)
 	defer func() { cancel(); <-n.done }()
@@ -148,7 +145,7 @@ func TestEverythingIsKilledAtRandom(t *testing.T) {
 				return
 			case <-time.After(time.Duration(random.Int64N(int64(2 * time.Second)))):
 			}
-			atRandom(t, random.IntN(3), p, n, o)
+			atRandom(t, random, p, n, o)
 		}
 	}()
 	version := 2
@@ -160,15 +157,16 @@ func TestEverythingIsKilledAtRandom(t *testing.T) {
 		default:
 		}
 	}
-	o.check(t, l.Finish())
+	o.finish(t)
 }
 
 // moments are how many times something is killed at random.
 const moments = 5
 
 // atRandom kills the hub, unknown's agent or a ledger node.
-func atRandom(t *testing.T, which int, p *harness.Path, n *nodes, o *outages) {
-	switch which {
+func atRandom(t *testing.T, random *rand.Rand, p *harness.Path, n *nodes, o *outages) {
+	newer, leader := random.IntN(2) == 1, random.IntN(2) == 1
+	switch random.IntN(3) {
 	case 0:
 		t.Log("killed the hub")
 		p.Hub.Kill()
@@ -178,11 +176,11 @@ func atRandom(t *testing.T, which int, p *harness.Path, n *nodes, o *outages) {
 		back := o.begin()
 		p.Unknown.Kill()
 		p.Unknown.Start()
-		back(t.Context())
+		back(t.Context(), nil)
 	case 2:
 		back := o.begin()
-		victim, err := n.kill()
-		back(t.Context())
+		victim, err := n.kill(newer, leader)
+		back(t.Context(), victim.Gone)
 		t.Logf("killed %s (%v)", victim, err)
 	}
 }

@@ -170,25 +170,30 @@ type outage struct {
 	to   time.Time // zero while it lasts
 }
 
-// outages are those of a platform. Its methods may be called concurrently.
+// outages are those of the platform that a load is on. Its methods may be
+// called concurrently.
 type outages struct {
-	path *harness.Path
+	load *harness.Load
 
 	mu      sync.Mutex
 	all     []*outage
 	running sync.WaitGroup
 }
 
-// begin says that something is being killed that requests need; it lasts until
-// the front door answers again after back.
-func (o *outages) begin() (back func(context.Context)) {
+// begin says that something is being killed that requests need. The outage
+// ends when gone has returned, nil if that is so at once, and the platform
+// answers after back was called.
+func (o *outages) begin() (back func(ctx context.Context, gone func(context.Context))) {
 	now := &outage{from: time.Now()}
 	o.mu.Lock()
 	o.all = append(o.all, now)
 	o.mu.Unlock()
-	return func(ctx context.Context) {
+	return func(ctx context.Context, gone func(context.Context)) {
 		o.running.Go(func() {
-			if o.path.AwaitAnswer(ctx) != nil {
+			if gone != nil {
+				gone(ctx)
+			}
+			if o.load.AwaitAnswer(ctx) != nil {
 				return // the test has ended
 			}
 			o.mu.Lock()
@@ -198,11 +203,12 @@ func (o *outages) begin() (back func(context.Context)) {
 	}
 }
 
-// check reports the failures that no outage explains.
-func (o *outages) check(t *testing.T, failures []harness.Failure) {
+// finish ends the load, with its own checks, and reports the failures that no
+// outage explains.
+func (o *outages) finish(t *testing.T) {
 	t.Helper()
 	o.running.Wait()
-	for _, f := range failures {
+	for _, f := range o.load.Finish() {
 		if !slices.ContainsFunc(o.all, func(x *outage) bool {
 			return f.Ended.After(x.from) && (x.to.IsZero() || f.Began.Before(x.to))
 		}) {

@@ -19,7 +19,6 @@ type nodes struct {
 
 	mu    sync.Mutex
 	sides [][]harness.Instance // of each group, the oldest first
-	turn  int
 }
 
 // follow keeps n up to date until ctx ends.
@@ -60,20 +59,28 @@ func (n *nodes) look(ctx context.Context) {
 
 var errNobody = errors.New("no ledger node runs")
 
-// kill ends a node: of the older and the newer group in turn, and twice a
-// follower after twice a leader.
-func (n *nodes) kill() (harness.Instance, error) {
+// kill ends a leader or a follower, of the oldest or the newest group; if none
+// of those runs, another node of the group.
+func (n *nodes) kill(newest, leader bool) (harness.Instance, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.sides) == 0 {
-		return harness.Instance{}, errNobody
+	for len(n.sides) > 0 {
+		at := 0
+		if newest {
+			at = len(n.sides) - 1
+		}
+		side := n.sides[at]
+		if len(side) == 0 {
+			break // they start again
+		}
+		i := max(0, slices.IndexFunc(side, func(i harness.Instance) bool { return i.Leads == leader }))
+		victim := side[i]
+		n.sides[at] = slices.Delete(side, i, i+1)
+		if err := victim.Kill(); err == nil {
+			return victim, nil
+		}
 	}
-	side := n.sides[n.turn%2*(len(n.sides)-1)]
-	leader := n.turn/2%2 == 0
-	at := max(0, slices.IndexFunc(side, func(i harness.Instance) bool { return i.Leads == leader }))
-	victim := side[at]
-	n.turn++
-	return victim, victim.Kill()
+	return harness.Instance{}, errNobody
 }
 
 // livePlaces are the states of live upgrades that come without any failure.
@@ -91,18 +98,31 @@ var livePlaces = []place{
 }
 
 func TestLedgerNodesAreKilledAtEveryStateOfAnUpgrade(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		green, leader bool
+	}{
+		{"blue's leader", false, true},
+		{"a follower of blue's", false, false},
+		{"green's leader", true, true},
+		{"a follower of green's", true, false},
+	} {
+		t.Run(test.name, func(t *testing.T) { killNodes(t, test.green, test.leader) })
+	}
+}
+
+func killNodes(t *testing.T, green, leader bool) {
 	p := harness.New(t, binaries)
 	p.Deliver(1)
 	p.Fill()
-	l := p.NewLoad(rate)
-	o := &outages{path: p}
+	o := &outages{load: p.NewLoad(rate)}
 	ctx, cancel := context.WithCancel(t.Context())
 	n := follow(ctx, p)
 	defer func() { cancel(); <-n.done }()
 	k := newKiller(t, p.Dir("unknown/node"), livePlaces, func(s spot) (func(), bool) {
 		back := o.begin()
-		victim, err := n.kill()
-		back(t.Context())
+		victim, err := n.kill(green, leader)
+		back(t.Context(), victim.Gone)
 		if err != nil {
 			t.Logf("at %s %s: %v", s.place, s.state, err)
 			return nil, false
@@ -110,5 +130,5 @@ func TestLedgerNodesAreKilledAtEveryStateOfAnUpgrade(t *testing.T) {
 		return func() { t.Logf("that was %s", victim) }, true
 	})
 	rounds(t, p, k)
-	o.check(t, l.Finish())
+	o.finish(t)
 }

@@ -67,7 +67,7 @@ func background(ts *testscript.TestScript, args []string) {
 
 // execute runs a program, which must fail if neg, and print no trace.
 func execute(ts *testscript.TestScript, neg bool, name string, args ...string) {
-	err := ts.Exec(name, args...)
+	err := run(ts, name, args...)
 	if out := ts.ReadFile("stdout") + ts.ReadFile("stderr"); trace.MatchString(out) {
 		ts.Fatalf("%s printed a trace:\n%s", name, out)
 	}
@@ -77,6 +77,12 @@ func execute(ts *testscript.TestScript, neg bool, name string, args ...string) {
 	case !neg && err != nil:
 		ts.Fatalf("%s: %v", name, err)
 	}
+}
+
+// run runs a program, which is ended if it does not end.
+func run(ts *testscript.TestScript, name string, args ...string) error {
+	limit := strconv.Itoa(int(patience.Seconds()))
+	return ts.Exec("timeout", append([]string{limit, name}, args...)...)
 }
 
 // quiet runs landfall, which must succeed, and returns what it prints.
@@ -252,7 +258,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for limit := time.After(patience); ; {
-		err := ts.Exec(args[0], args[1:]...)
+		err := run(ts, args[0], args[1:]...)
 		out := ts.ReadFile("stdout") + ts.ReadFile("stderr")
 		if trace.MatchString(out) {
 			ts.Fatalf("%s printed a trace:\n%s", args[0], out)

@@ -22,10 +22,10 @@ var bin string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
+	os.Exit(runTests(m))
 }
 
-func run(m *testing.M) int {
+func runTests(m *testing.M) int {
 	var err error
 	if bin, err = os.MkdirTemp("", "landfall-script"); err == nil {
 		defer os.RemoveAll(bin)
