@@ -235,6 +235,10 @@ func stars(files map[string]string) map[string]string {
 
 // checkEnvironments refuses a plan that deploys to a place that there is not.
 func (p planner) checkEnvironments(ctx context.Context, pl api.Plan) error {
+	deploys := func(n api.Node) bool { return n.Type == api.NodeDeploy }
+	if !slices.ContainsFunc(pl.Nodes, deploys) {
+		return nil
+	}
 	var known []string
 	for e, err := range api.Environments.All(ctx, p.client, "", "") {
 		if err != nil {
@@ -243,7 +247,7 @@ func (p planner) checkEnvironments(ctx context.Context, pl api.Plan) error {
 		known = append(known, e.Link.ID())
 	}
 	for _, n := range pl.Nodes {
-		if n.Type == api.NodeDeploy && !slices.Contains(known, n.Environment) {
+		if deploys(n) && !slices.Contains(known, n.Environment) {
 			return kit.Errorf(kit.ErrInvalid, "", "%s: there is no environment %q: use one of %s, or make it with landfall env create %s",
 				n.Position, n.Environment, strings.Join(known, ", "), n.Environment)
 		}

@@ -170,7 +170,7 @@ func (j *judgement) check(ctx context.Context, p *git.Push, branch string, commi
 func (j *judgement) known(ctx context.Context, branch string, c git.Commit) (bool, string) {
 	for change, err := range api.Changes.All(ctx, j.client, changesWith(j.project, branch, c.ChangeID), "") {
 		if err != nil {
-			return false, "its change could not be looked up: try again"
+			return false, fmt.Sprintf("its change could not be looked up: %v", err)
 		}
 		for _, ps := range change.PatchSets {
 			if ps.Commit == c.SHA {

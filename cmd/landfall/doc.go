@@ -16,22 +16,19 @@ func (a *app) docCommand() *cobra.Command {
 		a.docGet(), a.docList(), a.docPut(), a.docPatch(), a.docRemove(), a.docWatch())
 }
 
-// link reads a document's link.
-func link(s string) (kit.Link, error) {
+// document returns the link that s is, and the client to use it with.
+func (a *app) document(s string) (kit.Link, kit.Client, error) {
 	l := kit.Link(s)
 	if err := l.Check(); err != nil {
-		return "", fmt.Errorf("%q is no link of a document: write KIND/ID, as in changes/42", s)
+		return "", nil, fmt.Errorf("%q is no link of a document: write KIND/ID, as in changes/42", s)
 	}
-	return l, nil
+	client, err := a.client()
+	return l, client, err
 }
 
 func (a *app) docGet() *cobra.Command {
 	return command("get LINK", "Print a document", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
-		l, err := link(args[0])
-		if err != nil {
-			return err
-		}
-		client, err := a.client()
+		l, client, err := a.document(args[0])
 		if err != nil {
 			return err
 		}
@@ -107,15 +104,11 @@ func (a *app) docPut() *cobra.Command {
 func (a *app) docPatch() *cobra.Command {
 	var version int64
 	c := command("patch LINK JSON|@FILE|-", "Change a document by a JSON merge patch", cobra.ExactArgs(2), func(c *cobra.Command, args []string) error {
-		l, err := link(args[0])
+		l, client, err := a.document(args[0])
 		if err != nil {
 			return err
 		}
 		b, err := body(c, args[1])
-		if err != nil {
-			return err
-		}
-		client, err := a.client()
 		if err != nil {
 			return err
 		}
@@ -131,11 +124,7 @@ func (a *app) docPatch() *cobra.Command {
 
 func (a *app) docRemove() *cobra.Command {
 	return command("rm LINK", "Delete a document", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
-		l, err := link(args[0])
-		if err != nil {
-			return err
-		}
-		client, err := a.client()
+		l, client, err := a.document(args[0])
 		if err != nil {
 			return err
 		}

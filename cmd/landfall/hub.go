@@ -180,7 +180,7 @@ func (h *hub) run(c *cobra.Command, config platform.Config, wanted []string) err
 // does so in plain text to git, which shows its users nothing else.
 func (x capability) absent() kit.Service {
 	why := &kit.Error{
-		Fault: kit.ErrNotFound, Detail: "this hub runs without " + x.name,
+		Fault: kit.ErrNotFound, Detail: "this server runs without " + x.name,
 		Hint: "start it with " + x.name + " among its capabilities",
 	}
 	handler := kit.Handler(func(w http.ResponseWriter, r *http.Request) error {

@@ -81,7 +81,7 @@ func explain(def *kit.Definition, fields map[string]reflect.Type, issues *cel.Is
 	if m := undeclared.FindStringSubmatch(first.Message); m != nil {
 		names := slices.Sorted(maps.Keys(fields))
 		err := kit.Errorf(kit.ErrInvalid, "", "no field %q in %s; it has: %s", m[1], def.Name, strings.Join(names, ", "))
-		if n := nearest(m[1], names); n != "" {
+		if n := kit.Nearest(m[1], names); n != "" {
 			err.Hint = fmt.Sprintf("did you mean %q?", n)
 		}
 		return err

@@ -89,40 +89,8 @@ func choice(word, what string, names []string) string {
 		return "there are no " + what
 	}
 	hint := "the " + what + " are " + strings.Join(names, ", ")
-	if n := nearest(word, names); n != "" {
+	if n := kit.Nearest(word, names); n != "" {
 		hint = fmt.Sprintf("did you mean %q? ", n) + hint
 	}
 	return hint
-}
-
-// nearest returns the name that is closest to word, or "" if none is close.
-func nearest(word string, names []string) string {
-	best, distance := "", 2+len(word)/3
-	for _, n := range names {
-		if d := editDistance(word, n); d < distance {
-			best, distance = n, d
-		}
-	}
-	return best
-}
-
-// editDistance is the number of bytes to insert, remove or replace to turn a
-// into b (Levenshtein 1965).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -51,6 +51,10 @@ func (x *reaction) run(ctx context.Context) {
 		from := x.read
 		x.mu.Unlock()
 		for ch, err := range x.client.Watch(ctx, kit.WatchQuery{Kind: x.Kind, From: from}) {
+			if errors.Is(err, kit.ErrNotFound) {
+				x.log.Info("does without", "kind", x.Kind, "because", err)
+				return
+			}
 			if err != nil {
 				x.lost(err)
 				break

@@ -73,7 +73,6 @@ func rounds(t *testing.T, p *harness.Path, killers ...*killer) {
 func TestTheHubIsKilledAtEveryState(t *testing.T) {
 	p := harness.New(t, binaries)
 	k := newKiller(t, p.Dir("hub"), hubPlaces, atOnce(p.Hub))
-	k.journal.Again()
 	p.Deliver(1)
 	p.Fill()
 	o := &outages{load: p.NewLoad(rate)}

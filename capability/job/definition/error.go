@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"landfall.dev/kit"
 )
 
 // Error is one mistake in the definitions.
@@ -96,49 +98,13 @@ func (p position) errorf(format string, args ...any) *Error {
 }
 
 // suggest returns `; did you mean "x"?` for the known word that is closest to
-// word, or "" if none is close or there are very many. The first of several that are equally close
-// wins.
+// word, or "" if none is close or there are very many.
 func suggest(word string, known []string) string {
 	if len(word) > 100 || len(known) > maxKnown {
 		return ""
 	}
-	best, least := "", max(1, len(word)/3)+1
-	for _, k := range known {
-		if d := distance(word, k, least); d < least {
-			best, least = k, d
-		}
+	if best := kit.Nearest(word, known); best != "" {
+		return fmt.Sprintf("; did you mean %q?", best)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance returns how many bytes must be added, removed, changed or swapped
-// with the next to get from a to b (the optimal string alignment distance), or
-// limit if it is certainly no less.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	var before, last []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before, last, row = last, row, make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := last[j-1]
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return row[len(b)]
+	return ""
 }
