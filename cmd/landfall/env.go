@@ -148,6 +148,9 @@ func (a *app) sendUpgrade(c *cobra.Command, id, event string, args any) (api.Upg
 	if err != nil {
 		return api.Upgrade{}, err
 	}
+	if _, own, ok := strings.Cut(id, "~"); ok {
+		id = own // the hub's name for it has the environment in front
+	}
 	u, err := api.Upgrades.Send(c.Context(), client, id, event, args)
 	if err != nil {
 		return u, err

@@ -42,6 +42,9 @@ func Play(ctx context.Context, c Config, out io.Writer) error {
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
 		return err
 	}
+	if found, err := os.ReadDir(c.Dir); err == nil && len(found) > 0 {
+		return fmt.Errorf("%s is not empty: the demo starts anew, name another directory by --dir", c.Dir)
+	}
 	if c.Source, err = filepath.Abs(c.Source); err != nil {
 		return err
 	}

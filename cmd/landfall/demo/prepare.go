@@ -3,6 +3,8 @@ package demo
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -19,9 +21,23 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// framework is the version of landfall.dev that the demo's platform is built
-// with: this checkout.
-var framework = module.Version{Path: "landfall.dev", Version: "v0.1.0"}
+// framework returns the version of landfall.dev that the demo's platform is
+// built with: this checkout. Go takes a version's files for unchangeable, so the
+// version is made from them.
+func framework(files []zip.File) (module.Version, error) {
+	byName := map[string]zip.File{}
+	var names []string
+	for _, f := range files {
+		byName[f.Path()] = f
+		names = append(names, f.Path())
+	}
+	sum, err := dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return byName[name].Open() })
+	if err != nil {
+		return module.Version{}, err
+	}
+	digest := sha256.Sum256([]byte(sum))
+	return module.Version{Path: "landfall.dev", Version: "v0.1.0-demo." + hex.EncodeToString(digest[:6])}, nil
+}
 
 // toolchain is what builds need of this machine.
 type toolchain struct{ root, modules, cache string }
@@ -43,11 +59,11 @@ func (s *stage) prepare(ctx context.Context) (toolchain, error) {
 		return toolchain{}, fmt.Errorf("go env answered %q", out)
 	}
 	t := toolchain{root: dirs[0], modules: s.path("modules"), cache: dirs[2]}
-	sums, err := s.publish()
+	version, sums, err := s.publish()
 	if err != nil {
 		return t, fmt.Errorf("make a module of %s: %w", s.Source, err)
 	}
-	if err := s.project(sums); err != nil {
+	if err := s.project(version, sums); err != nil {
 		return t, fmt.Errorf("make the project: %w", err)
 	}
 	warm := exec.CommandContext(ctx, "go", "test", "-vet=all", "-run", "^$", "./...")
@@ -72,37 +88,41 @@ func (s *stage) buildEnv(t toolchain, hostModules string) []string {
 	}
 }
 
-// publish puts the checkout into the proxy, and returns its lines for go.sum.
-func (s *stage) publish() (string, error) {
-	dir := filepath.Join(s.path("proxy"), framework.Path, "@v")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	base := filepath.Join(dir, framework.Version)
-	mod, err := os.ReadFile(filepath.Join(s.Source, "go.mod"))
-	if err != nil {
-		return "", err
-	}
-	info := fmt.Sprintf(`{"Version":%q,"Time":%q}`, framework.Version, time.Now().UTC().Format(time.RFC3339))
-	for name, text := range map[string][]byte{base + ".mod": mod, base + ".info": []byte(info), filepath.Join(dir, "list"): []byte(framework.Version + "\n")} {
-		if err := os.WriteFile(name, text, 0o644); err != nil {
-			return "", err
-		}
-	}
+// publish puts the checkout into the proxy, and returns the version that it
+// has there and its lines for go.sum.
+func (s *stage) publish() (module.Version, string, error) {
 	files, err := moduleFiles(s.Source)
 	if err != nil {
-		return "", err
+		return module.Version{}, "", err
+	}
+	v, err := framework(files)
+	if err != nil {
+		return v, "", err
+	}
+	dir := filepath.Join(s.path("proxy"), v.Path, "@v")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return v, "", err
+	}
+	mod, err := os.ReadFile(filepath.Join(s.Source, "go.mod"))
+	if err != nil {
+		return v, "", err
 	}
 	var b bytes.Buffer
-	if err := zip.Create(&b, framework, files); err != nil {
-		return "", err
+	if err := zip.Create(&b, v, files); err != nil {
+		return v, "", err
 	}
-	if err := os.WriteFile(base+".zip", b.Bytes(), 0o644); err != nil {
-		return "", err
+	base := filepath.Join(dir, v.Version)
+	info := fmt.Sprintf(`{"Version":%q,"Time":%q}`, v.Version, time.Now().UTC().Format(time.RFC3339))
+	for name, text := range map[string][]byte{
+		base + ".mod": mod, base + ".info": []byte(info), base + ".zip": b.Bytes(), filepath.Join(dir, "list"): []byte(v.Version + "\n"),
+	} {
+		if err := os.WriteFile(name, text, 0o644); err != nil {
+			return v, "", err
+		}
 	}
 	zipSum, err1 := dirhash.HashZip(base+".zip", dirhash.Hash1)
 	modSum, err2 := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(mod)), nil })
-	return fmt.Sprintf("%s %s %s\n%s %s/go.mod %s\n", framework.Path, framework.Version, zipSum, framework.Path, framework.Version, modSum), errors.Join(err1, err2)
+	return v, fmt.Sprintf("%s %s %s\n%s %s/go.mod %s\n", v.Path, v.Version, zipSum, v.Path, v.Version, modSum), errors.Join(err1, err2)
 }
 
 // file is a file of the checkout.
@@ -131,7 +151,7 @@ func moduleFiles(dir string) ([]zip.File, error) {
 
 // project makes the files of the platform's project: the example's, as a
 // module of its own.
-func (s *stage) project(sums string) error {
+func (s *stage) project(framework module.Version, sums string) error {
 	from := filepath.Join(s.Source, "examples", "ledger")
 	err := fs.WalkDir(os.DirFS(from), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || name == "v2.patch" || name == "next_test.go" {
