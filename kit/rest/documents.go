@@ -312,13 +312,9 @@ func checkType(req request) error {
 }
 
 func readBody(w http.ResponseWriter, req request, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(w, req.Body, limit))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return nil, kit.Errorf(kit.ErrTooLarge, req.link, "the body has more than %d bytes", limit)
-	}
+	b, err := readAll(w, req.Request, req.link, limit)
 	if err != nil {
-		return nil, &kit.Error{Fault: kit.ErrInvalid, Link: req.link, Detail: "the body could not be read to its end", Err: err}
+		return nil, err
 	}
 	if len(bytes.TrimSpace(b)) == 0 {
 		return nil, nil
@@ -379,4 +375,17 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	if err := encode(w, http.StatusOK, map[string]any{"kinds": kinds}); err != nil {
 		s.fail(w, r, err)
 	}
+}
+
+// readAll returns r's body of at most limit bytes.
+func readAll(w http.ResponseWriter, r *http.Request, l kit.Link, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return nil, kit.Errorf(kit.ErrTooLarge, l, "the body has more than %d bytes", limit)
+	}
+	if err != nil {
+		return nil, &kit.Error{Fault: kit.ErrInvalid, Link: l, Detail: "the body could not be read to its end", Err: err}
+	}
+	return b, nil
 }

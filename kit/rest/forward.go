@@ -1,10 +1,12 @@
 package rest
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -33,6 +35,15 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 		s.fail(w, r, errNoLeader)
 		return
 	}
+	// The body is read first: once the leader's answer is passed on, the server
+	// takes the body away from whoever still reads it, and the connection to the
+	// leader would break in the middle of the answer.
+	body, err := readAll(w, r, "", maxBatch)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
 	subject, inside := local(r.Context())
 	if inside && len(s.secret) == 0 {
 		s.fail(w, r, &kit.Error{Fault: kit.ErrUnavailable, Detail: "this node is not the leader, and has no secret to speak to it"})
