@@ -14,14 +14,14 @@ import (
 	"landfall.dev/kit/store"
 )
 
-// follower is a Node that does not lead.
-type follower struct{}
+// aside is a Node that does not lead.
+type aside struct{}
 
-func (follower) Write(context.Context, store.Proposal) ([]kit.Record, error) {
+func (aside) Write(context.Context, store.Proposal) ([]kit.Record, error) {
 	return nil, kit.ErrUnavailable
 }
-func (follower) Leader() (string, bool)        { return "http://leader", false }
-func (follower) Barrier(context.Context) error { return kit.ErrUnavailable }
+func (aside) Leader() (string, bool)        { return "http://leader", false }
+func (aside) Barrier(context.Context) error { return kit.ErrUnavailable }
 
 // taken is a request's body that net/http takes away, as it does once the
 // response begins.
@@ -54,7 +54,7 @@ func (l leader) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestForwardedBodyOutlivesTheResponse(t *testing.T) {
 	body := &taken{Reader: strings.NewReader(`{"text":"hello"}`)}
 	kinds := store.NewKinds()
-	s := New(Options{Store: store.New(kinds), Kinds: kinds, Node: follower{}, Peers: leader{body}})
+	s := New(Options{Store: store.New(kinds), Kinds: kinds, Node: aside{}, Peers: leader{body}})
 	r := httptest.NewRequest(http.MethodPost, "/api/tokens", body)
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
