@@ -102,7 +102,8 @@ func seed(ctx context.Context, args []string) error {
 			return err
 		}
 		if done := from + len(writes); done%(size*20) == 0 || done == *count {
-			fmt.Printf("%d of %d accounts\n", done, *count)
+			full := 30 * done / *count
+			fmt.Printf("[%s%s] %d of %d accounts\n", strings.Repeat("#", full), strings.Repeat(" ", 30-full), done, *count)
 		}
 	}
 	return nil
