@@ -209,6 +209,7 @@ func TestOnlyTheLeaderCarriesOut(t *testing.T) {
 		leading <- true
 		await(t, c, "a", func(l Letter) bool { return l.State == "sent" })
 		leading <- false
+		synctest.Wait()
 		send(t, c, "b")
 		synctest.Wait()
 		if l, _ := letters.Read(ctx, c.Admin(), "b"); l.State != "wanted" {

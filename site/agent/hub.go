@@ -37,7 +37,7 @@ const (
 func newHub(url, token string) (*hub, error) {
 	token, root, pinned := strings.Cut(strings.TrimSpace(token), "~")
 	if token == "" {
-		return nil, errors.New("the agent needs a token for its hub: make one by landfall env token ENVIRONMENT, and pass it by --token")
+		return nil, errors.New("the agent needs a token for its hub: make one by landfall token create accounts/NAME, and pass it by --token")
 	}
 	if b, err := hex.DecodeString(root); pinned && (err != nil || len(b) != 32) {
 		return nil, errors.New("the token is damaged: after ~ comes the SHA-256 of the trust root, 64 hex digits; copy it whole")

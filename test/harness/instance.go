@@ -47,6 +47,7 @@ type Instance struct {
 	Leads       bool
 
 	data string // its directory
+	url  string
 }
 
 // String is how the instance is called in messages.
@@ -63,7 +64,7 @@ func (p *Path) Instances(ctx context.Context, g Group) []Instance {
 	var all []Instance
 	for n, port := range g.Ports {
 		i := Instance{Group: g.Name(), Name: strconv.Itoa(n)}
-		i.data = p.Dir("unknown/groups/" + i.Group + "/" + i.Name)
+		i.data, i.url = p.Dir("unknown/groups/"+i.Group+"/"+i.Name), fmt.Sprintf("http://127.0.0.1:%d", port)
 		b, err := os.ReadFile(p.Dir("unknown/engine/instances/" + i.Group + "/" + i.Name + "/record.json"))
 		var record struct{ Process struct{ PID int } }
 		if err != nil || json.Unmarshal(b, &record) != nil || record.Process.PID == 0 {
@@ -73,15 +74,15 @@ func (p *Path) Instances(ctx context.Context, g Group) []Instance {
 		if !i.runs() {
 			continue
 		}
-		i.Leads = leads(ctx, port, g.Token)
+		i.Leads = i.leads(ctx, g.Token)
 		all = append(all, i)
 	}
 	return all
 }
 
-// leads asks a node whether it leads: if not it answers with a redirection.
-func leads(ctx context.Context, port int, token string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/migrate/status", port), nil)
+// leads asks the node whether it leads: if not it answers with a redirection.
+func (i Instance) leads(ctx context.Context, token string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url+"/migrate/status", nil)
 	if err != nil {
 		return false
 	}
@@ -108,11 +109,29 @@ func (i Instance) runs() bool {
 	return err == nil && bytes.Contains(environment, []byte("DATA_DIR="+i.data+"\x00"))
 }
 
-// Gone waits until the instance, which was killed, has ended.
-func (i Instance) Gone(ctx context.Context) {
-	tick := time.NewTicker(time.Millisecond)
+// Back waits until the instance, which was killed, answers again, or its group
+// is destroyed. Two of three that are down at once take the leader with them,
+// so until then requests may fail.
+func (i Instance) Back(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for i.runs() && ctx.Err() == nil {
+	for ctx.Err() == nil && (i.runs() || !i.answers(ctx)) {
+		if _, err := os.Stat(i.data); err != nil {
+			return
+		}
 		<-tick.C
 	}
+}
+
+func (i Instance) answers(ctx context.Context) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url+"/healthz", nil)
+	if err != nil {
+		return false
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	return res.StatusCode == http.StatusOK
 }

@@ -134,8 +134,8 @@ func TestEverythingIsKilledAtRandom(t *testing.T) {
 	o := &outages{load: p.NewLoad(rate)}
 	ctx, cancel := context.WithCancel(t.Context())
 	n := follow(ctx, p)
-	defer func() { cancel(); <-n.done }()
 	killed := make(chan struct{})
+	defer func() { cancel(); <-n.done; <-killed }()
 	go func() {
 		defer close(killed)
 		for range moments {
@@ -179,7 +179,7 @@ func atRandom(t *testing.T, random *rand.Rand, p *harness.Path, n *nodes, o *out
 	case 2:
 		back := o.begin()
 		victim, err := n.kill(newer, leader)
-		back(t.Context(), victim.Gone)
+		back(t.Context(), victim.Back)
 		t.Logf("killed %s (%v)", victim, err)
 	}
 }

@@ -180,18 +180,18 @@ type outages struct {
 	running sync.WaitGroup
 }
 
-// begin says that something is being killed that requests need. The outage
-// ends when gone has returned, nil if that is so at once, and the platform
-// answers after back was called.
-func (o *outages) begin() (back func(ctx context.Context, gone func(context.Context))) {
+// begin says that something is being killed that requests need. After the
+// returned function was called, the outage ends when wait has returned, which
+// may be nil, and the platform answers.
+func (o *outages) begin() (back func(ctx context.Context, wait func(context.Context))) {
 	now := &outage{from: time.Now()}
 	o.mu.Lock()
 	o.all = append(o.all, now)
 	o.mu.Unlock()
-	return func(ctx context.Context, gone func(context.Context)) {
+	return func(ctx context.Context, wait func(context.Context)) {
 		o.running.Go(func() {
-			if gone != nil {
-				gone(ctx)
+			if wait != nil {
+				wait(ctx)
 			}
 			if o.load.AwaitAnswer(ctx) != nil {
 				return // the test has ended

@@ -122,7 +122,7 @@ func killNodes(t *testing.T, green, leader bool) {
 	k := newKiller(t, p.Dir("unknown/node"), livePlaces, func(s spot) (func(), bool) {
 		back := o.begin()
 		victim, err := n.kill(green, leader)
-		back(t.Context(), victim.Gone)
+		back(t.Context(), victim.Back)
 		if err != nil {
 			t.Logf("at %s %s: %v", s.place, s.state, err)
 			return nil, false

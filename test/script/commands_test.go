@@ -24,7 +24,7 @@ func init() { // the map's functions use it
 	commands = map[string]command{
 		"landfall": program("landfall"), "git": program("git"), "curl": program("curl"), "run": runProgram,
 		"background": positive(background),
-		"hub": positive(startHub), "ledger": positive(startLedger), "user": positive(makeUser),
+		"hub":        positive(startHub), "ledger": positive(startLedger), "user": positive(makeUser),
 		"runner": positive(startRunner), "agent": positive(startAgent),
 		"crash": positive(send(syscall.SIGKILL)), "end": positive(send(syscall.SIGTERM)), "restart": positive(restart),
 		"as": as, "await": await, "load": positive(runLoad), "readme": readme,
@@ -301,9 +301,10 @@ func readme(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Logf("$ %s", line)
 	if len(args) == 2 && args[1] == "&" {
 		words := strings.Fields(line)
-		name := filepath.Base(words[0]) + "-" + words[1]
 		ts.Check(s.start(&role{
-			name: name, program: "/bin/sh", args: []string{"-ec", "exec " + line}, env: environment(ts), agent: false,
+			name: strings.Join(words[:2], "-"), program: filepath.Join(bin, words[0]), args: words[1:],
+			dir: ts.MkAbs("."), agent: words[1] == "agent",
+			env: environment(ts, "LANDFALL_URL="+ts.Getenv("LANDFALL_URL"), "LANDFALL_TOKEN="+ts.Getenv("LANDFALL_TOKEN")),
 		}))
 		return
 	}

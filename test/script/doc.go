@@ -15,7 +15,7 @@
 //	crash NAME, end NAME      SIGKILL or SIGTERM to one of these: a hub, "ledger", "runner", "agent-NAME"
 //	restart NAME              starts it again as it was started
 //	as NAME COMMAND           runs a command with NAME's token
-//	await COMMAND             repeats a command until it does what is wanted, for a minute at most
+//	await [-out REGEXP] PROGRAM   repeats a program until it succeeds, and prints what is wanted, for a minute
 //	load URL, load -stop      sends requests to URL one after the other; fails if one failed
 //	readme LINE [&]           runs a line of README.md in a shell; with & in the background
 //	readme -with TEXT VALUE   what stands for TEXT of README.md from here on

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -37,6 +38,7 @@ type role struct {
 	program string
 	args    []string
 	env     []string
+	dir     string // where it runs; empty means the script's directory
 	cmd     *exec.Cmd
 	ended   chan struct{}
 	agent   bool // it leaves instances behind
@@ -54,6 +56,7 @@ func (s *stage) start(r *role) error {
 	}
 	defer log.Close()
 	r.cmd = exec.Command(r.program, r.args...)
+	r.dir = cmp.Or(r.dir, s.dir)
 	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr = s.dir, r.env, log, log
 	// A process group of its own: a shell's children end with it.
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -107,7 +110,9 @@ func (s *stage) end() {
 			_ = r.signal(syscall.SIGKILL)
 		}
 		if r.agent {
-			_ = exec.Command(r.program, append([]string{"agent", "clear"}, kept(r.args)...)...).Run()
+			clear := exec.Command(r.program, append([]string{"agent", "clear"}, kept(r.args)...)...)
+			clear.Dir = r.dir
+			_ = clear.Run() // an agent that never came to start anything has nothing to clear
 		}
 	}
 }

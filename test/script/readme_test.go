@@ -1,0 +1,79 @@
+package script
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// elsewhere are the lines of README.md that no script runs, with the reason.
+var elsewhere = map[string]string{
+	"make demo":             "the demo is a suite of its own",
+	"make demo DEMO=--keep": "the demo is a suite of its own",
+	"make demo DEMO='--engine process --documents 20000'": "the demo is a suite of its own",
+	"go build -o landfall ./cmd/landfall":                 "TestMain does, and every script runs what it builds",
+}
+
+// readmeLine is a script's line that runs one of README.md.
+var readmeLine = regexp.MustCompile(`(?m)^(?:! )?(?:as \w+ )?readme '((?:[^']|'')*)'`)
+
+// TestReadmeIsRun holds every command of README.md to a script that runs it,
+// and every such line of a script to README.md.
+func TestReadmeIsRun(t *testing.T) {
+	wanted := commandsOf(t, "../../README.md")
+	scripts, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ran []string
+	for _, path := range scripts {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range readmeLine.FindAllStringSubmatch(string(b), -1) {
+			line := strings.ReplaceAll(m[1], "''", "'")
+			ran = append(ran, line)
+			if !slices.Contains(wanted, line) {
+				t.Errorf("%s runs a line that README.md does not have: %s", path, line)
+			}
+		}
+	}
+	for _, line := range wanted {
+		if !slices.Contains(ran, line) && elsewhere[line] == "" {
+			t.Errorf("no script runs this line of README.md: %s", line)
+		}
+	}
+	for line := range elsewhere {
+		if !slices.Contains(wanted, line) {
+			t.Errorf("README.md does not have the excepted line: %s", line)
+		}
+	}
+}
+
+// commandsOf returns the indented lines of a Markdown file that are commands,
+// not Go, without their comments.
+func commandsOf(t *testing.T, path string) []string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs := []string{"landfall", "./landfall", "make", "go", "git", "curl", "docker", "skopeo", "ledger", "sh", "cd"}
+	var lines []string
+	for line := range strings.Lines(string(b)) {
+		text, indented := strings.CutPrefix(line, "    ")
+		text, _, _ = strings.Cut(text, "  #")
+		text = strings.TrimSpace(text)
+		if first, _, _ := strings.Cut(text, " "); indented && slices.Contains(programs, first) {
+			lines = append(lines, text)
+		}
+	}
+	if len(lines) < 20 {
+		t.Fatalf("%s has only %d commands: has its form changed?", path, len(lines))
+	}
+	return lines
+}
