@@ -170,9 +170,22 @@ func (r *Runner) lease(ctx context.Context) (api.Build, bool, error) {
 		if errors.Is(err, kit.ErrConflict) || errors.Is(err, kit.ErrNotFound) {
 			continue
 		}
+		if errors.Is(err, kit.ErrTimeout) {
+			return r.leased(ctx, queued, err)
+		}
 		return b, err == nil, err
 	}
 	return api.Build{}, false, nil
+}
+
+// leased finds out whether the lease of queued, whose answer was lost, is this
+// runner's.
+func (r *Runner) leased(ctx context.Context, queued api.Build, lost error) (api.Build, bool, error) {
+	b, err := api.Builds.Read(ctx, r.Client, queued.Link.ID())
+	if err != nil {
+		return b, false, errors.Join(lost, err)
+	}
+	return b, b.State == api.BuildRunning && b.Runner == r.Name && b.Attempt == queued.Attempt+1, nil
 }
 
 // follow watches the builds: a queued one wakes a worker, and one of this

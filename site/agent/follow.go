@@ -183,7 +183,7 @@ func (f *follower) channel(ctx context.Context, e api.Environment) error {
 var errNoRoot = errors.New("the agent's token does not pin the hub's trust root, so nothing on a channel can be believed: start the agent with a token that ends in ~ and the SHA-256 of 1.root.json")
 
 func orderFor(e api.Environment, c api.Channel) order {
-	return order{Environment: e.Link.ID(), Strategy: api.BlueGreen, Nodes: e.Nodes, Offer: c.Version}
+	return order{Environment: e.Link.ID(), Strategy: api.BlueGreen, Nodes: e.Nodes, Offer: len(c.History)}
 }
 
 // wanted tells whether a release, taken on before as old, is to be tried again:

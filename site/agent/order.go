@@ -24,9 +24,9 @@ type order struct {
 	Deployment  kit.Link     `json:"deployment,omitempty"`
 	Release     kit.Link     `json:"release,omitempty"`
 	Tests       []string     `json:"tests,omitempty"`
-	// Offer is the version of the hub's channel document that led here: a
+	// Offer counts the promotions on the channel up to the one that led here: a
 	// release that has failed is tried again if it is promoted again.
-	Offer int64 `json:"offer,omitempty"`
+	Offer int `json:"offer,omitempty"`
 	// Refused is why the image must not be used at all.
 	Refused string `json:"refused,omitempty"`
 

@@ -13,7 +13,9 @@ import (
 //	hold and drain + fence + left/rate + verify + commit
 //
 // The hold is the longest of this upgrade's earlier attempts, or a guess, as
-// are the other fixed parts. The rate is a slow one of the last cycles. The
+// are the other fixed parts; one slow hold, because a node has just died, must
+// not keep the upgrade from trying again, so it counts for a quarter of the
+// budget at the most. The rate is a slow one of the last cycles. The
 // rule is that of QEMU's migration: the cutover begins once the expected
 // pause fits.
 const (
@@ -72,7 +74,7 @@ func record(u api.Upgrade, c copied, now time.Time) api.Upgrade {
 func predict(u api.Upgrade, left int64) time.Duration {
 	drain := holdGuess
 	if longest := longestHold(u); longest > 0 {
-		drain = longest
+		drain = min(longest, max(u.Budget.Std()/4, holdGuess))
 	}
 	data := time.Duration(float64(left) / rate(u.Cycles) * float64(time.Second))
 	return drain + fenceGuess + data + verifyGuess + commitGuess
