@@ -1,6 +1,8 @@
 # make demo: the whole path on this machine. make test: everything that CI runs.
 export GOTOOLCHAIN = local
-export CGO_ENABLED ?= 1
+# Go asks git for no version, and so need not trust a checkout of someone else's.
+export GOFLAGS += -buildvcs=false
+export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 DEMO ?=
 ONLY ?=
 
@@ -9,17 +11,20 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/landfall ./cmd/landfall
 	CGO_ENABLED=0 go build -trimpath -o bin/ledger ./examples/ledger
 
-setup: # installs what is missing, where it can, and starts the Docker daemon
-	sh test/setup.sh
+setup: # installs what the tests use and is missing, where it can, and starts the Docker daemon
+	sh test/setup.sh test
 
-demo: setup build
+demo:
+	sh test/setup.sh demo
+	$(MAKE) --no-print-directory build
 	bin/landfall demo --source . $(DEMO)
 
 test: setup build
 	sh test/run.sh
 
 lint:
-	test -z "$$(gofmt -l $$(git ls-files '*.go'))" && go vet ./...
+	unformatted=$$(gofmt -l .) && { test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted; exit 1; }; }
+	go vet ./...
 
 bench: setup build
 	sh test/bench/run.sh "$(ONLY)"

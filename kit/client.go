@@ -92,6 +92,9 @@ type WatchQuery struct {
 	Kind   string
 	Filter string   // as in Query; deletions always pass
 	From   Position // zero: the existing documents first
+	// Pending leaves out those of the existing documents that have no pending
+	// operations.
+	Pending bool
 }
 
 // Change is one event of a watch.

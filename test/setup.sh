@@ -1,9 +1,17 @@
 #!/bin/sh
-# Installs from Debian's packages what the demo and the tests use and this
-# machine lacks, and starts the Docker daemon if none answers. Where there is
-# no root or no apt it says what is missing and goes on: the demo then runs
-# with the process engine.
+# Installs from Debian's packages what the demo, or for "test" also the tests,
+# use and this machine lacks, and starts the Docker daemon if none answers.
+# What it cannot do it says, and goes on: the demo then runs with the process
+# engine.
 set -eu
+cd "$(dirname "$0")/.."
+tests=${1:-test}
+
+if ! said=$(go list -m 2>&1); then
+	echo "Landfall is built by Go $(sed -n 's/^go //p' go.mod) or newer, from https://go.dev/dl, in the PATH. Here:"
+	echo "$said"
+	exit 1
+fi
 
 missing=""
 need() { # program package
@@ -11,38 +19,51 @@ need() { # program package
 }
 need git git
 need dockerd docker.io
-need skopeo skopeo
-need podman podman
-need chromium chromium
-need git-review git-review
-need ip iproute2
 [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || missing="$missing busybox-static"
-command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+# Where the kernel has AppArmor, Docker starts no container without its tool.
+[ ! -d /sys/kernel/security/apparmor ] || need apparmor_parser apparmor
+if [ "$tests" = test ]; then
+	need skopeo skopeo
+	need podman podman
+	need chromium chromium
+	need git-review git-review
+	need cc "gcc libc6-dev" # for the race detector
+fi
 
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 		echo "installing:$missing"
 		export DEBIAN_FRONTEND=noninteractive
-		apt-get -qq update
 		# shellcheck disable=SC2086 # the packages are words
-		apt-get -qq install -y --no-install-recommends $missing >/dev/null
+		apt-get -qq update && apt-get -qq install -y -o DPkg::Lock::Timeout=120 --no-install-recommends $missing >/dev/null ||
+			echo "apt-get failed: going on without what it did not install"
 	else
 		echo "missing:$missing (no root or no apt here: install them, or go on without)"
 	fi
 fi
 
-if ! timeout 20 docker version >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && [ -x /usr/sbin/dockerd ]; then
-	echo "starting the Docker daemon"
-	mkdir -p /var/log
-	setsid /usr/sbin/dockerd >/var/log/dockerd-landfall.log 2>&1 </dev/null &
-	n=0
-	until docker version >/dev/null 2>&1; do
-		n=$((n + 1))
-		if [ $n -gt 60 ]; then
-			echo "the Docker daemon did not start; the end of /var/log/dockerd-landfall.log:"
-			tail -5 /var/log/dockerd-landfall.log
+answers() {
+	timeout 10 docker version >/dev/null 2>&1
+}
+if answers; then
+	exit 0
+fi
+log=/var/log/dockerd-landfall.log
+if [ "$(id -u)" = 0 ] && [ -z "${DOCKER_HOST:-}" ] && [ -x /usr/sbin/dockerd ]; then
+	if ! pidof dockerd >/dev/null; then
+		echo "starting the Docker daemon"
+		mkdir -p /var/log
+		rm -f /run/docker.pid # of a daemon that was killed
+		setsid /usr/sbin/dockerd >$log 2>&1 </dev/null &
+	fi
+	end=$(($(date +%s) + 60))
+	until answers; do
+		sleep 0.5
+		if ! pidof dockerd >/dev/null || [ "$(date +%s)" -gt $end ]; then
+			echo "the Docker daemon did not start; the end of $log:"
+			grep -v level=info $log | tail -3 || true
 			break
 		fi
-		sleep 0.5
 	done
 fi
+answers || echo "no Docker daemon answers: the demo runs processes instead of containers, and the tests that need Docker fail"

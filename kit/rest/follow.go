@@ -76,6 +76,9 @@ func (f *follower) connect(ctx context.Context) error {
 	if f.query.Filter != "" {
 		v.Set("filter", f.query.Filter)
 	}
+	if f.query.Pending {
+		v.Set("pending", "true")
+	}
 	if f.query.From != (kit.Position{}) {
 		v.Set("from", f.query.From.String())
 	}

@@ -121,7 +121,7 @@ func (d *description) kind(paths map[string]*huma.PathItem, k kit.Owned) {
 		Post: d.operation(operation{id: "create", kind: k.Name, summary: "Create a document", params: []*huma.Param{query("id", "its id, else allocated")}, body: doc, status: http.StatusCreated, result: doc}),
 		Get: d.operation(operation{id: "list", kind: k.Name, summary: "List documents, or watch them as text/event-stream", status: http.StatusOK, result: pageOf(doc), stream: true, params: []*huma.Param{
 			query("filter", "a CEL expression over the fields"), query("order", "link, created or updated, with - in front for the reverse"),
-			query("limit", "1 to 1000"), query("token", "the next of the page before"), query("from", "of a watch: the position"), consistency,
+			query("limit", "1 to 1000"), query("token", "the next of the page before"), query("from", "of a watch: the position"), query("pending", "of a watch, true: of the existing documents only those with pending operations"), consistency,
 		}}),
 	}
 	paths["/api/"+k.Name+"/{id}"] = &huma.PathItem{

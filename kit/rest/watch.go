@@ -25,6 +25,8 @@ type stream struct {
 	// known is where the documents that a watch without a position begins with
 	// end; deletions up to there are of no interest.
 	known kit.Position
+	// pending leaves out those of them that have no pending operations.
+	pending bool
 }
 
 // watch serves the changes of a kind as server-sent events, as the HTML
@@ -89,7 +91,7 @@ func (s *Server) open(w http.ResponseWriter, req request) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &stream{server: s, out: w, control: http.NewResponseController(w), kind: kind}
+	st := &stream{server: s, out: w, control: http.NewResponseController(w), kind: kind, pending: req.query.Get("pending") == "true"}
 	st.passes = func(r kit.Record) bool {
 		return visible(r.Link) && (r.Deleted || matches(r))
 	}
@@ -112,7 +114,7 @@ func (s *Server) open(w http.ResponseWriter, req request) (*stream, error) {
 func (st *stream) send(changes []kit.Change) error {
 	for _, c := range changes {
 		st.at = c.Position
-		if !st.passes(c.Record) || c.Record.Deleted && c.Position.Seq <= st.known.Seq {
+		if !st.passes(c.Record) || c.Position.Seq <= st.known.Seq && st.idle(c.Record) {
 			continue
 		}
 		name := "put"
@@ -132,6 +134,12 @@ func (st *stream) send(changes []kit.Change) error {
 		}
 	}
 	return st.control.Flush()
+}
+
+// idle tells whether a document that was there before the watch is of no
+// interest to it.
+func (st *stream) idle(r kit.Record) bool {
+	return r.Deleted || st.pending && len(r.Pending) == 0
 }
 
 // wait returns when something has changed, with signs of life meanwhile; false

@@ -49,7 +49,7 @@ func (o *operations) run(ctx context.Context) {
 	defer o.work.Wait()
 	defer o.stop()
 	for attempt := 0; ctx.Err() == nil; attempt++ {
-		for ch, err := range o.client.Watch(ctx, kit.WatchQuery{Kind: o.kind}) {
+		for ch, err := range o.client.Watch(ctx, kit.WatchQuery{Kind: o.kind, Pending: true}) {
 			if err != nil {
 				o.log.Error("watch of own documents ended", "kind", o.kind, "error", err)
 				break

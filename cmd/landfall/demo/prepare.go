@@ -40,25 +40,31 @@ func framework(files []zip.File) (module.Version, error) {
 }
 
 // toolchain is what builds need of this machine.
-type toolchain struct{ root, modules, cache string }
+type toolchain struct {
+	root, modules, cache string
+	hostModules, proxy   string // where modules come from
+}
 
 // prepare makes a module proxy of the checkout, the project's files, and the
 // caches that the runner gives to builds.
 func (s *stage) prepare(ctx context.Context) (toolchain, error) {
+	if _, err := exec.LookPath("git"); err != nil {
+		return toolchain{}, fmt.Errorf("the demo pushes patches and needs git: install it: %w", err)
+	}
 	for _, dir := range []string{"logs", "proxy", "ledger"} {
 		if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
 			return toolchain{}, err
 		}
 	}
-	out, err := s.run(exec.CommandContext(ctx, "go", "env", "GOROOT", "GOMODCACHE", "GOCACHE"), false)
+	out, err := s.run(exec.CommandContext(ctx, "go", "env", "GOROOT", "GOCACHE", "GOMODCACHE", "GOPROXY"), false)
 	if err != nil {
 		return toolchain{}, fmt.Errorf("the demo builds a platform and needs Go: %w", err)
 	}
-	dirs := strings.Fields(out)
-	if len(dirs) != 3 {
+	values := strings.Split(strings.TrimSpace(out), "\n")
+	if len(values) != 4 {
 		return toolchain{}, fmt.Errorf("go env answered %q", out)
 	}
-	t := toolchain{root: dirs[0], modules: s.path("modules"), cache: dirs[2]}
+	t := toolchain{root: values[0], modules: s.path("modules"), cache: values[1], hostModules: values[2], proxy: values[3]}
 	version, sums, err := s.publish()
 	if err != nil {
 		return t, fmt.Errorf("make a module of %s: %w", s.Source, err)
@@ -68,23 +74,18 @@ func (s *stage) prepare(ctx context.Context) (toolchain, error) {
 	}
 	warm := exec.CommandContext(ctx, "go", "test", "-vet=all", "-run", "^$", "./...")
 	warm.Dir = s.path("ledger")
-	warm.Env = append(os.Environ(), s.buildEnv(t, dirs[1])...)
+	warm.Env = append(os.Environ(), s.buildEnv(t)...)
 	_, err = s.run(warm, false)
 	return t, err
 }
 
 // buildEnv is the environment in which the platform is built: no network but,
 // where a module is missing, the proxy that Go is set up with.
-func (s *stage) buildEnv(t toolchain, hostModules string) []string {
-	proxy := "file://" + s.path("proxy") + ",file://" + filepath.Join(hostModules, "cache", "download")
-	if p := os.Getenv("GOPROXY"); p != "" {
-		proxy += "," + p
-	} else {
-		proxy += ",https://proxy.golang.org"
-	}
+func (s *stage) buildEnv(t toolchain) []string {
+	proxy := "file://" + s.path("proxy") + ",file://" + filepath.Join(t.hostModules, "cache", "download") + "," + t.proxy
 	return []string{
 		"CGO_ENABLED=0", "GOFLAGS=-trimpath -modcacherw -buildvcs=false", "GOTOOLCHAIN=local", "GOWORK=off",
-		"GONOSUMDB=landfall.dev", "GONOSUMCHECK=1", "GOPROXY=" + proxy, "GOMODCACHE=" + t.modules, "GOCACHE=" + t.cache,
+		"GONOSUMDB=landfall.dev", "GOPROXY=" + proxy, "GOMODCACHE=" + t.modules, "GOCACHE=" + t.cache,
 	}
 }
 
