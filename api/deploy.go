@@ -53,7 +53,6 @@ type Deployment struct {
 	// Tests are shell commands run against the deployment; they find its address
 	// in $LANDFALL_TARGET.
 	Tests []string `json:"tests,omitempty"`
-	Keep  bool     `json:"keep,omitempty"`
 
 	State    DeploymentState `json:"state"`
 	Error    string          `json:"error,omitempty"`

@@ -65,7 +65,6 @@ func deploymentOf(r api.Run, spec api.Node, n api.NodeRun) api.Deployment {
 		Node:        spec.ID,
 		Attempt:     n.Attempt,
 		Tests:       spec.Tests,
-		Keep:        spec.Keep,
 	}
 }
 

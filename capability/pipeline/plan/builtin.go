@@ -125,7 +125,7 @@ func (p *program) build(t *starlark.Thread, b *starlark.Builtin, args starlark.T
 func deploy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	n := newNode(t, api.NodeDeploy)
 	var tests *starlark.List
-	err := starlark.UnpackArgs(b.Name(), args, kwargs, "environment", &n.Environment, "image", &n.image, "tests?", &tests, "keep?", &n.Keep)
+	err := starlark.UnpackArgs(b.Name(), args, kwargs, "environment", &n.Environment, "image", &n.image, "tests?", &tests)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@
 //	stage(name, *entries)     a named part of the pipeline; stages do not nest
 //	parallel(*entries)        a list among the entries is one branch
 //	build(id?, job=, params=, retries=)
-//	deploy(environment, image=, tests=, keep=)
+//	deploy(environment, image=, tests=)
 //	release(image=, version=)
 //	approve(name, by=)
 //	notify(text)

@@ -177,7 +177,7 @@ func TestNodesCarryAllThatTheirCallsSaid(t *testing.T) {
 		{ID: "ledger-image", Type: api.NodeBuild, Stage: "build", Needs: []string{"ledger-lint", "ledger-test"},
 			Job: "ledger-image", Params: map[string]string{"COMMIT": "c0ffee"}, Retries: 2, Position: "@ci//lib.star:10"},
 		{ID: "deploy-staging", Type: api.NodeDeploy, Stage: "staging", Needs: []string{"deploy-automation"},
-			Image: "ledger-image", Environment: "staging", Tests: []string{"smoke"}, Keep: true, Position: "@ci//lib.star:16"},
+			Image: "ledger-image", Environment: "staging", Tests: []string{"smoke"}, Position: "@ci//lib.star:16"},
 		{ID: "approve-go-live", Type: api.NodeApprove, Stage: "production", Needs: []string{"approve-schema-change"},
 			By: "payments", Position: "@ci//lib.star:21"},
 		{ID: "notify", Type: api.NodeNotify, Stage: "production", Needs: []string{"deploy-eu", "deploy-us"},
