@@ -27,6 +27,7 @@ if [ "$tests" = test ]; then
 	need podman podman
 	need chromium chromium
 	need git-review git-review
+	need curl curl
 	need cc "gcc libc6-dev" # for the race detector
 fi
 

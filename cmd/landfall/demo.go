@@ -26,7 +26,12 @@ func demoCommand() *cobra.Command {
 		if _, err := os.Stat(config.Ledger); err != nil {
 			return errors.New("the demo needs the binary of its platform: run it by make demo, or name it by --ledger")
 		}
-		probe, err := e.open(c.Context(), os.TempDir(), "demo")
+		scratch, err := os.MkdirTemp("", "landfall-probe-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(scratch)
+		probe, err := e.open(c.Context(), scratch, "demo")
 		if err != nil {
 			return err
 		}

@@ -251,7 +251,7 @@ func (p *Path) sign(release string) {
 // order is what the harness reads of an agent's order.
 type order struct {
 	kit.Meta
-	Offer int64  `json:"offer"`
+	Offer int    `json:"offer"`
 	State string `json:"state"`
 	Error string `json:"error"`
 }
@@ -271,7 +271,7 @@ func (p *Path) Promote(n int) {
 			p.t.Logf("read the channel again: %v", err)
 		}
 		o := await(p, p.Agent, orders, release, func(o order) bool {
-			return o.State == "done" || o.State == "failed" && o.Offer >= offered.Version
+			return o.State == "done" || o.State == "failed" && o.Offer >= len(offered.History)
 		})
 		if o.State == "done" {
 			break

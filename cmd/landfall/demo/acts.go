@@ -52,7 +52,7 @@ func (p *play) raise(ctx context.Context, tools toolchain) error {
 	if _, err := p.start("hub", nil, p.Landfall, "hub", "--data", p.path("hub"), "--listen", p.hub, "--slack-webhook", chat); err != nil {
 		return err
 	}
-	token, err := fileText(ctx, p.path("hub/admin.token"))
+	token, err := p.fileText(ctx, p.path("hub/admin.token"))
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (p *play) releaseTo(ctx context.Context, release string) error {
 // newestRun waits for a run of the event that is not the one before.
 func (p *play) newestRun(ctx context.Context, event, before string) (string, error) {
 	id := ""
-	err := await(ctx, "a run", func() bool {
+	err := p.await(ctx, "a run", func() bool {
 		var runs []api.Run
 		if p.quiet(ctx, p.admin, &runs, "pipeline", "list", fmt.Sprintf("event == %q", event)) != nil || len(runs) == 0 {
 			return false
@@ -194,7 +194,7 @@ func (p *play) newestRun(ctx context.Context, event, before string) (string, err
 // fill puts documents into the platform, and starts the load.
 func (p *play) fill(ctx context.Context) error {
 	p.say("%d documents, then a load of %d requests a second through the front door, half of them writes", p.Documents, p.Rate)
-	token, err := fileText(ctx, p.path("agent-unknown/groups/*/0/admin.token"))
+	token, err := p.fileText(ctx, p.path("agent-unknown/groups/*/0/admin.token"))
 	if err != nil {
 		return err
 	}
@@ -355,7 +355,7 @@ func (p *play) land(ctx context.Context) error {
 // upgrade watches the unknown environment's live upgrade.
 func (p *play) upgrade(ctx context.Context) error {
 	p.say("the unknown environment's agent upgrades its ledger live")
-	err := await(ctx, "the upgrade", func() bool {
+	err := p.await(ctx, "the upgrade", func() bool {
 		var upgrades []api.Upgrade
 		if p.quiet(ctx, p.admin, &upgrades, "upgrade", "list") != nil {
 			return false

@@ -91,12 +91,8 @@ func (s *stage) run(cmd *exec.Cmd, shown bool) (string, error) {
 	var all bytes.Buffer
 	r, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
-	if !shown { // warnings must not get into what is parsed
-		cmd.Stderr = &all
-		var errs bytes.Buffer
-		cmd.Stderr = &errs
-		out, err := s.silent(cmd, &errs)
-		return out, err
+	if !shown {
+		return s.silent(cmd)
 	}
 	finished := make(chan struct{})
 	go func() {
@@ -115,8 +111,11 @@ func (s *stage) run(cmd *exec.Cmd, shown bool) (string, error) {
 	return all.String(), err
 }
 
-func (s *stage) silent(cmd *exec.Cmd, errs *bytes.Buffer) (string, error) {
-	cmd.Stdout = nil
+// silent runs cmd and returns its standard output. What it says beside that is
+// for the error only, so that a warning does not get into what is parsed.
+func (s *stage) silent(cmd *exec.Cmd) (string, error) {
+	var errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = nil, &errs
 	out, err := cmd.Output()
 	if err != nil {
 		err = fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args[1:], " "), err, strings.TrimSpace(errs.String()))
@@ -188,11 +187,15 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// await calls ready every 50 ms until it returns true.
-func await(ctx context.Context, what string, ready func() bool) error {
+// await calls ready every 50 ms until it returns true. It fails as soon as a
+// role has ended by itself.
+func (s *stage) await(ctx context.Context, what string, ready func() bool) error {
 	for {
 		if ready() {
 			return nil
+		}
+		if err := s.ended(); err != nil {
+			return fmt.Errorf("waited for %s: %w", what, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -202,10 +205,29 @@ func await(ctx context.Context, what string, ready func() bool) error {
 	}
 }
 
+// ended says which role is there no more, with the end of its log.
+func (s *stage) ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.processes {
+		select {
+		case <-p.done:
+			b, err := os.ReadFile(filepath.Join(s.Dir, "logs", p.name+".log"))
+			if err != nil {
+				return err
+			}
+			lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+			return fmt.Errorf("%s has ended: %s", p.name, strings.Join(lines[max(0, len(lines)-3):], "\n"))
+		default:
+		}
+	}
+	return nil
+}
+
 // fileText waits for a file and returns its text.
-func fileText(ctx context.Context, pattern string) (string, error) {
+func (s *stage) fileText(ctx context.Context, pattern string) (string, error) {
 	text := ""
-	err := await(ctx, pattern, func() bool {
+	err := s.await(ctx, pattern, func() bool {
 		found, _ := filepath.Glob(pattern) // the pattern is constant
 		for _, path := range found {
 			if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
