@@ -18,6 +18,12 @@ type Definition struct {
 	Counter bool
 	// Local keeps the kind out of exports to another cluster.
 	Local bool
+	// Indexes are lists of fields, see Index.
+	Indexes [][]string
+	// Versions is how many earlier versions of each document are kept.
+	Versions int
+	// Read is how current reads are that do not say it; KindDefault means Leader.
+	Read Consistency
 	// Steps[n] transforms a document of schema n+1 to schema n+2.
 	Steps [][]Transform
 }
@@ -44,6 +50,22 @@ func Counted() KindOption { return func(d *Definition) { d.Counter = true } }
 
 // Local keeps the kind's documents in their cluster: they are not exported.
 func Local() KindOption { return func(d *Definition) { d.Local = true } }
+
+// Index declares an index over own fields of the documents, by their JSON
+// names: "account", or "address.city" inside an object. Filters that ask for
+// equality, a prefix or a range of its first fields read only the documents
+// that it finds, and lists can be ordered by the first. A field is a string, a
+// number, a boolean or a time; where it is missing it sorts first.
+func Index(fields ...string) KindOption {
+	return func(d *Definition) { d.Indexes = append(d.Indexes, fields) }
+}
+
+// History keeps the last n earlier versions of each document, for reads as of
+// an earlier position.
+func History(n int) KindOption { return func(d *Definition) { d.Versions = n } }
+
+// Reads sets how current the kind's reads are that do not say it.
+func Reads(c Consistency) KindOption { return func(d *Definition) { d.Read = c } }
 
 // Define declares the kind name with documents of type T. It panics if T does
 // not embed Meta: that is a mistake of the program.

@@ -212,12 +212,12 @@ func (d *durable) check(ctx context.Context, body []byte) {
 	}
 }
 
-func (d *durable) Create(ctx context.Context, kind, id string, body []byte) (kit.Record, error) {
+func (d *durable) Create(ctx context.Context, kind, id string, body []byte, o ...kit.WriteOption) (kit.Record, error) {
 	d.check(ctx, body)
-	return d.Client.Create(ctx, kind, id, body)
+	return d.Client.Create(ctx, kind, id, body, o...)
 }
 
-func (d *durable) Batch(ctx context.Context, writes []kit.Write) ([]kit.Record, error) {
+func (d *durable) Batch(ctx context.Context, writes []kit.Write, o ...kit.WriteOption) ([]kit.Record, error) {
 	if err := d.fail; err != nil {
 		d.fail = nil
 		return nil, err
@@ -225,7 +225,7 @@ func (d *durable) Batch(ctx context.Context, writes []kit.Write) ([]kit.Record, 
 	for _, w := range writes {
 		d.check(ctx, w.Body)
 	}
-	return d.Client.Batch(ctx, writes)
+	return d.Client.Batch(ctx, writes, o...)
 }
 
 func TestDocumentsFollowDurableBytes(t *testing.T) {

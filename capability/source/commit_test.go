@@ -19,9 +19,9 @@ type unsure struct {
 	applies bool
 }
 
-func (u unsure) Batch(ctx context.Context, w []kit.Write) ([]kit.Record, error) {
+func (u unsure) Batch(ctx context.Context, w []kit.Write, o ...kit.WriteOption) ([]kit.Record, error) {
 	if u.applies {
-		if _, err := u.Client.Batch(ctx, w); err != nil {
+		if _, err := u.Client.Batch(ctx, w, o...); err != nil {
 			return nil, err
 		}
 	}

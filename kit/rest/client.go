@@ -76,11 +76,11 @@ func NewClient(urls, token string, o ClientOptions) (*Client, error) {
 }
 
 // Create implements kit.Client.
-func (c *Client) Create(ctx context.Context, kind, id string, body []byte) (kit.Record, error) {
+func (c *Client) Create(ctx context.Context, kind, id string, body []byte, o ...kit.WriteOption) (kit.Record, error) {
 	if err := kit.CheckKind(kind); err != nil {
 		return kit.Record{}, err
 	}
-	call := call{method: http.MethodPost, path: "/api/" + kind, body: body, link: kit.NewLink(kind, id)}
+	call := call{method: http.MethodPost, path: "/api/" + kind, body: body, link: kit.NewLink(kind, id), options: kit.Written(o)}
 	if id != "" {
 		call.query = url.Values{"id": {id}}
 	}
@@ -93,7 +93,7 @@ func (c *Client) Read(ctx context.Context, link kit.Link, o kit.ReadOptions) (ki
 		return kit.Record{}, err
 	}
 	call := call{method: http.MethodGet, path: "/api/" + string(link), link: link}
-	if o.Consistency != kit.Leader {
+	if o.Consistency != kit.KindDefault {
 		call.query = url.Values{"consistency": {string(o.Consistency)}}
 	}
 	return c.record(ctx, call)
@@ -126,28 +126,28 @@ func (c *Client) List(ctx context.Context, q kit.Query) (kit.Page, error) {
 }
 
 // Update implements kit.Client.
-func (c *Client) Update(ctx context.Context, link kit.Link, patch []byte, ifMatch int64) (kit.Record, error) {
+func (c *Client) Update(ctx context.Context, link kit.Link, patch []byte, ifMatch int64, o ...kit.WriteOption) (kit.Record, error) {
 	if err := link.Check(); err != nil {
 		return kit.Record{}, err
 	}
-	return c.record(ctx, call{method: http.MethodPatch, path: "/api/" + string(link), body: patch, ifMatch: ifMatch, link: link})
+	return c.record(ctx, call{method: http.MethodPatch, path: "/api/" + string(link), body: patch, ifMatch: ifMatch, link: link, options: kit.Written(o)})
 }
 
 // Delete implements kit.Client.
-func (c *Client) Delete(ctx context.Context, link kit.Link, ifMatch int64) error {
+func (c *Client) Delete(ctx context.Context, link kit.Link, ifMatch int64, o ...kit.WriteOption) error {
 	if err := link.Check(); err != nil {
 		return err
 	}
-	_, err := c.send(ctx, call{method: http.MethodDelete, path: "/api/" + string(link), ifMatch: ifMatch, link: link})
+	_, err := c.send(ctx, call{method: http.MethodDelete, path: "/api/" + string(link), ifMatch: ifMatch, link: link, options: kit.Written(o)})
 	return err
 }
 
 // Do implements kit.Client.
-func (c *Client) Do(ctx context.Context, link kit.Link, method string, args []byte) (kit.Record, error) {
+func (c *Client) Do(ctx context.Context, link kit.Link, method string, args []byte, o ...kit.WriteOption) (kit.Record, error) {
 	if err := link.Check(); err != nil {
 		return kit.Record{}, err
 	}
-	return c.record(ctx, call{method: http.MethodPost, path: "/api/" + string(link) + ":" + url.PathEscape(method), body: args, link: link})
+	return c.record(ctx, call{method: http.MethodPost, path: "/api/" + string(link) + ":" + url.PathEscape(method), body: args, link: link, options: kit.Written(o)})
 }
 
 // batch is the body of a request to /api/batch; its answer is a page.
@@ -156,12 +156,12 @@ type batch struct {
 }
 
 // Batch implements kit.Client.
-func (c *Client) Batch(ctx context.Context, writes []kit.Write) ([]kit.Record, error) {
+func (c *Client) Batch(ctx context.Context, writes []kit.Write, o ...kit.WriteOption) ([]kit.Record, error) {
 	body, err := json.Marshal(batch{writes})
 	if err != nil {
 		return nil, &kit.Error{Fault: kit.ErrInvalid, Op: "batch", Err: err}
 	}
-	b, err := c.send(ctx, call{method: http.MethodPost, path: "/api/batch", body: body})
+	b, err := c.send(ctx, call{method: http.MethodPost, path: "/api/batch", body: body, options: kit.Written(o)})
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +184,7 @@ type call struct {
 	query   url.Values
 	body    []byte
 	ifMatch int64
+	options kit.WriteOptions
 	link    kit.Link // for errors
 }
 

@@ -127,7 +127,7 @@ func (s *Server) serve(w http.ResponseWriter, req request) error {
 // current makes sure that the store is as current as the request asks for.
 func (s *Server) current(req request, node Node) error {
 	switch c := kit.Consistency(req.query.Get("consistency")); c {
-	case kit.Leader, "leader", kit.Eventual:
+	case kit.KindDefault, kit.Leader, kit.Eventual:
 		return nil
 	case kit.Linearizable:
 		return node.Barrier(req.Context())

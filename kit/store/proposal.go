@@ -19,6 +19,12 @@ type Proposal struct {
 	Writes []kit.Write `json:"writes,omitempty"`
 	// By is the caller of the writes: "users/ada", "services/review".
 	By string `json:"by,omitempty"`
+	// Key, if not empty, makes the writes happen once for it and By: see
+	// kit.Once.
+	Key string `json:"key,omitempty"`
+	// Durability is when the cluster acknowledges the proposal. It means nothing
+	// to a Store.
+	Durability kit.Durability `json:"durability,omitempty"`
 	// Internal lets the writes use methods beyond Owned.Methods: the events of
 	// sagas between services, NAME.done, and the method "~ack".
 	Internal bool `json:"internal,omitempty"`

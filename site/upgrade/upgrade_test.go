@@ -154,13 +154,13 @@ type slowClient struct {
 	before, after func(context.Context, string) error
 }
 
-func (c *slowClient) Do(ctx context.Context, l kit.Link, method string, args []byte) (kit.Record, error) {
+func (c *slowClient) Do(ctx context.Context, l kit.Link, method string, args []byte, o ...kit.WriteOption) (kit.Record, error) {
 	if c.before != nil {
 		if err := c.before(ctx, method); err != nil {
 			return kit.Record{}, err
 		}
 	}
-	r, err := c.Client.Do(ctx, l, method, args)
+	r, err := c.Client.Do(ctx, l, method, args, o...)
 	if err == nil && c.after != nil {
 		err = c.after(ctx, method)
 	}
