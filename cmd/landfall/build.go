@@ -185,15 +185,22 @@ func (a *app) watchRun(c *cobra.Command, args []string) error {
 		return err
 	}
 	said := map[string]api.RunState{}
+	out := newProgress(c.OutOrStdout(), "steps")
 	r, err := api.Runs.Await(c.Context(), client, args[0], func(r api.Run) bool {
+		ended := 0
 		for _, n := range r.Nodes {
 			if said[n.ID] != n.State && n.State != api.RunWaiting {
-				fmt.Fprintf(c.OutOrStdout(), "%-24s %-9s %s %s %s\n", n.ID, n.State, n.Link, n.Image, n.Error)
+				fmt.Fprintf(out, "%-24s %-9s %s %s %s\n", n.ID, n.State, n.Link, n.Image, n.Error)
 			}
 			said[n.ID] = n.State
+			if n.State.Final() {
+				ended++
+			}
 		}
+		out.set(int64(ended), int64(len(r.Nodes)))
 		return r.State.Final()
 	})
+	out.close()
 	if err != nil {
 		return err
 	}

@@ -213,21 +213,24 @@ func (a *app) watchUpgrade(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	states, cycle := 0, 0
+	states, cycle, copied := 0, 0, int64(0)
+	out := newProgress(c.OutOrStdout(), "copied")
 	u, err := api.Upgrades.Await(c.Context(), client, args[0], func(u api.Upgrade) bool {
 		for _, k := range u.Cycles {
 			if k.Number <= cycle {
 				continue
 			}
 			if cycle == 0 {
-				fmt.Fprintln(c.OutOrStdout(), cycleHead)
+				fmt.Fprintln(out, cycleHead)
 			}
 			cycle = k.Number
-			fmt.Fprintln(c.OutOrStdout(), cycleLine(k))
+			copied += k.Documents
+			fmt.Fprintln(out, cycleLine(k))
+			out.set(copied, copied+k.Left)
 		}
 		for ; states < len(u.History); states++ {
 			m := u.History[states]
-			fmt.Fprintf(c.OutOrStdout(), "%s  %s %s\n", m.At.Format("15:04:05.000"), m.State, m.Text)
+			fmt.Fprintf(out, "%s  %s %s\n", m.At.Format("15:04:05.000"), m.State, m.Text)
 		}
 		switch u.State {
 		case api.UpgradeSoak, api.UpgradeRetired, api.UpgradeAborted, api.UpgradeRolledBack:
@@ -235,6 +238,7 @@ func (a *app) watchUpgrade(c *cobra.Command, args []string) error {
 		}
 		return false
 	})
+	out.close()
 	if err != nil {
 		return err
 	}

@@ -102,9 +102,20 @@ func seed(ctx context.Context, args []string) error {
 			return err
 		}
 		if done := from + len(writes); done%(size*20) == 0 || done == *count {
-			full := 30 * done / *count
-			fmt.Printf("[%s%s] %d of %d accounts\n", strings.Repeat("#", full), strings.Repeat(" ", 30-full), done, *count)
+			fmt.Print(progress(done, *count))
 		}
 	}
 	return nil
+}
+
+// progress draws how many accounts there are: on a terminal over the bar
+// before, elsewhere as a line of its own.
+func progress(done, count int) string {
+	full := 30 * done / count
+	bar := fmt.Sprintf("[%s%s] %d of %d accounts", strings.Repeat("#", full), strings.Repeat(" ", 30-full), done, count)
+	out, err := os.Stdout.Stat()
+	if err == nil && out.Mode()&os.ModeCharDevice != 0 && done < count {
+		return bar + "\r"
+	}
+	return bar + "\n"
 }

@@ -20,7 +20,12 @@ import (
 // ledger runs a client command of the platform.
 func (s *stage) ledger(ctx context.Context, args ...string) error {
 	fmt.Fprintf(s.out, "  demo $ ledger %s\n", strings.Join(args, " "))
-	_, err := s.run(exec.CommandContext(ctx, s.Ledger, args...), true)
+	cmd := exec.CommandContext(ctx, s.Ledger, args...)
+	if s.terminal() {
+		cmd.Stdout, cmd.Stderr = s.out, s.out
+		return cmd.Run()
+	}
+	_, err := s.run(cmd, true)
 	return err
 }
 

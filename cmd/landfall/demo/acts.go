@@ -153,7 +153,7 @@ func (p *play) deliverFirst(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.landfall(ctx, p.ada, "pipeline", "watch", run); err != nil {
+	if err := p.watch(ctx, p.ada, "pipeline", "watch", run); err != nil {
 		return err
 	}
 	if _, err := p.landfall(ctx, p.rita, "channel", "create", "ledger", "stable"); err != nil {
@@ -346,7 +346,7 @@ func (p *play) land(ctx context.Context) error {
 	if p.run, err = p.newestRun(ctx, "merged", before); err != nil {
 		return err
 	}
-	if _, err := p.landfall(ctx, p.ada, "pipeline", "watch", p.run); err != nil {
+	if err := p.watch(ctx, p.ada, "pipeline", "watch", p.run); err != nil {
 		return err
 	}
 	return p.releaseTo(ctx, "ledger-2.0.0")
@@ -370,7 +370,7 @@ func (p *play) upgrade(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.landfall(ctx, p.admin, "upgrade", "watch", p.upgradeID); err != nil {
+	if err := p.watch(ctx, p.admin, "upgrade", "watch", p.upgradeID); err != nil {
 		return err
 	}
 	if _, err := p.landfall(ctx, p.admin, "env", "wait", "unknown", "ledger-2.0.0"); err != nil {

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // stage is where the demo plays: its directory, processes and screen.
@@ -53,6 +55,26 @@ func (s *stage) landfall(ctx context.Context, p person, args ...string) (string,
 	cmd := exec.CommandContext(ctx, s.Landfall, args...)
 	cmd.Env = append(os.Environ(), "LANDFALL_URL="+s.hubURL(), "LANDFALL_TOKEN="+p.token)
 	return s.run(cmd, true)
+}
+
+// watch is landfall for a command that shows progress: it gets the terminal,
+// if there is one.
+func (s *stage) watch(ctx context.Context, p person, args ...string) error {
+	if !s.terminal() {
+		_, err := s.landfall(ctx, p, args...)
+		return err
+	}
+	fmt.Fprintf(s.out, "  %s $ landfall %s\n", p.name, strings.Join(args, " "))
+	cmd := exec.CommandContext(ctx, s.Landfall, args...)
+	cmd.Env = append(os.Environ(), "LANDFALL_URL="+s.hubURL(), "LANDFALL_TOKEN="+p.token)
+	cmd.Stdout, cmd.Stderr = s.out, s.out
+	return cmd.Run()
+}
+
+// terminal tells whether the demo is played on a terminal.
+func (s *stage) terminal() bool {
+	f, ok := s.out.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // quiet is landfall without printing, for what only the demo wants to know.
