@@ -3,6 +3,8 @@ package kit
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -47,31 +49,124 @@ type Record struct {
 // MarshalJSON writes the document as clients see it: the envelope's fields,
 // then its own.
 func (r Record) MarshalJSON() ([]byte, error) {
-	head, err := json.Marshal(r.Meta)
+	return r.AppendJSON(make([]byte, 0, 256+len(r.Body)))
+}
+
+// AppendJSON appends what MarshalJSON returns to b. It is for who writes many.
+func (r Record) AppendJSON(b []byte) ([]byte, error) {
+	b, err := r.Meta.append(append(b, '{'))
 	if err != nil {
 		return nil, err
 	}
 	body := bytes.TrimSpace(r.Body)
-	if len(body) <= 2 {
-		return head, nil
+	if len(body) > 2 {
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		return append(b, body[1:]...), nil
 	}
-	if len(head) == 2 {
-		return body, nil
+	return append(b, '}'), nil
+}
+
+// append appends the fields that are set, as encoding/json would.
+func (m *Meta) append(b []byte) ([]byte, error) {
+	text := func(name, value string) {
+		if value != "" {
+			b = quote(field(b, name), value)
+		}
 	}
-	out := make([]byte, 0, len(head)+len(body))
-	out = append(out, head[:len(head)-1]...)
-	out = append(out, ',')
-	return append(out, body[1:]...), nil
+	number := func(name string, n int64) {
+		if n != 0 {
+			b = strconv.AppendInt(field(b, name), n, 10)
+		}
+	}
+	text("link", string(m.Link))
+	text("kind", m.Kind)
+	number("schema", int64(m.Schema))
+	number("version", m.Version)
+	for _, at := range []struct {
+		name string
+		time time.Time
+	}{{"created", m.Created}, {"updated", m.Updated}, {"expires", m.Expires}} {
+		if at.time.IsZero() {
+			continue
+		}
+		if y := at.time.Year(); y < 0 || y > 9999 {
+			return nil, &Error{Op: "encode", Link: m.Link, Detail: fmt.Sprintf("the year %d of %q cannot be written", y, at.name)}
+		}
+		b = at.time.AppendFormat(append(field(b, at.name), '"'), time.RFC3339Nano)
+		b = append(b, '"')
+	}
+	text("source", string(m.Source))
+	if len(m.Pending) == 0 {
+		return b, nil
+	}
+	ops, err := json.Marshal(m.Pending)
+	return append(field(b, "pending"), ops...), err
+}
+
+// field appends the name of a field to an object that was begun.
+func field(b []byte, name string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(append(b, '"'), name...)
+	return append(b, '"', ':')
 }
 
 // UnmarshalJSON reads what MarshalJSON has written.
 func (r *Record) UnmarshalJSON(b []byte) error {
 	*r = Record{}
-	if err := json.Unmarshal(b, &r.Meta); err != nil {
+	o, err := parseObject(b)
+	if err != nil {
 		return err
 	}
-	body, err := StripEnvelope(b)
-	r.Body = body
+	own := o[:0]
+	for _, m := range o {
+		if !envelopeFields[m.name] {
+			own = append(own, m)
+		} else if err := r.Meta.read(m); err != nil {
+			return &Error{Fault: ErrInvalid, Op: "decode", Link: r.Link, Detail: fmt.Sprintf("field %q: %v", m.name, err)}
+		}
+	}
+	r.Body = own.encode()
+	return nil
+}
+
+// read sets the field that f is; null leaves it alone.
+func (m *Meta) read(f member) (err error) {
+	if string(f.value) == "null" {
+		return nil
+	}
+	switch f.name {
+	case "link":
+		return readString(f.value, &m.Link)
+	case "kind":
+		return readString(f.value, &m.Kind)
+	case "source":
+		return readString(f.value, &m.Source)
+	case "schema":
+		m.Schema, err = strconv.Atoi(string(f.value))
+	case "version":
+		m.Version, err = strconv.ParseInt(string(f.value), 10, 64)
+	case "created":
+		return m.Created.UnmarshalJSON(f.value)
+	case "updated":
+		return m.Updated.UnmarshalJSON(f.value)
+	case "expires":
+		return m.Expires.UnmarshalJSON(f.value)
+	case "pending":
+		return json.Unmarshal(f.value, &m.Pending)
+	}
+	return err
+}
+
+func readString[S ~string](raw json.RawMessage, s *S) error {
+	if raw[0] != '"' {
+		return fmt.Errorf("it is a string, not %s", raw)
+	}
+	text, err := unquote(raw)
+	*s = S(text)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"unicode/utf8"
 )
 
 // member is one field of a JSON object.
@@ -32,41 +33,120 @@ func (o object) index() index {
 	return x
 }
 
-// parseObject reads a JSON object. Of repeated names the last wins.
+// parseObject reads a JSON object. Of repeated names the last wins. The values
+// are parts of b.
 func parseObject(b []byte) (object, error) {
-	dec := json.NewDecoder(bytes.NewReader(b))
-	t, err := dec.Token()
-	if err != nil {
-		return nil, jsonError(b, dec, err)
+	if !json.Valid(b) {
+		return nil, broken(b)
 	}
-	if t != json.Delim('{') {
+	b = bytes.Trim(b, " \t\r\n")
+	if b[0] != '{' {
 		return nil, &Error{Fault: ErrInvalid, Detail: "the body is not a JSON object"}
 	}
-	var o object
-	at := index{}
-	for dec.More() {
-		name, err := dec.Token()
+	o := make(object, 0, 8)
+	var at index // once the object is large
+	for b = skip(b[1:]); b[0] != '}'; {
+		end := valueEnd(b)
+		name, err := unquote(b[:end])
 		if err != nil {
-			return nil, jsonError(b, dec, err)
+			return nil, err
 		}
-		var v json.RawMessage
-		if err := dec.Decode(&v); err != nil {
-			return nil, jsonError(b, dec, err)
+		b = skip(skip(b[end:])[1:]) // the colon
+		end = valueEnd(b)
+		m := member{name, json.RawMessage(b[:end:end])}
+		if b = skip(b[end:]); b[0] == ',' {
+			b = skip(b[1:])
 		}
-		if i, ok := at[name.(string)]; ok {
-			o[i].value = v
+		if i, found := o.find(at, name); found {
+			o[i] = m
 			continue
 		}
-		at[name.(string)] = len(o)
-		o = append(o, member{name.(string), v})
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, jsonError(b, dec, err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, &Error{Fault: ErrInvalid, Detail: fmt.Sprintf("the body goes on after its JSON object, at byte %d", dec.InputOffset())}
+		o = append(o, m)
+		if at != nil {
+			at[name] = len(o) - 1
+		} else if len(o) == largeObject {
+			at = o.index()
+		}
 	}
 	return o, nil
+}
+
+// largeObject is the number of fields from which on they are found by a map.
+const largeObject = 16
+
+// find returns where the field is; at is the object's index, or nil.
+func (o object) find(at index, name string) (int, bool) {
+	if at != nil {
+		i, found := at[name]
+		return i, found
+	}
+	i := slices.IndexFunc(o, func(m member) bool { return m.name == name })
+	return i, i >= 0
+}
+
+// skip returns b, which is part of valid JSON, without the space before it.
+func skip(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\t' || b[0] == '\r') {
+		b = b[1:]
+	}
+	return b
+}
+
+// valueEnd returns the length of the value that b, part of valid JSON, begins
+// with.
+func valueEnd(b []byte) int {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			for i++; b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			if depth--; depth < 0 {
+				return i
+			}
+		case ',', ':', ' ', '\n', '\t', '\r':
+			if depth == 0 {
+				return i
+			}
+			continue
+		default:
+			continue // a number or a word, which ends with one of the others
+		}
+		if depth == 0 {
+			return i + 1
+		}
+	}
+	return len(b)
+}
+
+// unquote returns the string that the JSON string q is.
+func unquote(q []byte) (string, error) {
+	if bytes.IndexByte(q, '\\') < 0 && utf8.Valid(q) {
+		return string(q[1 : len(q)-1]), nil
+	}
+	var s string
+	err := json.Unmarshal(q, &s)
+	return s, err
+}
+
+// broken says why b is no JSON.
+func broken(b []byte) error {
+	var v json.RawMessage
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if err := dec.Decode(&v); err != nil {
+		return jsonError(b, dec, err)
+	}
+	if !isObject(v) {
+		return &Error{Fault: ErrInvalid, Detail: "the body is not a JSON object"}
+	}
+	return &Error{Fault: ErrInvalid, Detail: fmt.Sprintf("the body goes on after its JSON object, at byte %d", dec.InputOffset())}
 }
 
 // jsonError says where in b the JSON is broken.
@@ -84,19 +164,31 @@ func jsonError(b []byte, dec *json.Decoder, err error) error {
 }
 
 func (o object) encode() json.RawMessage {
-	var b bytes.Buffer
-	b.WriteByte('{')
+	size := 2
+	for _, m := range o {
+		size += len(m.name) + len(m.value) + 4
+	}
+	b := append(make([]byte, 0, size), '{')
 	for i, m := range o {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		name, _ := json.Marshal(m.name)
-		b.Write(name)
-		b.WriteByte(':')
-		b.Write(m.value)
+		b = append(quote(b, m.name), ':')
+		b = append(b, m.value...)
 	}
-	b.WriteByte('}')
-	return b.Bytes()
+	return append(b, '}')
+}
+
+// quote appends s as a JSON string.
+func quote(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			q, _ := json.Marshal(s) // a string has JSON
+			return append(b, q...)
+		}
+	}
+	b = append(append(b, '"'), s...)
+	return append(b, '"')
 }
 
 func isObject(v json.RawMessage) bool {
@@ -126,10 +218,14 @@ func mergePatch(doc, patch []byte, depth int) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := d.index()
+	var at index
+	if len(d) >= largeObject {
+		at = d.index()
+	}
+	known := d // what the patch adds has other names
 	removed := map[string]bool{}
 	for _, m := range p {
-		i, found := at[m.name]
+		i, found := known.find(at, m.name)
 		value := m.value
 		if isObject(value) {
 			old := json.RawMessage("{}")
