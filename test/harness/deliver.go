@@ -4,15 +4,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
@@ -40,7 +37,7 @@ const jobs = `
 
 const pipeline = `
 def main(ctx):
-    if ctx.event.type == "patchset-created":
+    if ctx.event.type == "patchset-created" or not ctx.changed("VERSION"):
         return [build(job = "ledger-gate")]
     image = build(job = "ledger-image")
     return [
@@ -65,19 +62,26 @@ func (p *Path) Deliver(n int) {
 // Release carries the n-th version to its release.
 func (p *Path) Release(n int) {
 	p.t.Helper()
-	binary := p.bin.Next
 	if n == 1 {
-		binary = p.bin.Ledger
+		p.prebuild(n, p.bin.Ledger)
+		p.release(n, p.start())
+		return
 	}
+	p.release(n, p.land(p.push(p.bump(n))).Merged)
+}
+
+// prebuild lets the project's jobs build the n-th version.
+func (p *Path) prebuild(n int, binary string) {
+	p.t.Helper()
 	if err := os.Link(binary, p.Dir("prebuilt/ledger-"+version(n))); err != nil {
 		p.t.Fatal(err)
 	}
-	commit := ""
-	if n == 1 {
-		commit = p.start()
-	} else {
-		commit = p.land(n)
-	}
+}
+
+// release follows the run of the commit, which is the n-th version, and signs
+// what it has released.
+func (p *Path) release(n int, commit string) {
+	p.t.Helper()
 	id := project + "-main-" + commit[:12]
 	r := await(p, p.admin, api.Runs, id, func(r api.Run) bool { return r.State.Final() })
 	if r.State != api.RunPassed {
@@ -145,94 +149,6 @@ func (p *Path) importFiles(ctx context.Context, files map[string][]byte) error {
 		return fmt.Errorf("the import was answered with %s", res.Status)
 	}
 	return nil
-}
-
-// land takes the n-th version's patch through review and returns the commit
-// that landed.
-func (p *Path) land(n int) string {
-	p.t.Helper()
-	changeID := p.push(n)
-	change := ""
-	p.insist("there is a change", func(ctx context.Context) error {
-		for c, err := range api.Changes.All(ctx, p.admin, fmt.Sprintf("changeId == %q", changeID), "") {
-			if err != nil {
-				return err
-			}
-			change = c.Link.ID()
-			return nil
-		}
-		return errors.New("there is none with " + changeID)
-	})
-	c := await(p, p.admin, api.Changes, change, func(c api.Change) bool { return verdict(c) != 0 })
-	if verdict(c) < 0 {
-		p.t.Fatalf("version %s got Verified -1: %+v", version(n), c.Current().Votes)
-	}
-	p.insist("the change has been reviewed and submitted", func(ctx context.Context) error {
-		c, err := api.Changes.Read(ctx, p.admin, change)
-		if err != nil || c.Submit != "" || c.Status == api.ChangeMerged {
-			return err
-		}
-		if _, err := p.landfall(ctx, judge, "change", "vote", change, "+2"); err != nil {
-			return err
-		}
-		_, err = p.landfall(ctx, author, "change", "submit", change)
-		return err
-	})
-	c = await(p, p.admin, api.Changes, change, func(c api.Change) bool { return c.Status != api.ChangeOpen })
-	return c.Merged
-}
-
-// verdict is the change's vote on Verified, 0 if there is none.
-func verdict(c api.Change) int {
-	for _, v := range c.Current().Votes {
-		if v.Label == api.LabelVerified {
-			return v.Value
-		}
-	}
-	return 0
-}
-
-// push pushes the n-th version for review, and returns its Change-Id.
-func (p *Path) push(n int) (changeID string) {
-	p.t.Helper()
-	secret := [20]byte{}
-	_, _ = rand.Read(secret[:]) // never fails
-	changeID = "I" + hex.EncodeToString(secret[:])
-	clone := p.Dir("clone-" + version(n))
-	url := strings.Replace(p.url, "://", "://"+author+":"+p.tokens[author]+"@", 1) + "/git/" + project
-	p.insist("the project has been cloned", func(ctx context.Context) error {
-		return errors.Join(os.RemoveAll(clone), p.git(ctx, p.dir, "clone", "-q", url, clone))
-	})
-	edit := []string{"apply", "--include=VERSION", "--include=account.go", filepath.Join(p.bin.Source, "examples/ledger/v2.patch")}
-	if n > 2 {
-		edit = []string{"status"}
-		if err := os.WriteFile(filepath.Join(clone, "VERSION"), []byte(version(n)+"\n"), 0o644); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	message := fmt.Sprintf("feat: version %s of the ledger\n\nIt is made to be upgraded to.\n\nChange-Id: %s\n", version(n), changeID)
-	for _, args := range [][]string{edit, {"commit", "-q", "-a", "-m", message}} {
-		if err := p.git(p.t.Context(), clone, args...); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	p.insist("the patch has been pushed", func(ctx context.Context) error {
-		err := p.git(ctx, clone, "push", "-q", "origin", "HEAD:refs/for/main")
-		if err != nil && strings.Contains(err.Error(), "no new changes") {
-			return nil // an answer was lost
-		}
-		return err
-	})
-	return changeID
-}
-
-func (p *Path) git(ctx context.Context, dir string, args ...string) error {
-	_, err := run(ctx, dir, []string{
-		"GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
-		"GIT_AUTHOR_NAME=" + author, "GIT_AUTHOR_EMAIL=" + author + "@example.com",
-		"GIT_COMMITTER_NAME=" + author, "GIT_COMMITTER_EMAIL=" + author + "@example.com",
-	}, "git", args...)
-	return err
 }
 
 // sign signs a release.
@@ -310,18 +226,14 @@ func (p *Path) offer(release string, try int) {
 	})
 }
 
-// soaks checks that the latest upgrade is in soak, on the release.
+// soaks waits until the latest upgrade is in soak, on the release.
 func (p *Path) soaks(release string) {
 	p.t.Helper()
 	p.insist("the upgrade is in soak", func(ctx context.Context) error {
-		all, err := p.upgrades(ctx)
+		u, err := p.latest(ctx)
 		if err != nil {
 			return err
 		}
-		if len(all) == 0 {
-			return errors.New("there is no upgrade")
-		}
-		u := all[len(all)-1]
 		if u.State != api.UpgradeSoak || u.Green.Release != api.Releases.Link(release) {
 			return fmt.Errorf("the last upgrade is %s, to %s", u.State, u.Green.Release)
 		}

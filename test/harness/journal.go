@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
-	"landfall.dev/kit/store"
+	"landfall.dev/kit/store/frame"
 )
 
 // Journal reads the log of a node from its data directory while the node runs,
@@ -42,7 +42,7 @@ func (j *Journal) Close() error {
 // cut off by a node that was started again. What was read is not read twice.
 func (j *Journal) Again() { j.at = 0 }
 
-// The beginning of an entry; see store.FrameWriter.
+// The beginning of an entry; see frame.Writer.
 var entryMagic = []byte("lfdt\x01")
 
 // look is how much of the log is looked at, at first, for an entry.
@@ -99,7 +99,7 @@ func (j *Journal) entry() (records []kit.Record, next int64, err error) {
 }
 
 func readEntry(b []byte) (records []kit.Record, err error) {
-	frames := store.NewFrameReader(bytes.NewReader(b))
+	frames := frame.NewReader(bytes.NewReader(b))
 	for {
 		f, err := frames.Read()
 		if err == io.EOF {

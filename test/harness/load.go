@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -39,8 +40,15 @@ type Load struct {
 
 	mu    sync.Mutex
 	sent  int
-	acked []string
+	acked []transfer
 	fails []Failure
+	ways  []wayBack
+}
+
+// transfer is one that was acknowledged.
+type transfer struct {
+	id           string
+	began, ended time.Time
 }
 
 // Fill puts the accounts into the first version.
@@ -120,7 +128,7 @@ func (l *Load) request(ctx context.Context, i int) {
 	if err != nil {
 		l.fails = append(l.fails, Failure{began, time.Now(), err})
 	} else if id != "" {
-		l.acked = append(l.acked, id)
+		l.acked = append(l.acked, transfer{id, began, time.Now()})
 	}
 }
 
@@ -146,19 +154,28 @@ func (l *Load) do(ctx context.Context, method, path string, body []byte) ([]byte
 }
 
 // Finish ends the load and checks that every acknowledged transfer is there,
-// and that no money came or went. It returns the requests that failed.
+// but those that were given up, and that no money came or went. It returns the
+// requests that failed.
 func (l *Load) Finish() []Failure {
 	t := l.path.t
 	t.Helper()
 	l.stop()
-	lost := 0
-	for _, id := range l.acked {
-		if _, err := l.do(t.Context(), http.MethodGet, "/api/transfers/"+id, nil); err != nil {
+	lost, given := 0, 0
+	for _, a := range l.acked {
+		_, err := l.do(t.Context(), http.MethodGet, "/api/transfers/"+a.id, nil)
+		switch want := l.fate(a); {
+		case err != nil && !errors.Is(err, kit.ErrNotFound):
+			t.Errorf("transfer %s was acknowledged: %v", a.id, err)
+		case err == nil && want == givenUp:
+			t.Errorf("transfer %s is there, which was written on green alone, before the way back from it", a.id)
+		case err != nil && want == kept:
 			lost++
-			t.Logf("transfer %s was acknowledged: %v", id, err)
+			t.Logf("transfer %s was acknowledged: %v", a.id, err)
+		case err != nil:
+			given++
 		}
 	}
-	t.Logf("the load: %d requests, %d failed; of %d acknowledged transfers %d are lost", l.sent, len(l.fails), len(l.acked), lost)
+	t.Logf("the load: %d requests, %d failed; of %d acknowledged transfers %d are lost, and %d were given up", l.sent, len(l.fails), len(l.acked), lost, given)
 	if lost > 0 {
 		t.Errorf("%d of %d acknowledged transfers are lost", lost, len(l.acked))
 	}

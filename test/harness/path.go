@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -216,15 +217,12 @@ func await[T any](p *Path, c kit.Client, k kit.Kind[T], id string, done func(T) 
 	return found
 }
 
-// upgrades returns the upgrades of unknown's agent that have a blue side.
-func (p *Path) upgrades(ctx context.Context) (all []api.Upgrade, err error) {
-	for u, err := range api.Upgrades.All(ctx, p.Agent, "", "created") {
-		if err != nil {
-			return nil, err
-		}
-		if u.Blue.Group != "" {
-			all = append(all, u)
+// latest returns the latest upgrade of unknown's agent that has a blue side.
+func (p *Path) latest(ctx context.Context) (found api.Upgrade, err error) {
+	for u, err := range api.Upgrades.All(ctx, p.Agent, "", "-created") {
+		if err != nil || u.Blue.Group != "" {
+			return u, err
 		}
 	}
-	return all, nil
+	return found, errors.New("there is no upgrade")
 }

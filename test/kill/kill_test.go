@@ -46,12 +46,12 @@ func atOnce(r *harness.Role) func(spot) (func(), bool) {
 	}
 }
 
-// rounds carries versions from the second on through the path until killers
-// have nothing left to do.
-func rounds(t *testing.T, p *harness.Path, killers ...*killer) {
+// rounds carries versions from the second on through the path, as deliver does
+// it, until killers have nothing left to do.
+func rounds(t *testing.T, deliver func(n int), killers ...*killer) {
 	t.Helper()
 	for n := 2; ; n++ {
-		p.Deliver(n)
+		deliver(n)
 		var left []spot
 		for _, k := range killers {
 			left = append(left, k.left()...)
@@ -70,13 +70,28 @@ func rounds(t *testing.T, p *harness.Path, killers ...*killer) {
 	}
 }
 
+// backAndForth delivers a version under the load. Every other one is rolled
+// back once it runs, from the third on: the load cannot count the money of the
+// first.
+func backAndForth(p *harness.Path, load *harness.Load) func(n int) {
+	return func(n int) {
+		p.Deliver(n)
+		if n%2 == 1 {
+			load.GoBack()
+		}
+	}
+}
+
 func TestTheHubIsKilledAtEveryState(t *testing.T) {
 	p := harness.New(t, binaries)
 	k := newKiller(t, p.Dir("hub"), hubPlaces, atOnce(p.Hub))
 	p.Deliver(1)
 	p.Fill()
 	o := &outages{load: p.NewLoad(rate)}
-	rounds(t, p, k)
+	rounds(t, func(n int) {
+		p.ReleaseAmongOthers(n)
+		p.Promote(n)
+	}, k)
 	o.finish(t)
 }
 
@@ -94,7 +109,7 @@ func TestTheAgentIsKilledAtEveryState(t *testing.T) {
 		}, true
 	})
 	staging := newKiller(t, p.Dir("staging/node"), stagingPlaces, atOnce(p.Staging))
-	rounds(t, p, unknown, staging)
+	rounds(t, backAndForth(p, o.load), unknown, staging)
 	o.finish(t)
 }
 
@@ -147,9 +162,9 @@ func TestEverythingIsKilledAtRandom(t *testing.T) {
 			atRandom(t, random, p, n, o)
 		}
 	}()
-	version := 2
+	deliver, version := backAndForth(p, o.load), 2
 	for going := true; going; version++ {
-		p.Deliver(version)
+		deliver(version)
 		select {
 		case <-killed:
 			going = false

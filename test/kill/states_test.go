@@ -28,13 +28,8 @@ type place struct {
 
 // The hub's places.
 var hubPlaces = []place{
-	{name: "changes", kind: "changes", typ: "ChangeStatus", states: status, never: map[string]string{
-		"abandoned": "nobody gives the change up",
-	}},
-	{name: "landings", kind: "landings", typ: "LandingState", states: state, never: map[string]string{
-		"rebased":  "no other change lands in between: test/path has two that do",
-		"conflict": "no other change lands in between",
-	}},
+	{name: "changes", kind: "changes", typ: "ChangeStatus", states: status},
+	{name: "landings", kind: "landings", typ: "LandingState", states: state},
 	{name: "builds", kind: "builds", typ: "BuildState", states: state, never: map[string]string{
 		"failed": "the scripts pass", "error": "the infrastructure works", "cancelled": "no patch set replaces another",
 	}},
@@ -65,10 +60,8 @@ var agentPlaces = []place{
 	}},
 	{name: "groups", kind: "instance-groups", typ: "groupState", states: state},
 	{name: "upgrades", kind: "upgrades", typ: "UpgradeState", states: liveState, never: map[string]string{
-		"planned":      "it is written together with provision, as a moment of the history",
-		"released":     "it is written together with soak, as a moment of the history",
-		"rolling-back": "nobody goes back on the path: site/upgrade has tests that kill there",
-		"rolled-back":  "nobody goes back on the path",
+		"planned":  "it is written together with provision, as a moment of the history",
+		"released": "it is written together with soak, as a moment of the history",
 	}},
 }
 
