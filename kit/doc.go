@@ -12,6 +12,7 @@
 //
 // The package has no implementation of its own beyond data: store keeps
 // documents, cluster replicates them, rest serves them, task carries
-// operations out, blob keeps bytes and migrate moves documents between
-// clusters. It imports the standard library only.
+// operations out, elect tells who leads, webhook posts changes to receivers
+// outside, blob keeps bytes and migrate moves documents between clusters. It
+// imports the standard library only.
 package kit

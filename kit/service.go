@@ -1,9 +1,12 @@
 package kit
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"time"
 )
@@ -22,10 +25,15 @@ type Service struct {
 	Writes []string
 	// Does are its actions on the outside world, by name.
 	Does Does
+	// Actions is how many actions run at once; 0 means 16.
+	Actions int
 	// Serves are raw HTTP handlers: git, /v2/, logs.
 	Serves []Route
 	// Runs are loops that live as long as the process, on every node.
 	Runs []func(context.Context) error
+	// Leads are loops that run on one node at a time, the one that carries out
+	// the tasks: see FenceOf. A loop that returns is not called again there.
+	Leads []func(context.Context) error
 }
 
 // Event is what happens to a document.
@@ -62,7 +70,8 @@ type Op struct {
 	// ID is unique in the document's pending operations; wishing for the same
 	// again changes nothing.
 	ID string `json:"id"`
-	// Do is create, send, refuse, or the name of an action in Service.Does.
+	// Do is create, send, refuse, cancel, or the name of an action in
+	// Service.Does.
 	Do string `json:"do"`
 	// Link is the document to create or to send to.
 	Link Link `json:"link,omitempty"`
@@ -72,6 +81,12 @@ type Op struct {
 	Data json.RawMessage `json:"data,omitempty"`
 	// At is the earliest time of the first attempt; zero means now.
 	At time.Time `json:"at,omitzero"`
+	// Deadline, if not zero, is when the operation is given up: its context ends,
+	// and the event Do+".failed" says "deadline exceeded".
+	Deadline time.Time `json:"deadline,omitzero"`
+	// Retry says how often and when a failed attempt is repeated; nil means for
+	// ever, after 0.1 to 30 s.
+	Retry *Retry `json:"retry,omitempty"`
 	// Fault is why the event is refused.
 	Fault Fault `json:"fault,omitempty"`
 }
@@ -81,7 +96,42 @@ const (
 	OpCreate = "create"
 	OpSend   = "send"
 	OpRefuse = "refuse"
+	OpCancel = "cancel"
 )
+
+// Before returns op with a deadline.
+func (op Op) Before(deadline time.Time) Op {
+	op.Deadline = deadline
+	return op
+}
+
+// Retried returns op with another way of repeating it.
+func (op Op) Retried(r Retry) Op {
+	op.Retry = &r
+	return op
+}
+
+// Retry says how an operation is repeated after temporary errors. Between two
+// attempts passes a random half to whole of a pause that begins as First and
+// grows by the factor Multiplier up to Longest.
+type Retry struct {
+	// Attempts is how many are made in all, on any node. After the last the event
+	// Do+".failed" tells the last error. 0 means without end.
+	Attempts int `json:"attempts,omitempty"`
+	// First and Longest are pauses, in nanoseconds; 0 means 100 ms and 30 s.
+	First   time.Duration `json:"first,omitempty"`
+	Longest time.Duration `json:"longest,omitempty"`
+	// Multiplier is at least 1; 0 means 2.
+	Multiplier float64 `json:"multiplier,omitempty"`
+}
+
+// Pause returns how long to wait after the failed attempt, counted from 0.
+func (r Retry) Pause(attempt int) time.Duration {
+	first, longest := cmp.Or(r.First, 100*time.Millisecond), cmp.Or(r.Longest, 30*time.Second)
+	grown := float64(first) * math.Pow(max(1, cmp.Or(r.Multiplier, 2)), float64(attempt))
+	d := max(2, time.Duration(min(grown, float64(longest))))
+	return d/2 + rand.N(d/2)
+}
 
 // Create wishes for the document kind/id; one that exists is left alone.
 func Create[T any](k Kind[T], id string, doc T) Op {
@@ -107,11 +157,17 @@ func SendAt(at time.Time, link Link, name string, data any) Op {
 // the name of an operation that needs no action: that is a mistake of the
 // program.
 func Call(action, id string, args any) Op {
-	if action == OpCreate || action == OpSend || action == OpRefuse {
+	switch action {
+	case OpCreate, OpSend, OpRefuse, OpCancel:
 		panic("kit: an action must not be called " + action)
 	}
 	return Op{ID: action + " " + id, Do: action, Data: encode(args)}
 }
+
+// Cancel takes the operation with the id back, as "carry 1" for an action that
+// was wished for by Call("carry", "1", ...). If it is being carried out, its
+// context ends; no event tells of it. One that is not pending is no error.
+func Cancel(id string) Op { return Op{ID: id, Do: OpCancel} }
 
 // Refuse makes the event fail with fault and a reason for the user; the
 // document stays as it was, whatever else was wished for.
@@ -215,6 +271,10 @@ type Does map[string]Action
 // result becomes the data of the event NAME.done. A temporary error (see
 // Temporary; errors without a fault are) is tried again with back-off; any
 // other becomes the event NAME.failed with {"error": "..."}.
+//
+// Its context ends when the operation is cancelled or past its deadline, or
+// when this node no longer carries out the tasks; the cause says which. Another
+// node may then be at it already: what must not be done twice takes FenceOf.
 type Action func(ctx context.Context, r Record, op Op) (any, error)
 
 // Route is a raw HTTP handler below a pattern of net/http's ServeMux. The

@@ -163,6 +163,7 @@ func show[T any](a *app, w io.Writer, doc T, text func(T) []string) error {
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
 
@@ -206,7 +207,7 @@ func command(use, short string, args cobra.PositionalArgs, do func(c *cobra.Comm
 }
 
 func (a *app) loginCommand() *cobra.Command {
-	return command("login URL", "Keep the hub's address and a token (read from standard input) for later commands", cobra.ExactArgs(1),
+	return command("login URL", "Keep the address of a hub or a platform, and a token (read from standard input), for later commands", cobra.ExactArgs(1),
 		func(c *cobra.Command, args []string) error {
 			b, err := io.ReadAll(io.LimitReader(c.InOrStdin(), 1<<16))
 			if err != nil {
@@ -220,7 +221,7 @@ func (a *app) loginCommand() *cobra.Command {
 			var self struct {
 				Subject string `json:"subject"`
 			}
-			if err := a.callJSON(c.Context(), http.MethodGet, "/identity/self", nil, &self); err != nil {
+			if err := a.callJSON(c.Context(), http.MethodGet, "/api/", nil, &self); err != nil {
 				return err
 			}
 			path, err := loginFile()

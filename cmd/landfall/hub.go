@@ -105,18 +105,28 @@ func hubCommand() *cobra.Command {
 	h := &hub{}
 	var wanted []string
 	var verbose bool
+	var durability string
 	c := command("hub", "Run the hub: git, review, jobs, pipelines, registry, releases, pages, API", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		h.log = logger(verbose)
 		config.Logger = h.log
+		if durability != "synced" && durability != "relaxed" {
+			return fmt.Errorf("there is no durability %q: use synced or relaxed", durability)
+		}
+		config.Relaxed = durability == "relaxed"
+		var err error
+		if config.Token, err = clusterTokenText(joinToken(c, config)); err != nil {
+			return err
+		}
 		return h.run(c, config, wanted)
 	})
 	f := c.Flags()
 	f.StringVar(&config.Data, "data", "landfall-data", "directory for all that the hub keeps")
 	f.StringVar(&config.Listen, "listen", "127.0.0.1:7700", "address to serve on")
-	f.StringVar(&config.Cert, "tls-cert", "", "certificate file (PEM), for any address but loopback")
+	f.StringVar(&config.Cert, "tls-cert", "", "certificate file (PEM); without one, addresses other than loopback are served with the cluster's own (ca.pem in --data)")
 	f.StringVar(&config.Key, "tls-key", "", "the certificate's key file (PEM)")
 	f.StringSliceVar(&config.Join, "join", nil, "addresses of hubs to make a cluster with")
-	f.StringVar(&config.Token, "cluster-token", "", "the cluster's secret, to join with (cluster.token in a member's data directory)")
+	f.StringVar(&config.Token, "cluster-token", "", "the cluster's secret, or @FILE, to join with (cluster.token in a member's data directory)")
+	f.StringVar(&durability, "durability", "synced", "synced, or relaxed: acknowledge writes before they are on the disk")
 	f.StringVar(&h.base, "public-url", "", "the hub's address in links (default: where it listens)")
 	f.StringVar(&h.webhook, "slack-webhook", os.Getenv("LANDFALL_SLACK_WEBHOOK"), "Slack incoming webhook for notices (LANDFALL_SLACK_WEBHOOK)")
 	f.StringSliceVar(&wanted, "capabilities", names(capabilities), "what this hub does")

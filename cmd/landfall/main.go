@@ -69,7 +69,7 @@ func root() *cobra.Command {
 	for _, sub := range []*cobra.Command{
 		a.loginCommand(), a.userCommand(), a.accountCommand(), a.tokenCommand(), a.projectCommand(),
 		a.changeCommand(), a.jobCommand(), a.buildCommand(), a.pipelineCommand(), a.imageCommand(),
-		a.envCommand(), a.releaseCommand(), a.channelCommand(), a.trustCommand(), a.upgradeCommand(), a.docCommand(),
+		a.envCommand(), a.releaseCommand(), a.channelCommand(), a.trustCommand(), a.upgradeCommand(), a.docCommand(), a.clusterCommand(), a.accessCommand(), a.auditCommand(),
 	} {
 		sub.GroupID = "client"
 		c.AddCommand(sub)

@@ -32,6 +32,7 @@ type notes struct {
 	values  map[string]string
 	entries int
 	reject  error         // returned by Apply
+	hold    chan struct{} // if not nil, Apply waits until it is closed
 	decide  chan struct{} // if not nil, Decide sends to it and receives from it first
 }
 
@@ -62,6 +63,12 @@ func (m *notes) Decide(proposals []any, now time.Time) ([]byte, []Outcome) {
 
 func (m *notes) Apply(entry []byte) error {
 	m.mu.Lock()
+	hold := m.hold
+	m.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.reject != nil {
 		return m.reject
@@ -87,6 +94,13 @@ func (m *notes) Restore(r io.Reader) error {
 	defer m.mu.Unlock()
 	m.values = map[string]string{}
 	return json.NewDecoder(r).Decode(&m.values)
+}
+
+// setHold makes Apply wait until hold is closed.
+func (m *notes) setHold(hold chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hold = hold
 }
 
 func (m *notes) read(key string) string {
@@ -343,7 +357,7 @@ func TestAFollowerThatWasAwayCatchesUpThroughASnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 		nodes[i] = again(t, nodes[i]) // before, what was cut off can still be read
-		if first, _ := nodes[i].storage.logs.FirstIndex(); first < 50 {
+		if first, _ := nodes[i].storage.Logs.FirstIndex(); first < 50 {
 			t.Fatalf("the log of node %d starts at entry %d, want it cut", i, first)
 		}
 	}
@@ -438,11 +452,11 @@ func TestAnEntryThatCannotBeAppliedStopsTheNode(t *testing.T) {
 
 func TestTimesInTheLogNeverGoBack(t *testing.T) {
 	newest := time.Now().Add(time.Hour)
-	c := newClock(newest.UnixNano())
+	c := newClock(time.Now(), newest.UnixNano())
 	if at := c.now(); at.Before(newest) || at.After(newest.Add(time.Minute)) {
 		t.Errorf("a clock after %v says %v", newest, at)
 	}
-	if at := newClock(0).now(); time.Since(at).Abs() > time.Minute {
+	if at := newClock(time.Now(), 0).now(); time.Since(at).Abs() > time.Minute {
 		t.Errorf("a clock without a past says %v", at)
 	}
 	n := leaderOf(t, start(t, t.TempDir(), nil))
@@ -465,8 +479,8 @@ func TestAJoinIsRefused(t *testing.T) {
 		text   string
 	}{
 		"with a wrong token":    {func(c *Config) { c.JoinToken = "guess" }, kit.ErrUnauthenticated, "the join token is wrong"},
-		"with no token":         {func(c *Config) { c.JoinToken = "" }, kit.ErrUnauthenticated, "the join token is wrong"},
-		"with another schema":   {func(c *Config) { c.Schema = "notes/2" }, kit.ErrConflict, `schema "notes/2", this cluster has 1 and "notes/1"`},
+		"with no token":         {func(c *Config) { c.JoinToken = "" }, kit.ErrInvalid, "to join takes the cluster's token"},
+		"with another schema":   {func(c *Config) { c.Schema = "notes/2" }, kit.ErrConflict, `schema "notes/2", this cluster has 2 and "notes/1"`},
 		"at what is no cluster": {func(c *Config) { c.Join = []string{n.server.URL + "/elsewhere"} }, kit.ErrNotFound, "/elsewhere"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -495,7 +509,7 @@ func TestADirectoryOfANewerVersionOrOtherSchemaIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = open(t, n.config.Dir, newNotes(), nil)
-	isFault(t, err, kit.ErrConflict, "was written by a newer version (format 3, this binary knows 1)", "use a newer binary")
+	isFault(t, err, kit.ErrConflict, "was written by a newer version (format 3, this binary knows 2)", "use a newer binary")
 }
 
 func TestAPortTakenAtARestartIsReplaced(t *testing.T) {

@@ -14,15 +14,17 @@
 //	Write ─┼→ Decide (leader) → entry → majority's disks → Apply (every node)
 //	Write ─┘
 //
-// Consensus is Raft (github.com/hashicorp/raft), over TLS between nodes that
-// prove to know the cluster's key. Members find each other and notice deaths
-// by SWIM (github.com/hashicorp/memberlist), encrypted with a key derived
-// from the same. A new node asks any member over HTTP for that key, with the
-// join token, and then appears in the gossip, where the leader sees it:
+// Consensus is Raft (github.com/hashicorp/raft), over mutual TLS between nodes:
+// each has a certificate with its id, issued by the cluster's own [Authority],
+// whose key pair is derived from the cluster's key. Members find each other and
+// notice deaths by SWIM (github.com/hashicorp/memberlist), encrypted with a key
+// derived from the same. A new node asks any member over HTTP for that key,
+// with the join token, and then appears in the gossip, where the leader sees
+// it:
 //
 //	join → gossip → reader → ready (caught up) → voter (up to Config.Voters)
 //	                              dead for Config.Grace → removed, if that is safe
-//	                              removed and back → reader
+//	                              removed and back → reader, unless [Node.Remove] did it
 //
 // The data directory holds
 //
@@ -30,10 +32,12 @@
 //	VERSION     the number of this format
 //	node.json   the node's id, ports, schema and the cluster's key (0600)
 //	peers.json  the members as last seen: enough to start without a join
-//	applied     a mark that the log must reach: a shorter one is damaged
+//	mark        how far the log must reach: a shorter one is damaged
 //	log/        the entries (github.com/hashicorp/raft-wal)
 //	snapshots/  the machine's state, so that older entries can go
 //
-// A node whose files are damaged does not start. In a group it is replaced by
-// moving the directory away and joining again.
+// All records have checksums. The end of the log that a crash has torn is cut
+// off; a node with any other damage does not start, and says in which file and
+// where it is. In a group it is filled again by [Refill]; a single node is
+// restored from a [Node.Backup] by [RestoreBackup].
 package cluster

@@ -9,11 +9,13 @@ import (
 	"github.com/hashicorp/raft"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/cluster/authority"
+	"landfall.dev/kit/cluster/disk"
 )
 
 // startGossip appears among the members.
 func (n *Node) startGossip(context.Context) error {
-	key, err := derive(n.id.Key, "gossip")
+	key, err := authority.Derive(n.id.Key, "gossip")
 	if err != nil {
 		return err
 	}
@@ -40,12 +42,12 @@ func (n *Node) startGossip(context.Context) error {
 	c.GossipInterval = tick
 	c.TCPTimeout = dialLimit
 	c.Logger = log
-	c.Delegate, c.Events = n.roster, n.roster
+	c.Delegate, c.Events, c.Alive, c.Conflict = n.roster, n.roster, n.roster, n.roster
 	n.gossip, err = memberlist.Create(c)
 	if err != nil {
 		return errors.Join(err, transport.Shutdown())
 	}
-	return n.setIdentity(func(id *identity) { id.GossipPort = port })
+	return n.setIdentity(func(id *disk.Identity) { id.GossipPort = port })
 }
 
 // tend keeps the files about the log and the members up to date and finds out
@@ -55,12 +57,9 @@ func (n *Node) tend(ctx context.Context) error {
 	ticks := time.NewTicker(tick)
 	defer ticks.Stop()
 	for {
-		if err := n.dir.setMark(n.replica.applied.Load()); err != nil {
-			return err
-		}
 		n.roster.forget(n.configured())
 		if peers, changed := n.roster.changes(); changed {
-			if err := n.dir.save("peers.json", peers); err != nil {
+			if err := n.dir.Save("peers.json", peers); err != nil {
 				return err
 			}
 		}
@@ -167,9 +166,12 @@ func (n *Node) catchUp() {
 	}
 }
 
-// expelled stops the node because the leader has removed it.
+// expelled stops the node because it was removed, unless it wanted that.
 func (n *Node) expelled() {
-	err := n.setIdentity(func(id *identity) { id.Left = true })
+	if n.leaves.Load() {
+		return
+	}
+	err := n.setIdentity(func(id *disk.Identity) { id.Left = true })
 	n.fail(errors.Join(&kit.Error{
 		Fault: kit.ErrGone, Op: "cluster.run", Detail: "this node was removed from its cluster",
 		Hint: "use an empty --data and --join to come back",

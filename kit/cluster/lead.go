@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -150,9 +151,9 @@ func (n *Node) applyEarlier(ctx context.Context) bool {
 }
 
 func (n *Node) leadTerm(ctx context.Context, term uint64) {
-	l := &leadership{term, newClock(n.replica.decided.Load()), make(chan *write, maxBatch), make(chan struct{})}
-	if l.clock.offset > time.Minute {
-		n.log.Warn("found the clock behind the log: times stay ahead of it", "by", l.clock.offset)
+	l := &leadership{term, newClock(n.config.Clock(), n.replica.decided.Load()), make(chan *write, maxBatch), make(chan struct{})}
+	if l.clock.behind > time.Minute {
+		n.log.Warn("found the clock behind the log: times stay ahead of it", "by", l.clock.behind)
 	}
 	n.lead.Store(l)
 	n.roster.setLeads(true)
@@ -186,6 +187,7 @@ type write struct {
 	barrier  bool
 	claim    atomic.Bool  // by the leader that takes it, or the writer that gives up
 	done     chan Outcome // of capacity 1
+	index    uint64       // of the entry, set before done
 }
 
 // Write proposes a change and returns its outcome once a majority has it on
@@ -198,8 +200,27 @@ func (n *Node) Write(ctx context.Context, proposal any) (any, error) {
 	return n.submit(ctx, &write{proposal: proposal, done: make(chan Outcome, 1)})
 }
 
-// submit hands w to the leadership and waits for its outcome.
-func (n *Node) submit(ctx context.Context, w *write) (any, error) {
+// WriteAll is Write that returns once every member that is alive has applied
+// the change, too. It is ErrTimeout if one takes longer than ctx or 10 seconds:
+// then the change is made and durable.
+func (n *Node) WriteAll(ctx context.Context, proposal any) (any, error) {
+	w := &write{proposal: proposal, done: make(chan Outcome, 1)}
+	value, err := n.submit(ctx, w)
+	if err != nil || w.index == 0 {
+		return value, err
+	}
+	return value, n.spread(ctx, w.index)
+}
+
+// WriteAsync returns once the leadership has taken the proposal into its
+// queue. What becomes of it, even whether it is refused, is not told.
+func (n *Node) WriteAsync(ctx context.Context, proposal any) error {
+	_, err := n.enqueue(ctx, &write{proposal: proposal, done: make(chan Outcome, 1)})
+	return err
+}
+
+// enqueue hands w to the leadership, which it returns.
+func (n *Node) enqueue(ctx context.Context, w *write) (*leadership, error) {
 	const op = "cluster.write"
 	l := n.lead.Load()
 	if l == nil {
@@ -207,10 +228,20 @@ func (n *Node) submit(ctx context.Context, w *write) (any, error) {
 	}
 	select {
 	case l.queue <- w:
+		return l, nil
 	case <-l.done:
 		return nil, n.notLeader(op)
 	case <-ctx.Done():
 		return nil, withdrawn(ctx)
+	}
+}
+
+// submit hands w to the leadership and waits for its outcome.
+func (n *Node) submit(ctx context.Context, w *write) (any, error) {
+	const op = "cluster.write"
+	l, err := n.enqueue(ctx, w)
+	if err != nil {
+		return nil, err
 	}
 	select {
 	case o := <-w.done:
@@ -242,19 +273,23 @@ func withdrawn(ctx context.Context) error {
 // serve decides and logs batches until ctx ends. While one is on its way, the
 // next one gathers in the queue.
 func (n *Node) serve(ctx context.Context, l *leadership) {
+	var p pace
 	for {
-		batch := gather(ctx, l.queue)
+		batch := gather(ctx, l.queue, p)
 		if batch == nil {
 			return
 		}
+		began := time.Now()
 		var proposals []any
 		for _, w := range batch {
 			if !w.barrier {
 				proposals = append(proposals, w.proposal)
 			}
 		}
-		outcomes, err := n.decide(proposals, l.clock.now(), len(proposals) < len(batch))
+		index, outcomes, err := n.decide(proposals, l.clock.now(), len(proposals) < len(batch))
+		p = pace{len(batch) + len(l.queue), min(time.Since(began)/4, longestPause)}
 		for _, w := range batch {
+			w.index = index
 			switch {
 			case err != nil:
 				w.done <- Outcome{Err: err}
@@ -268,12 +303,42 @@ func (n *Node) serve(ctx context.Context, l *leadership) {
 	}
 }
 
+// pace is what a batch may wait for: those who wrote last time, and are about
+// to write again as soon as they have their answer. Without it the writers part
+// into two groups that take turns, with half of the writes in each entry.
+type pace struct {
+	writers int
+	wait    time.Duration
+}
+
+// longestPause bounds how long a batch waits to grow.
+const longestPause = time.Millisecond
+
 // gather waits for a write and takes it with those that wait behind it. It
 // returns none if ctx has ended.
-func gather(ctx context.Context, queue <-chan *write) []*write {
+func gather(ctx context.Context, queue <-chan *write, p pace) []*write {
 	var batch []*write
+	var enough <-chan time.Time
 	bytes := 0
-	take := func(w *write) {
+	for ctx.Err() == nil && len(batch) < maxBatch && bytes < maxBatchBytes {
+		var w *write
+		select {
+		case w = <-queue:
+		default:
+			if len(batch) >= max(p.writers, 1) {
+				return batch
+			}
+			if len(batch) > 0 && enough == nil {
+				enough = time.After(p.wait)
+			}
+			select {
+			case w = <-queue:
+			case <-enough:
+				return batch
+			case <-ctx.Done():
+				return batch
+			}
+		}
 		if w.claim.CompareAndSwap(false, true) {
 			batch = append(batch, w)
 			if s, ok := w.proposal.(interface{ Size() int }); ok {
@@ -281,50 +346,43 @@ func gather(ctx context.Context, queue <-chan *write) []*write {
 			}
 		}
 	}
-	for ctx.Err() == nil && len(batch) < maxBatch && bytes < maxBatchBytes {
-		select {
-		case w := <-queue:
-			take(w)
-			continue
-		default:
-		}
-		if len(batch) > 0 {
-			break
-		}
-		select {
-		case w := <-queue:
-			take(w)
-		case <-ctx.Done():
-		}
-	}
 	return batch
 }
 
-// decide has the machine decide proposals and returns once their entry is
-// applied. With barrier it logs something even if there is no entry.
-func (n *Node) decide(proposals []any, now time.Time, barrier bool) ([]Outcome, error) {
+// decide has the machine decide proposals and returns once their entry, whose
+// index it returns, is applied. If there is none, but barrier or an outcome
+// that says something, it still makes sure that this node leads.
+func (n *Node) decide(proposals []any, now time.Time, barrier bool) (uint64, []Outcome, error) {
 	var entry []byte
 	var outcomes []Outcome
 	if len(proposals) > 0 {
 		entry, outcomes = n.replica.decide(proposals, now)
 	}
 	if len(outcomes) != len(proposals) {
-		return nil, kit.Errorf(kit.ErrInternal, "", "the machine decided %d of %d proposals; nothing was changed", len(outcomes), len(proposals))
+		return 0, nil, kit.Errorf(kit.ErrInternal, "", "the machine decided %d of %d proposals; nothing was changed", len(outcomes), len(proposals))
 	}
 	switch {
 	case entry != nil:
 		f := n.raft.Apply(encodeEntry(entry, now), enqueueLimit)
 		if err := n.logged(f.Error()); err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		if failure, _ := f.Response().(error); failure != nil {
-			return nil, &kit.Error{Fault: kit.ErrInternal, Op: "cluster.write", Detail: "the entry was logged, but this node cannot apply it", Err: failure}
+			return 0, nil, &kit.Error{Fault: kit.ErrInternal, Op: "cluster.write", Detail: "the entry was logged, but this node cannot apply it", Err: failure}
 		}
-	case barrier:
-		return outcomes, n.logged(n.raft.Barrier(enqueueLimit).Error())
+		return f.Index(), outcomes, nil
+	case barrier, slices.ContainsFunc(outcomes, Outcome.tells):
+		// Without it a former leader, that was stopped for a while and goes on,
+		// would refuse writes for what is not so any more.
+		if n.raft.Barrier(enqueueLimit).Error() != nil {
+			return 0, nil, n.notLeader("cluster.write")
+		}
 	}
-	return outcomes, nil
+	return 0, outcomes, nil
 }
+
+// tells reports whether o says something of the state.
+func (o Outcome) tells() bool { return o.Err != nil || o.Value != nil }
 
 // logged says what the error of an append means for its writes.
 func (n *Node) logged(err error) error {

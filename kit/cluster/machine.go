@@ -1,12 +1,14 @@
 package cluster
 
 import (
-	"bufio"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/cluster/snapshot"
 )
 
 // Machine is the state that a cluster replicates. Its methods are never called
@@ -68,13 +71,26 @@ func decodeEntry(b []byte) (data []byte, at int64, err error) {
 	return b[entryHeader:], int64(binary.BigEndian.Uint64(b[4:])), nil
 }
 
+// checkEntry tells why an entry of the log cannot be applied.
+func checkEntry(l *raft.Log) error {
+	if l.Type != raft.LogCommand {
+		return nil
+	}
+	_, _, err := decodeEntry(l.Data)
+	return err
+}
+
 // replica makes a machine follow raft's log.
 type replica struct {
-	fail func(error)
+	fail     func(error)
+	schema   string
+	banished func(ids []string) // told whenever expelled grows
 
-	mu      sync.Mutex // raft applies while a leadership that ends still decides
-	machine Machine
-	broken  error // the reason why nothing is applied any more
+	mu       sync.Mutex // raft applies while a leadership that ends still decides
+	machine  Machine
+	broken   error           // the reason why nothing is applied any more
+	expelled map[string]bool // the nodes that were removed on purpose, for ever
+	waiting  chan struct{}   // closed when more is applied, if somebody waits
 
 	applied atomic.Uint64 // the log index of the last entry applied
 	decided atomic.Int64  // the newest time in the log, in Unix nanoseconds
@@ -95,7 +111,11 @@ func (r *replica) Apply(l *raft.Log) any {
 		return r.broken
 	}
 	data, at, err := decodeEntry(l.Data)
-	if err == nil {
+	switch {
+	case err != nil:
+	case len(l.Extensions) > 0:
+		err = r.obey(l)
+	default:
 		err = r.machine.Apply(data)
 	}
 	if err != nil {
@@ -105,8 +125,8 @@ func (r *replica) Apply(l *raft.Log) any {
 			Hint:   "the node stops so that its documents do not part from the log: start a binary that knows the entry, or move the data directory away and join again",
 		})
 	}
-	r.applied.Store(l.Index)
 	r.decided.Store(max(at, r.decided.Load()))
+	r.advance(l.Index)
 	return nil
 }
 
@@ -117,17 +137,6 @@ func (r *replica) broke(err error) error {
 	return err
 }
 
-// snapshotMagic starts a snapshot; the log index of the last entry in it and
-// the newest time follow, as big-endian integers of 64 bits, then the
-// machine's bytes.
-const snapshotMagic = "landfall snapshot 1\n"
-
-type snapshot struct {
-	applied uint64
-	decided int64
-	state   io.WriterTo
-}
-
 // Snapshot captures the state.
 func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
 	r.mu.Lock()
@@ -135,27 +144,43 @@ func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
 	if r.broken != nil {
 		return nil, r.broken
 	}
-	return &snapshot{r.applied.Load(), r.decided.Load(), r.machine.Snapshot()}, nil
+	return r.freeze(), nil
+}
+
+// capture is the state at one entry, to be written later.
+type capture struct {
+	head  snapshot.Head
+	state io.WriterTo
+}
+
+// freeze returns the state as it is. The caller holds mu.
+func (r *replica) freeze() *capture {
+	expelled := slices.Sorted(maps.Keys(r.expelled))
+	return &capture{snapshot.Head{Applied: r.applied.Load(), Decided: r.decided.Load(), Schema: r.schema, Expelled: expelled}, r.machine.Snapshot()}
+}
+
+// writeTo writes the snapshot to w.
+func (s *capture) writeTo(w io.Writer) error {
+	b, err := snapshot.NewWriter(w, s.head)
+	if err == nil {
+		_, err = s.state.WriteTo(b)
+	}
+	if err != nil {
+		return err
+	}
+	return b.Close()
 }
 
 // Persist writes the snapshot to sink and closes it.
-func (s *snapshot) Persist(sink raft.SnapshotSink) error {
-	w := bufio.NewWriterSize(sink, 1<<16)
-	_, _ = w.WriteString(snapshotMagic)
-	_ = binary.Write(w, binary.BigEndian, s.applied)
-	_ = binary.Write(w, binary.BigEndian, s.decided)
-	_, err := s.state.WriteTo(w)
-	if err == nil {
-		err = w.Flush() // reports the errors of the writes above, too
-	}
-	if err != nil {
+func (s *capture) Persist(sink raft.SnapshotSink) error {
+	if err := s.writeTo(sink); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
 	return sink.Close()
 }
 
 // Release does nothing: the machine's snapshot is garbage by now.
-func (s *snapshot) Release() {}
+func (s *capture) Release() {}
 
 // Restore replaces the state by a snapshot.
 func (r *replica) Restore(from io.ReadCloser) error {
@@ -165,28 +190,70 @@ func (r *replica) Restore(from io.ReadCloser) error {
 	if r.broken != nil {
 		return r.broken
 	}
-	var s snapshot
-	in := bufio.NewReaderSize(from, 1<<16)
-	magic := make([]byte, len(snapshotMagic))
-	_, err := io.ReadFull(in, magic)
-	if err == nil && string(magic) != snapshotMagic {
-		err = fmt.Errorf("it starts with %q, not %q", magic, snapshotMagic)
-	}
-	if err == nil {
-		err = errors.Join(binary.Read(in, binary.BigEndian, &s.applied), binary.Read(in, binary.BigEndian, &s.decided))
-	}
+	in, err := snapshot.NewReader(from)
 	if err == nil {
 		err = r.machine.Restore(in)
+	}
+	if err == nil {
+		err = in.Drain()
 	}
 	if err != nil {
 		return r.broke(&kit.Error{
 			Fault: kit.ErrInternal, Op: "cluster.restore", Err: err,
 			Detail: "the snapshot cannot be read",
-			Hint:   "start a binary that knows its format, or move the data directory away and join again",
+			Hint:   "start a binary that knows its disk.Format, or move the data directory away and join again",
 		})
 	}
-	r.applied.Store(s.applied)
-	r.decided.Store(s.decided)
+	r.expelled = map[string]bool{}
+	r.banish(in.Head.Expelled)
+	r.decided.Store(in.Head.Decided)
+	r.advance(in.Head.Applied)
+	return nil
+}
+
+// advance notes that all up to index is applied. The caller holds mu.
+func (r *replica) advance(index uint64) {
+	r.applied.Store(index)
+	if r.waiting != nil {
+		close(r.waiting)
+		r.waiting = nil
+	}
+}
+
+// changes returns a channel that is closed when more is applied. Take it
+// before looking.
+func (r *replica) changes() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting == nil {
+		r.waiting = make(chan struct{})
+	}
+	return r.waiting
+}
+
+// banish notes nodes that were removed on purpose. The caller holds mu.
+func (r *replica) banish(ids []string) {
+	for _, id := range ids {
+		r.expelled[id] = true
+	}
+	if len(ids) > 0 && r.banished != nil {
+		r.banished(slices.Sorted(maps.Keys(r.expelled)))
+	}
+}
+
+// control is what the cluster itself tells its members in the log. It is in an
+// entry's extensions; the machine does not see it.
+type control struct {
+	Expel []string `json:"expel,omitempty"`
+}
+
+// obey carries out a control entry. The caller holds mu.
+func (r *replica) obey(l *raft.Log) error {
+	var c control
+	if err := json.Unmarshal(l.Extensions, &c); err != nil {
+		return err
+	}
+	r.banish(c.Expel)
 	return nil
 }
 
@@ -194,15 +261,17 @@ func (r *replica) Restore(from io.ReadCloser) error {
 // in the log if that is later, and then moves at the rate of time, whatever
 // happens to the wall clock.
 type clock struct {
-	start  time.Time // with its monotonic reading
+	began  time.Time // with its monotonic reading
 	offset time.Duration
+	behind time.Duration // of the wall clock, at the beginning
 }
 
-func newClock(newest int64) clock {
-	start := time.Now()
-	return clock{start, max(0, time.Unix(0, newest).Sub(start))}
+func newClock(wall time.Time, newest int64) clock {
+	behind := max(0, time.Unix(0, newest).Sub(wall))
+	began := time.Now()
+	return clock{began, wall.Sub(began.Round(0)) + behind, behind}
 }
 
 func (c clock) now() time.Time {
-	return c.start.Add(time.Since(c.start) + c.offset).Round(0).UTC()
+	return c.began.Add(time.Since(c.began) + c.offset).Round(0).UTC()
 }

@@ -4,15 +4,17 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -20,6 +22,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/cluster/authority"
+	"landfall.dev/kit/cluster/disk"
 )
 
 // Config says where a node keeps its data and whom it works with.
@@ -40,8 +44,9 @@ type Config struct {
 	// Schema is the fingerprint of what the machine's entries mean. A node with
 	// another is not let in, nor is a directory opened that has another.
 	Schema string
-	// Client sends the request to join; the default is http.DefaultClient.
-	Client *http.Client
+	// Authority, if not empty, is the digest of the authority of the cluster to
+	// join: the token is sent to nobody else. It takes URLs with https.
+	Authority string
 	// Logger takes warnings and the changes of the membership; the default is
 	// slog.Default.
 	Logger *slog.Logger
@@ -58,26 +63,39 @@ type Config struct {
 	// SnapshotEvery is after how many entries a snapshot replaces the log; the
 	// default is 8192. Half as many entries stay, for nodes that were away.
 	SnapshotEvery uint64
+	// SnapshotIn is how often the log's length is looked at; the default is 30
+	// seconds.
+	SnapshotIn time.Duration
+
+	// Relaxed acknowledges writes before they are synced to the disk. A power
+	// failure of a majority then loses the last ones.
+	Relaxed bool
+	// Disk, if not nil, is called before each "create", "write" and "sync" of a
+	// file of the log. It may take its time, and its error is that of the disk.
+	Disk func(op, path string) error
+	// Clock tells the wall clock's time; the default is time.Now.
+	Clock func() time.Time
 }
 
 const (
-	maxURL     = 300
-	keySize    = 32
-	raftRPC    = 10 * time.Second       // longest wait of a connection between members
-	dialLimit  = 2 * time.Second        // longest wait for a member to answer a connection
-	tick       = 100 * time.Millisecond // how often members are looked after
-	beat       = 500 * time.Millisecond // how often a member is probed
-	snapshotIn = 30 * time.Second       // how often the log's length is looked at
+	maxURL    = 300
+	raftRPC   = 10 * time.Second       // longest wait of a connection between members
+	dialLimit = 2 * time.Second        // longest wait for a member to answer a connection
+	tick      = 100 * time.Millisecond // how often members are looked after
+	beat      = 500 * time.Millisecond // how often a member is probed
 )
 
 func (c Config) withDefaults() (Config, error) {
 	c.Host = cmp.Or(c.Host, "127.0.0.1")
 	c.Logger = cmp.Or(c.Logger, slog.Default())
-	c.Client = cmp.Or(c.Client, http.DefaultClient)
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
 	c.Voters = cmp.Or(c.Voters, 5)
 	c.Grace = cmp.Or(c.Grace, 30*time.Second)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 500*time.Millisecond)
 	c.SnapshotEvery = cmp.Or(c.SnapshotEvery, 8192)
+	c.SnapshotIn = cmp.Or(c.SnapshotIn, 30*time.Second)
 	if u, err := url.Parse(c.Advertise); err != nil || u.Host == "" || len(c.Advertise) > maxURL {
 		return c, kit.Errorf(kit.ErrInvalid, "", "the advertised address %q is no URL like http://127.0.0.1:7700 of at most %d bytes", c.Advertise, maxURL)
 	}
@@ -91,17 +109,20 @@ func (c Config) withDefaults() (Config, error) {
 type Node struct {
 	config  Config
 	log     *slog.Logger
-	dir     *directory
+	dir     *disk.Directory
 	roster  *roster
 	replica *replica
-	storage *storage
+	storage *disk.Storage
 
+	authority *authority.Authority
+	pass      *authority.Pass
+	asker     *asker
 	transport *raft.NetworkTransport
 	raft      *raft.Raft
 	gossip    *memberlist.Memberlist
 
 	idMu sync.Mutex
-	id   identity
+	id   disk.Identity
 
 	notify   chan bool // from raft, whether this node leads; unbuffered
 	lead     atomic.Pointer[leadership]
@@ -109,7 +130,11 @@ type Node struct {
 	failOnce sync.Once
 	failure  error
 	ready    chan struct{}
+	closing  chan struct{} // closed when close begins
 	stopped  chan struct{} // closed when Run returns
+	leaves   atomic.Bool   // while Leave is at work
+	downOnce sync.Once
+	down     raft.Future // of raft's shutdown
 
 	leaderMu sync.Mutex
 	leader   Leadership
@@ -128,21 +153,25 @@ func Open(ctx context.Context, config Config, m Machine) (*Node, error) {
 	n := &Node{
 		config: config, log: config.Logger,
 		notify: make(chan bool), failed: make(chan struct{}),
-		ready: make(chan struct{}), stopped: make(chan struct{}), changed: make(chan struct{}),
+		ready: make(chan struct{}), closing: make(chan struct{}), stopped: make(chan struct{}), changed: make(chan struct{}),
 	}
 	n.leader.Changed = n.changed
-	n.replica = &replica{machine: m, fail: n.fail}
+	n.replica = &replica{machine: m, fail: n.fail, schema: config.Schema, expelled: map[string]bool{}}
 	n.roster = &roster{
-		now: time.Now, peers: map[string]sighting{},
-		applied: n.replica.applied.Load, expelled: n.expelled,
+		now: time.Now, peers: map[string]sighting{}, relaxed: config.Relaxed,
+		applied: n.replica.applied.Load, expelled: n.expelled, doubled: n.doubled,
 	}
-	n.dir, err = openDirectory(config.Dir)
+	n.replica.banished = n.roster.banish
+	if config.Relaxed {
+		n.log.Warn("durability is relaxed: writes are acknowledged before they are on the disk; a power failure may lose them")
+	}
+	n.dir, err = disk.Open(config.Dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, stage := range []func(context.Context) error{n.identify, n.openStorage, n.startRaft, n.startGossip} {
+	for _, stage := range []func(context.Context) error{n.identify, n.certify, n.openStorage, n.startRaft, n.startGossip} {
 		if err := stage(ctx); err != nil {
-			return nil, errors.Join(err, n.close())
+			return nil, errors.Join(n.explained(err), n.close())
 		}
 	}
 	n.log.Info("opened", "node", n.id.ID, "founder", n.id.Founder, "dir", config.Dir)
@@ -152,9 +181,25 @@ func Open(ctx context.Context, config Config, m Machine) (*Node, error) {
 // ID returns the node's id, which it keeps for ever.
 func (n *Node) ID() string { return n.id.ID }
 
+// Authority returns the cluster's certificate authority.
+func (n *Node) Authority() *authority.Authority { return n.authority }
+
+// Certificate returns a certificate of the cluster's authority for this node,
+// to serve its advertised address with.
+func (n *Node) Certificate() (*tls.Certificate, error) { return n.pass.Certificate() }
+
+// explained returns err, in other words if the disk is full.
+func (n *Node) explained(err error) error {
+	var known *kit.Error
+	if errors.As(err, &known) || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	return n.dir.Unwritable(err)
+}
+
 // identify finds out who this node is; a new one joins or makes a cluster.
 func (n *Node) identify(ctx context.Context) error {
-	id, err := n.dir.identity()
+	id, err := n.dir.Identity()
 	if err != nil {
 		return err
 	}
@@ -164,11 +209,14 @@ func (n *Node) identify(ctx context.Context) error {
 			Hint: "use an empty --data and --join to come back",
 		}
 	}
-	if id.ID == "" {
+	switch {
+	case id.ID == "":
 		id, err = n.beginLife(ctx)
-		if err != nil {
-			return err
-		}
+	case len(n.config.Join) > 0:
+		err = n.checkCluster(ctx, id)
+	}
+	if err != nil {
+		return err
 	}
 	if id.Schema != n.config.Schema {
 		return &kit.Error{
@@ -176,7 +224,7 @@ func (n *Node) identify(ctx context.Context) error {
 			Hint: "start the binary that wrote it, or upgrade the data first",
 		}
 	}
-	peers, err := n.dir.peers()
+	peers, err := n.dir.Peers()
 	if err != nil {
 		return err
 	}
@@ -186,13 +234,11 @@ func (n *Node) identify(ctx context.Context) error {
 }
 
 // beginLife returns the identity of a new node.
-func (n *Node) beginLife(ctx context.Context) (identity, error) {
-	id := identity{ID: "n" + strings.ToLower(rand.Text()[:9]), Schema: n.config.Schema}
+func (n *Node) beginLife(ctx context.Context) (disk.Identity, error) {
+	id := newIdentity(n.config.Schema)
 	if len(n.config.Join) == 0 {
-		id.Founder = true
-		id.Key = make([]byte, keySize)
-		_, _ = rand.Read(id.Key) // never fails
-		return id, n.dir.save("node.json", id)
+		id = found(id)
+		return id, n.dir.Save("node.json", id)
 	}
 	answer, err := n.join(ctx, id.ID)
 	if err != nil {
@@ -200,64 +246,137 @@ func (n *Node) beginLife(ctx context.Context) (identity, error) {
 	}
 	id.Key = answer.Key
 	n.roster.add(answer.Peers...)
-	if err := n.dir.save("peers.json", answer.Peers); err != nil {
+	if err := n.dir.Save("peers.json", answer.Peers); err != nil {
 		return id, err
 	}
-	return id, n.dir.save("node.json", id)
+	return id, n.dir.Save("node.json", id)
+}
+
+// newIdentity returns the identity of a node that has none yet.
+func newIdentity(schema string) disk.Identity {
+	return disk.Identity{ID: "n" + strings.ToLower(rand.Text()[:9]), Schema: schema}
+}
+
+// found makes id that of the first node of a new cluster.
+func found(id disk.Identity) disk.Identity {
+	id.Founder = true
+	id.Key = make([]byte, disk.KeySize)
+	_, _ = rand.Read(id.Key) // never fails
+	return id
+}
+
+// Found makes the identity of a new cluster's first node in dir, where there
+// is none yet, and returns the authority of the node's cluster: before Open,
+// so that others can be told which cluster to join.
+func Found(dir, schema string) (*authority.Authority, error) {
+	d, err := disk.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	id, err := d.Identity()
+	if err == nil && id.ID == "" {
+		id = found(newIdentity(schema))
+		err = d.Save("node.json", id)
+	}
+	if err = errors.Join(err, d.Close()); err != nil {
+		return nil, err
+	}
+	return authority.New(id.Key)
+}
+
+// certify makes what this node proves its identity with.
+func (n *Node) certify(context.Context) error {
+	var err error
+	if n.authority, err = authority.New(n.id.Key); err != nil {
+		return err
+	}
+	hosts := []string{n.id.ID, n.config.Host, "localhost"}
+	if u, err := url.Parse(n.config.Advertise); err == nil {
+		hosts = append(hosts, u.Hostname())
+	}
+	slices.Sort(hosts)
+	n.pass = &authority.Pass{Authority: n.authority, ID: n.id.ID, Hosts: slices.Compact(hosts)}
+	if at := n.roster.sight(n.id.ID).Raft; at != "" && occupied(n.pass, at) {
+		return double(n.id.ID, at, n.config.Dir)
+	}
+	return nil
+}
+
+// double says that another process is the node id, too.
+func double(id, addr, dir string) error {
+	return &kit.Error{
+		Fault: kit.ErrConflict, Op: "cluster.open",
+		Detail: fmt.Sprintf("node %s of %s is running already at %s: one of the two has a copy of the other's directory", id, dir, addr),
+		Hint:   "a directory is for one node: give the new one an empty --data and --join",
+	}
+}
+
+// doubled stops the node since another one at addr has its id.
+func (n *Node) doubled(addr string) { n.fail(double(n.id.ID, addr, n.config.Dir)) }
+
+// recognize tells why the node id may not connect to this one. One that is not
+// known here yet may: others can hear of it, or of its election, before.
+func (n *Node) recognize(id string) error {
+	if n.roster.isExpelled(id) {
+		return fmt.Errorf("node %s was removed from the cluster", id)
+	}
+	return nil
 }
 
 // setIdentity changes the identity and saves it.
-func (n *Node) setIdentity(change func(*identity)) error {
+func (n *Node) setIdentity(change func(*disk.Identity)) error {
 	n.idMu.Lock()
 	defer n.idMu.Unlock()
 	change(&n.id)
-	return n.dir.save("node.json", n.id)
+	return n.dir.Save("node.json", n.id)
 }
 
 func (n *Node) openStorage(context.Context) error {
 	var err error
-	n.storage, err = openStorage(n.dir, n.id.Formed, raftLog(n.log))
+	n.storage, err = n.dir.OpenStorage(disk.Options{
+		Formed: n.id.Formed, Files: disk.NewFiles(n.config.Relaxed, n.config.Disk),
+		Check: checkEntry, Log: raftLog(n.log), Fail: n.fail,
+	})
 	return err
 }
 
 func (n *Node) startRaft(context.Context) error {
 	log := raftLog(n.log)
-	secure, err := mutualTLS(n.id.Key)
-	if err != nil {
-		return err
-	}
 	listener, err := listen(n.config.Host, n.id.RaftPort)
 	if err != nil {
 		return err
 	}
-	n.roster.be(peer{ID: n.id.ID, URL: n.config.Advertise, Raft: listener.Addr().String()}, n.id.Starts+1)
+	n.roster.be(disk.Peer{ID: n.id.ID, URL: n.config.Advertise, Raft: listener.Addr().String()}, n.id.Starts+1)
+	streams := newStreams(listener, n.pass, n.roster.locate, n.recognize, n.answer)
+	n.asker = &asker{idle: map[string][]net.Conn{}, dial: func(id string) (net.Conn, error) {
+		return streams.dial(id, forAsks, dialLimit)
+	}}
 	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:  &streams{Listener: listener, self: n.id.ID, config: secure, locate: n.roster.locate, conns: map[net.Conn]bool{}},
-		MaxPool: 3, Timeout: raftRPC, Logger: log, MsgpackUseNewTimeFormat: true,
+		Stream: streams, MaxPool: 3, Timeout: raftRPC, Logger: log, MsgpackUseNewTimeFormat: true,
 	})
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.id.ID)
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.config.Heartbeat, n.config.Heartbeat, n.config.Heartbeat
-	c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = n.config.SnapshotEvery, n.config.SnapshotEvery/2, snapshotIn
+	c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = n.config.SnapshotEvery, n.config.SnapshotEvery/2, n.config.SnapshotIn
 	c.NotifyCh = n.notify
 	c.Logger = log
 	c.ShutdownOnRemove = false
 	c.NoLegacyTelemetry = true
-	if n.id.Founder && !n.id.Formed {
+	if n.id.Founder && !n.id.Formed && !n.id.Restored {
 		self := raft.Server{ID: c.LocalID, Address: raft.ServerAddress(n.id.ID)}
-		err := raft.BootstrapCluster(c, n.storage.logs, n.storage.stable, n.storage.snaps, n.transport, raft.Configuration{Servers: []raft.Server{self}})
+		err := raft.BootstrapCluster(c, n.storage.Logs, n.storage.Stable, n.storage.Snaps, n.transport, raft.Configuration{Servers: []raft.Server{self}})
 		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
 			return err
 		}
 	}
-	err = n.setIdentity(func(id *identity) {
+	err = n.setIdentity(func(id *disk.Identity) {
 		id.Formed, id.RaftPort = true, portOf(listener.Addr())
 		id.Starts++
 	})
 	if err != nil {
 		return err
 	}
-	n.raft, err = raft.NewRaft(c, n.replica, n.storage.logs, n.storage.stable, n.storage.snaps, n.transport)
+	n.raft, err = raft.NewRaft(c, n.replica, n.storage.Logs, n.storage.Stable, n.storage.Snaps, n.transport)
 	select {
 	case <-n.failed: // raft only says that no snapshot could be read
 		return n.failure
@@ -294,12 +413,13 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			n.handOver()
 		case <-n.failed:
+			n.shutDown() // who waits for an entry need not wait any longer
 		case <-inner.Done():
 		}
 		stop(errStopped)
 		return nil
 	})
-	err := g.Wait()
+	err := n.explained(g.Wait())
 	err = errors.Join(err, n.close())
 	close(n.stopped)
 	select {
@@ -326,21 +446,30 @@ func (n *Node) handOver() {
 	}
 }
 
+// shutDown makes raft stop; its future waits until it has.
+func (n *Node) shutDown() raft.Future {
+	n.downOnce.Do(func() { n.down = n.raft.Shutdown() })
+	return n.down
+}
+
 // close stops what Open has started.
 func (n *Node) close() error {
+	close(n.closing)
 	var errs []error
 	if n.gossip != nil {
 		errs = append(errs, n.gossip.Shutdown())
 	}
+	if n.asker != nil {
+		n.asker.close()
+	}
 	if n.raft != nil {
-		errs = append(errs, n.raft.Shutdown().Error())
-		errs = append(errs, n.dir.setMark(n.replica.applied.Load()))
+		errs = append(errs, n.shutDown().Error())
 	}
 	if n.transport != nil {
 		errs = append(errs, n.transport.Close())
 	}
 	if n.storage != nil {
-		errs = append(errs, n.storage.close())
+		errs = append(errs, n.storage.Close())
 	}
-	return errors.Join(append(errs, n.dir.close())...)
+	return errors.Join(append(errs, n.dir.Close())...)
 }

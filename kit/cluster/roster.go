@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,24 +12,20 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
-)
 
-// peer is a member as peers.json and the answer to a join name it.
-type peer struct {
-	ID     string `json:"id"`
-	URL    string `json:"url"`
-	Raft   string `json:"raft"`   // host:port
-	Gossip string `json:"gossip"` // host:port
-}
+	"landfall.dev/kit/cluster/disk"
+)
 
 // sighting is what the gossip says about a peer.
 type sighting struct {
-	peer
+	disk.Peer
 	start int // which of its starts the rest is about
 	alive bool
 	ready bool
-	left  bool      // it says good-bye, or was removed
-	since time.Time // of alive
+	// relaxed tells that it acknowledges before it syncs.
+	relaxed bool
+	left    bool      // it says good-bye, or was removed
+	since   time.Time // of alive
 }
 
 // roster is what a node knows of the others by gossip. It is memberlist's
@@ -44,21 +41,27 @@ type roster struct {
 	leads  bool    // this node leads
 	target *uint64 // what a leader had applied, as it told after the start
 
+	banned  map[string]bool // the nodes that were removed on purpose
+	relaxed bool            // this node's durability
+
 	applied  func() uint64
-	expelled func() // called when a leader says that this node was removed
+	expelled func()            // called when another says that this node was removed
+	doubled  func(addr string) // called when another node has this one's id
 }
 
 // meta is what a node says about itself in its gossip; it may take 512 bytes.
 type meta struct {
-	URL   string `json:"u"`
-	Raft  string `json:"r"`
-	Ready bool   `json:"ok,omitempty"`
+	URL     string `json:"u"`
+	Raft    string `json:"r"`
+	Ready   bool   `json:"ok,omitempty"`
+	Relaxed bool   `json:"x,omitempty"`
 }
 
 // state is what two nodes tell each other when they meet.
 type state struct {
-	Leads   bool   `json:"leads,omitempty"`
-	Applied uint64 `json:"applied,omitempty"`
+	Leads    bool     `json:"leads,omitempty"`
+	Applied  uint64   `json:"applied,omitempty"`
+	Expelled []string `json:"expelled,omitempty"`
 }
 
 // The messages between a node and the leader: you are no member any more, and
@@ -69,11 +72,11 @@ const (
 )
 
 // be notes who this node is.
-func (r *roster) be(self peer, start int) {
+func (r *roster) be(self disk.Peer, start int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.self = self.ID
-	r.peers[self.ID] = sighting{peer: self, start: start, alive: true, since: r.now()}
+	r.peers[self.ID] = sighting{Peer: self, start: start, alive: true, since: r.now()}
 }
 
 // locate returns where raft listens on the node id.
@@ -104,23 +107,28 @@ func (r *roster) all() []sighting {
 }
 
 // add notes peers that were learned otherwise than by gossip.
-func (r *roster) add(peers ...peer) {
+func (r *roster) add(peers ...disk.Peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range peers {
 		if _, ok := r.peers[p.ID]; !ok {
-			r.peers[p.ID] = sighting{peer: p, since: r.now()}
+			r.peers[p.ID] = sighting{Peer: p, since: r.now()}
 			r.dirty = true
 		}
 	}
 }
 
-// forget drops peers that are neither alive nor members.
+// remembered is how long a peer is kept that is neither alive nor a member: the
+// members as this node knows them may be old, and a peer that it has heard of
+// when it joined may not have shown itself yet.
+const remembered = time.Minute
+
+// forget drops peers that are neither alive nor members for long.
 func (r *roster) forget(members map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, p := range r.peers {
-		if !p.alive && !members[id] && id != r.self {
+		if !p.alive && !members[id] && id != r.self && r.now().Sub(p.since) > remembered {
 			delete(r.peers, id)
 			r.dirty = true
 		}
@@ -138,9 +146,25 @@ func (r *roster) expel(id string) {
 	}
 }
 
+// banish notes all nodes that were removed on purpose.
+func (r *roster) banish(ids []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.banned = map[string]bool{}
+	for _, id := range ids {
+		r.banned[id] = true
+	}
+}
+
+func (r *roster) isExpelled(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.banned[id]
+}
+
 // changes returns the peers to write to peers.json if they have changed since
 // the last call.
-func (r *roster) changes() ([]peer, bool) {
+func (r *roster) changes() ([]disk.Peer, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.dirty {
@@ -151,10 +175,10 @@ func (r *roster) changes() ([]peer, bool) {
 }
 
 // list returns the peers by id. The caller holds mu.
-func (r *roster) list() []peer {
-	var list []peer
+func (r *roster) list() []disk.Peer {
+	var list []disk.Peer
 	for _, id := range slices.Sorted(maps.Keys(r.peers)) {
-		list = append(list, r.peers[id].peer)
+		list = append(list, r.peers[id].Peer)
 	}
 	return list
 }
@@ -192,6 +216,22 @@ func parseGossipName(name string) (id string, start int, err error) {
 	return id, start, err
 }
 
+// NotifyAlive keeps nodes out that were removed. They are told by LocalState.
+func (r *roster) NotifyAlive(n *memberlist.Node) error {
+	id, _, err := parseGossipName(n.Name)
+	if err == nil && id != r.self && r.isExpelled(id) {
+		return errors.New("it was removed from the cluster")
+	}
+	return nil
+}
+
+// NotifyConflict is called when two nodes have one name.
+func (r *roster) NotifyConflict(existing, other *memberlist.Node) {
+	if id, _, err := parseGossipName(existing.Name); err == nil && id == r.self {
+		r.doubled(other.Address())
+	}
+}
+
 // NotifyJoin notes a node that is alive.
 func (r *roster) NotifyJoin(n *memberlist.Node) {
 	var m meta
@@ -205,11 +245,15 @@ func (r *roster) NotifyJoin(n *memberlist.Node) {
 	if start < old.start {
 		return
 	}
-	s := sighting{peer: peer{id, m.URL, m.Raft, n.Address()}, start: start, alive: true, ready: m.Ready, since: r.now()}
+	if id == r.self && start > old.start {
+		r.doubled(n.Address()) // a copy of this node's directory was started more often
+		return
+	}
+	s := sighting{Peer: disk.Peer{ID: id, URL: m.URL, Raft: m.Raft, Gossip: n.Address()}, start: start, alive: true, ready: m.Ready, relaxed: m.Relaxed, since: r.now()}
 	if old.alive && start == old.start {
 		s.since, s.left = old.since, old.left
 	}
-	r.dirty = r.dirty || s.peer != old.peer
+	r.dirty = r.dirty || s.Peer != old.Peer
 	r.peers[id] = s
 }
 
@@ -234,9 +278,9 @@ func (r *roster) NodeMeta(int) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.peers[r.self]
-	b, err := json.Marshal(meta{p.URL, p.Raft, r.ready})
+	b, err := json.Marshal(meta{p.URL, p.Raft, r.ready, r.relaxed})
 	if err != nil {
-		panic("cluster: " + err.Error()) // two strings and a bool
+		panic("cluster: " + err.Error()) // strings and bools
 	}
 	return b
 }
@@ -245,13 +289,13 @@ func (r *roster) NodeMeta(int) []byte {
 func (r *roster) LocalState(bool) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := state{}
+	s := state{Expelled: slices.Sorted(maps.Keys(r.banned))}
 	if r.leads {
-		s = state{true, r.applied()}
+		s.Leads, s.Applied = true, r.applied()
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
-		panic("cluster: " + err.Error()) // a bool and a number
+		panic("cluster: " + err.Error()) // strings, a bool and a number
 	}
 	return b
 }
@@ -259,12 +303,15 @@ func (r *roster) LocalState(bool) []byte {
 // MergeRemoteState takes what another node tells.
 func (r *roster) MergeRemoteState(b []byte, _ bool) {
 	var s state
-	if json.Unmarshal(b, &s) != nil || !s.Leads {
+	if json.Unmarshal(b, &s) != nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.target == nil {
+	if slices.Contains(s.Expelled, r.self) {
+		r.expelled()
+	}
+	if s.Leads && r.target == nil {
 		r.target = &s.Applied
 	}
 }

@@ -23,7 +23,7 @@ type Note struct {
 }
 
 // Notes are the documents of the contract suite.
-var Notes = kit.Define[Note]("notes", kit.Counted())
+var Notes = kit.Define[Note]("notes", kit.Counted(), kit.Index("text", "stars"))
 
 // NotesService owns Notes, with the methods star and seal.
 func NotesService() kit.Service {
@@ -58,6 +58,8 @@ func ClientContract(t *testing.T, c kit.Client) {
 		{"an update names the version that it is for", contractVersions},
 		{"fields that no type declares survive", contractUnknownFields},
 		{"a list comes in pages, filtered and ordered", contractList},
+		{"a query uses indexes, selects, counts and groups", contractQuery},
+		{"pages and reads show an earlier position", contractAsOf},
 		{"a custom method changes the document", contractMethods},
 		{"a batch is all or nothing", contractBatch},
 		{"a watch tells each change and resumes", contractWatch},
@@ -187,6 +189,73 @@ func contractList(t *testing.T, c kit.Client) {
 	}
 }
 
+func contractQuery(t *testing.T, c kit.Client) {
+	ctx := t.Context()
+	for i := range 6 {
+		create(t, c, fmt.Sprintf("query-%d", i), fmt.Sprintf(`{"text":"queried %d","stars":%d,"colour":"red"}`, i%2, i))
+	}
+	filter := `text.startsWith("queried")`
+	p, err := c.List(ctx, kit.Query{Kind: "notes", Filter: filter, Order: "-text", Select: []string{"stars"}, Count: true, Limit: 2})
+	if err != nil || len(p.Items) != 2 || p.Count == nil || *p.Count != 6 {
+		t.Fatalf("listed %d documents, counted %v, %v, want 2 of 6", len(p.Items), p.Count, err)
+	}
+	if p.Items[0].Link != "notes/query-5" || string(p.Items[0].Body) != `{"stars":5}` || p.Items[1].Link != "notes/query-3" {
+		t.Errorf("listed %s %s and %s, want the stars of query-5 and query-3", p.Items[0].Link, p.Items[0].Body, p.Items[1].Link)
+	}
+	p, err = c.List(ctx, kit.Query{Kind: "notes", Filter: filter, Group: []string{"text"}, Compute: []string{"count", "sum(stars)", "avg(stars)"}})
+	got, _ := json.Marshal(p.Groups)
+	if want := `[{"key":["queried 0"],"values":[3,6,2]},{"key":["queried 1"],"values":[3,9,3]}]`; err != nil || string(got) != want {
+		t.Errorf("grouped to %s, %v, want %s", got, err, want)
+	}
+	p, err = c.List(ctx, kit.Query{Kind: "notes", Filter: `text == "queried 1" && stars > 1`, Explain: true})
+	if err != nil || p.Plan == nil || p.Plan.Index != "text,stars" || p.Plan.Scanned != 2 || p.Plan.Filter != "" || len(p.Items) != 0 {
+		t.Errorf("explained as %+v, %v, want the index text,stars and no more than 2 documents", p.Plan, err)
+	}
+}
+
+func contractAsOf(t *testing.T, c kit.Client) {
+	ctx := t.Context()
+	for i := range 4 {
+		create(t, c, fmt.Sprintf("as-of-%d", i), `{"text":"before"}`)
+	}
+	q := kit.Query{Kind: "notes", Filter: `link.startsWith("notes/as-of-")`, Limit: 3}
+	first, err := c.List(ctx, q)
+	if err != nil || len(first.Items) != 3 || first.Next == "" {
+		t.Fatalf("listed %d documents, next %q, %v, want 3 and a token", len(first.Items), first.Next, err)
+	}
+	at, err := kit.ParsePosition(first.Position)
+	if err != nil {
+		t.Fatalf("the list's position: %v", err)
+	}
+	if _, err := c.Update(ctx, "notes/as-of-3", []byte(`{"text":"after"}`), 0); err != nil {
+		t.Fatalf("update: %v", err)
+	}
+	if err := c.Delete(ctx, "notes/as-of-0", 0); err != nil {
+		t.Fatalf("delete: %v", err)
+	}
+	create(t, c, "as-of-4", `{"text":"after"}`)
+	q.Token = first.Next
+	p, err := c.List(ctx, q)
+	if err != nil || len(p.Items) != 1 || string(p.Items[0].Body) != `{"text":"before"}` || p.Position != first.Position || p.Next != "" {
+		t.Errorf("the second page has %v at %s, %v, want as-of-3 as it was at %s", p.Items, p.Position, err, first.Position)
+	}
+	p, err = c.List(ctx, kit.Query{Kind: "notes", Filter: q.Filter, AsOf: at, Group: []string{"text"}, Compute: []string{"count"}})
+	got, _ := json.Marshal(p.Groups)
+	if want := `[{"key":["before"],"values":[4]}]`; err != nil || string(got) != want {
+		t.Errorf("grouped as of %s to %s, %v, want %s", at, got, err, want)
+	}
+	if r, err := c.Read(ctx, "notes/as-of-0", kit.ReadOptions{AsOf: at}); err != nil || r.Version != 1 {
+		t.Errorf("read what was deleted later as of %s: version %d, %v, want 1", at, r.Version, err)
+	}
+	if _, err := c.Read(ctx, "notes/as-of-4", kit.ReadOptions{AsOf: at}); !errors.Is(err, kit.ErrNotFound) {
+		t.Errorf("read what was created later as of %s: %v, want not found", at, err)
+	}
+	q.Order = "-link"
+	if _, err := c.List(ctx, q); !errors.Is(err, kit.ErrInvalid) {
+		t.Errorf("a token of another order: %v, want invalid", err)
+	}
+}
+
 func contractMethods(t *testing.T, c kit.Client) {
 	ctx := t.Context()
 	create(t, c, "methods", `{"text":"a"}`)
@@ -305,6 +374,23 @@ func contractErrors(t *testing.T, c kit.Client) {
 		{"delete what there is not", func() error { return c.Delete(ctx, "notes/none", 0) }, kit.ErrNotFound},
 		{"list an unknown kind", func() error { _, err := c.List(ctx, kit.Query{Kind: "nots"}); return err }, kit.ErrNotFound},
 		{"list by a wrong filter", func() error { _, err := c.List(ctx, kit.Query{Kind: "notes", Filter: "text =="}); return err }, kit.ErrInvalid},
+		{"list by an unknown field", func() error { _, err := c.List(ctx, kit.Query{Kind: "notes", Filter: `txt == "a"`}); return err }, kit.ErrInvalid},
+		{"list by a field of another type", func() error { _, err := c.List(ctx, kit.Query{Kind: "notes", Filter: `stars == "a"`}); return err }, kit.ErrInvalid},
+		{"list on from no token", func() error { _, err := c.List(ctx, kit.Query{Kind: "notes", Token: "x"}); return err }, kit.ErrInvalid},
+		{"list more than a page", func() error { _, err := c.List(ctx, kit.Query{Kind: "notes", Limit: 1001}); return err }, kit.ErrInvalid},
+		{"select an unknown field", func() error { _, err := c.List(ctx, kit.Query{Kind: "notes", Select: []string{"txt"}}); return err }, kit.ErrInvalid},
+		{"sum what is no number", func() error {
+			_, err := c.List(ctx, kit.Query{Kind: "notes", Compute: []string{"sum(text)"}})
+			return err
+		}, kit.ErrInvalid},
+		{"list as of another epoch", func() error {
+			_, err := c.List(ctx, kit.Query{Kind: "notes", AsOf: kit.Position{Epoch: 1, Seq: 1}})
+			return err
+		}, kit.ErrGone},
+		{"read as of another epoch", func() error {
+			_, err := c.Read(ctx, "notes/errors", kit.ReadOptions{AsOf: kit.Position{Epoch: 1, Seq: 1}})
+			return err
+		}, kit.ErrGone},
 		{"list by an unknown order", func() error { _, err := c.List(ctx, kit.Query{Kind: "notes", Order: "size"}); return err }, kit.ErrInvalid},
 		{"acknowledge as somebody else", func() error { _, err := c.Do(ctx, "notes/errors", "~ack", []byte(`{"id":"x"}`)); return err }, kit.ErrForbidden},
 		{"watch an unknown kind", func() error { return watch(kit.WatchQuery{Kind: "nots"}) }, kit.ErrNotFound},

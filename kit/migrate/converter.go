@@ -9,6 +9,8 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store"
+	"landfall.dev/kit/store/digest"
+	"landfall.dev/kit/store/frame"
 )
 
 // converter makes documents of the source into documents of this cluster.
@@ -92,7 +94,7 @@ func (c *converter) batch(b *batch) {
 
 // document returns f as it is imported; it has no stream if it does not have
 // to be. The error is a *FieldError if it is about this document only.
-func (c *converter) document(f store.Frame) (store.Imported, error) {
+func (c *converter) document(f frame.Frame) (store.Imported, error) {
 	r := f.Record
 	k, ok := c.kinds.Find(r.Kind)
 	switch {
@@ -107,7 +109,7 @@ func (c *converter) document(f store.Frame) (store.Imported, error) {
 	if r.Deleted {
 		return i, nil
 	}
-	i.Origin.Hash = store.Hash(r)
+	i.Origin.Hash = digest.Hash(r)
 	t, err := c.transformer(r.Kind, r.Schema)
 	if err != nil {
 		return i, err
@@ -125,8 +127,8 @@ func (c *converter) document(f store.Frame) (store.Imported, error) {
 }
 
 // origin returns where a document at seq of the source comes from.
-func (c *converter) origin(seq int64) store.Origin {
-	return store.Origin{Stream: c.stream, Seq: max(1, seq)}
+func (c *converter) origin(seq int64) frame.Origin {
+	return frame.Origin{Stream: c.stream, Seq: max(1, seq)}
 }
 
 // pending transforms the documents that operations are about to create.

@@ -44,7 +44,7 @@
 //	POST /migrate/pull   PullRequest            Pulled
 //
 // An export is a stream of frames (application/vnd.landfall.frames, see
-// store.FrameWriter): a head with the position of its end, the fence, and the
+// frame.Writer): a head with the position of its end, the fence, and the
 // exported kinds' schemas and counts; the documents and tombstones in order of
 // their last change; a head with the position reached. With Accept:
 // application/x-ndjson it is a line for each document, and a last one with the

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"landfall.dev/kit"
-	"landfall.dev/kit/store"
+	"landfall.dev/kit/store/frame"
 )
 
 // The forms of an export.
@@ -102,7 +102,7 @@ func (s *service) serveExport(w http.ResponseWriter, r *http.Request) error {
 	head := exportHead{Of: ofExport, Position: snapshot.Position().String(), Fenced: fenced}
 	head.Schemas, head.Counts = s.exported()
 	out := bufio.NewWriterSize(w, 256<<10)
-	var to sink = frameSink{store.NewFrameWriter(out)}
+	var to sink = frameSink{frame.NewWriter(out)}
 	w.Header().Set("Content-Type", typeFrames)
 	if strings.Contains(r.Header.Get("Accept"), typeLines) {
 		to = lineSink{out}
@@ -117,11 +117,11 @@ func (s *service) serveExport(w http.ResponseWriter, r *http.Request) error {
 }
 
 // only yields the documents at the links.
-func (s *service) only(links []kit.Link) iter.Seq[store.Frame] {
-	return func(yield func(store.Frame) bool) {
+func (s *service) only(links []kit.Link) iter.Seq[frame.Frame] {
+	return func(yield func(frame.Frame) bool) {
 		for _, l := range links {
 			r, err := s.store.Read(l)
-			if err == nil && !yield(store.Frame{Record: r}) {
+			if err == nil && !yield(frame.Frame{Record: r}) {
 				return
 			}
 		}
@@ -129,7 +129,7 @@ func (s *service) only(links []kit.Link) iter.Seq[store.Frame] {
 }
 
 // write writes the frames of the kinds that head tells of.
-func (e exportRequest) write(to sink, head exportHead, frames iter.Seq[store.Frame]) error {
+func (e exportRequest) write(to sink, head exportHead, frames iter.Seq[frame.Frame]) error {
 	if err := to.head(head); err != nil {
 		return err
 	}
@@ -159,14 +159,14 @@ func (e exportRequest) write(to sink, head exportHead, frames iter.Seq[store.Fra
 // sink is where an export goes.
 type sink interface {
 	head(exportHead) error
-	document(store.Frame) error
+	document(frame.Frame) error
 	end(exportEnd) error
 }
 
-type frameSink struct{ w *store.FrameWriter }
+type frameSink struct{ w *frame.Writer }
 
 func (s frameSink) head(h exportHead) error      { return s.json(h) }
-func (s frameSink) document(f store.Frame) error { return s.w.Write(f) }
+func (s frameSink) document(f frame.Frame) error { return s.w.Write(f) }
 
 func (s frameSink) end(e exportEnd) error {
 	if err := s.json(e); err != nil {
@@ -180,7 +180,7 @@ func (s frameSink) json(v any) error {
 	if err != nil {
 		return err
 	}
-	return s.w.Write(store.Frame{Head: raw})
+	return s.w.Write(frame.Frame{Head: raw})
 }
 
 // lineSink writes for people and scripts: the head is left out.
@@ -196,7 +196,7 @@ type tombstoneLine struct {
 func (s lineSink) head(exportHead) error { return nil }
 func (s lineSink) end(e exportEnd) error { return s.line(e) }
 
-func (s lineSink) document(f store.Frame) error {
+func (s lineSink) document(f frame.Frame) error {
 	if f.Record.Deleted {
 		return s.line(tombstoneLine{f.Record.Link, f.Record.Version, true})
 	}

@@ -7,6 +7,7 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store"
+	"landfall.dev/kit/store/frame"
 )
 
 // A batch is closed at so many documents, or so many bytes.
@@ -17,7 +18,7 @@ const (
 
 // batch is what is imported at once.
 type batch struct {
-	frames  []store.Frame
+	frames  []frame.Frame
 	reached kit.Position // after the batch, the source is taken up to there
 	last    bool
 	err     error // why nothing follows
@@ -32,7 +33,7 @@ type incoming struct {
 	body   io.ReadCloser
 	cause  func(error) error // names the source in an error
 	bytes  countingReader
-	frames *store.FrameReader
+	frames *frame.Reader
 	head   exportHead
 	epoch  int64
 }
@@ -41,7 +42,7 @@ type incoming struct {
 // error.
 func newIncoming(body io.ReadCloser, cause func(error) error) (*incoming, error) {
 	x := &incoming{body: body, cause: cause, bytes: countingReader{r: body}}
-	x.frames = store.NewFrameReader(&x.bytes)
+	x.frames = frame.NewReader(&x.bytes)
 	f, err := x.next()
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func newIncoming(body io.ReadCloser, cause func(error) error) (*incoming, error)
 func (x *incoming) close() { _ = x.body.Close() }
 
 // next returns the next frame. A stream that stops may be had again.
-func (x *incoming) next() (store.Frame, error) {
+func (x *incoming) next() (frame.Frame, error) {
 	f, err := x.frames.Read()
 	switch {
 	case err == nil:

@@ -18,6 +18,8 @@ import (
 	"landfall.dev/kit/migrate"
 	"landfall.dev/kit/rest"
 	"landfall.dev/kit/store"
+	"landfall.dev/kit/store/frame"
+	"landfall.dev/kit/store/memory"
 )
 
 func TestPullCopiesAndTransformsEverything(t *testing.T) {
@@ -134,7 +136,7 @@ func TestChangeWithAnEarlierTimeIsCopiedW5(t *testing.T) {
 	green.pull(blue)
 	// A node whose clock is a year behind has changed this one.
 	late := kit.Record{Meta: kit.Meta{Link: "notes/b", Kind: "notes", Schema: 1, Version: 4, Created: epoch.AddDate(-1, 0, 0), Updated: epoch.AddDate(-1, 0, 0)}, Body: json.RawMessage(`{}`)}
-	blue.propose(store.Proposal{Import: []store.Imported{{Record: late, Origin: store.Origin{Stream: "elsewhere", Seq: 1}}}})
+	blue.propose(store.Proposal{Import: []store.Imported{{Record: late, Origin: frame.Origin{Stream: "elsewhere", Seq: 1}}}})
 	if p := green.pull(blue); p.Documents != 1 || !green.read("notes/b").Updated.Equal(late.Updated) {
 		t.Errorf("the pull took %+v", p)
 	}
@@ -465,7 +467,7 @@ func TestRestoredSourceIsTakenFromTheBeginning(t *testing.T) {
 func (s *side) forget() {
 	s.t.Helper()
 	s.mu.Lock()
-	s.now = s.now.Add(store.TombstoneAge)
+	s.now = s.now.Add(memory.TombstoneAge)
 	s.mu.Unlock()
 	s.propose(store.Proposal{Tick: true})
 }

@@ -11,6 +11,8 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/migrate"
 	"landfall.dev/kit/store"
+	"landfall.dev/kit/store/digest"
+	"landfall.dev/kit/store/frame"
 )
 
 var routes = []string{
@@ -131,7 +133,7 @@ func TestExportIsFramesWithAHeadAndAnEnd(t *testing.T) {
 	if got := res.Header.Get("Content-Type"); got != "application/vnd.landfall.frames" {
 		t.Errorf("content type %q", got)
 	}
-	r := store.NewFrameReader(res.Body)
+	r := frame.NewReader(res.Body)
 	var heads []string
 	for {
 		f, err := r.Read()
@@ -146,7 +148,7 @@ func TestExportIsFramesWithAHeadAndAnEnd(t *testing.T) {
 		}
 	}
 	at := s.store.Position()
-	want := fmt.Sprintf(`{"of":"export","position":"%v","fenced":false,"schemas":{"groups":1,"notes":1,"roles":1,"tokens":1},"counts":{"groups":0,"notes":1,"roles":0,"tokens":0}}`+
+	want := fmt.Sprintf(`{"of":"export","position":"%v","fenced":false,"schemas":{"groups":1,"limits":1,"notes":1,"roles":1,"tokens":1},"counts":{"groups":0,"limits":0,"notes":1,"roles":0,"tokens":0}}`+
 		` {"of":"end","position":"%v","documents":1}`, at, at)
 	if got := strings.Join(heads, " "); got != want {
 		t.Errorf("the heads are\n%s\nwant\n%s", got, want)
@@ -223,7 +225,7 @@ func TestSumsTellWhatDiffers(t *testing.T) {
 	if _, err := green.client.Fence(t.Context(), 2, false); err != nil {
 		t.Fatal(err)
 	}
-	bucket := store.BucketOf("notes/7")
+	bucket := digest.BucketOf("notes/7")
 	change := map[string]func(){
 		"changed": func() { green.write("update", "notes/7", `{"text":"other"}`) },
 		"deleted": func() { green.write("delete", "notes/7", "") },

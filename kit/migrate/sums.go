@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"landfall.dev/kit"
-	"landfall.dev/kit/store"
+	"landfall.dev/kit/store/digest"
 )
 
 // Sums are a digest of a cluster's documents.
@@ -20,7 +20,7 @@ type Sums struct {
 	Documents int64
 	// Buckets count all documents of the cluster. On the side "origin" a
 	// document that was not pulled, or changed since, adds nothing to the sum.
-	Buckets store.Sums
+	Buckets digest.Sums
 }
 
 // sumsJSON is the wire form: buckets are base64 of the count, 8 bytes, and the
@@ -50,13 +50,13 @@ func (s *Sums) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	if len(j.Buckets) != store.Buckets*bucketSize {
-		return kit.Errorf(kit.ErrInvalid, "", "sums have %d buckets of %d bytes, not %d bytes in all", store.Buckets, bucketSize, len(j.Buckets))
+	if len(j.Buckets) != digest.Buckets*bucketSize {
+		return kit.Errorf(kit.ErrInvalid, "", "sums have %d buckets of %d bytes, not %d bytes in all", digest.Buckets, bucketSize, len(j.Buckets))
 	}
-	*s = Sums{Side: j.Side, Position: j.Position, Documents: j.Documents, Buckets: make(store.Sums, store.Buckets)}
+	*s = Sums{Side: j.Side, Position: j.Position, Documents: j.Documents, Buckets: make(digest.Sums, digest.Buckets)}
 	for i := range s.Buckets {
 		at := j.Buckets[i*bucketSize:]
-		s.Buckets[i] = store.Bucket{Count: int64(binary.BigEndian.Uint64(at)), Sum: [16]byte(at[8:bucketSize])}
+		s.Buckets[i] = digest.Bucket{Count: int64(binary.BigEndian.Uint64(at)), Sum: [16]byte(at[8:bucketSize])}
 	}
 	return nil
 }
@@ -73,12 +73,12 @@ func (s *service) serveSums(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	sums := Sums{Side: r.URL.Query().Get("side"), Position: s.store.Position().String()}
-	own := s.store.Sums(store.SideOwn)
+	own := s.store.Sums(digest.Own)
 	switch sums.Side {
 	case "own":
 		sums.Buckets = own
 	case "origin":
-		sums.Buckets = s.store.Sums(store.SideOrigin)
+		sums.Buckets = s.store.Sums(digest.Origin)
 	default:
 		return kit.Errorf(kit.ErrInvalid, "", "side=%q: it is own or origin", sums.Side)
 	}

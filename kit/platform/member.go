@@ -2,8 +2,8 @@ package platform
 
 import (
 	"context"
+	"fmt"
 	"io"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +23,10 @@ func (m machine) Decide(proposals []any, now time.Time) ([]byte, []cluster.Outco
 	entry, results := m.store.Decide(ps, now)
 	outcomes := make([]cluster.Outcome, len(results))
 	for i, r := range results {
-		outcomes[i] = cluster.Outcome{Value: r.Records, Err: r.Err}
+		outcomes[i].Err = r.Err
+		if r.Records != nil { // an outcome of nothing at all, as of most ticks, costs nothing
+			outcomes[i].Value = r.Records
+		}
 	}
 	return entry, outcomes
 }
@@ -45,9 +48,34 @@ func (m *memberRef) Write(ctx context.Context, p store.Proposal) ([]kit.Record, 
 	if n == nil {
 		return nil, errStarting
 	}
-	v, err := n.Write(ctx, p)
+	var v any
+	var err error
+	switch p.Durability {
+	case kit.Quorum:
+		v, err = n.Write(ctx, p)
+	case kit.All:
+		v, err = n.WriteAll(ctx, p)
+	case kit.Async:
+		return promised(p), n.WriteAsync(ctx, p)
+	default:
+		return nil, &kit.Error{
+			Fault: kit.ErrInvalid, Detail: fmt.Sprintf("there is no durability %q", p.Durability),
+			Hint: "use all or async, or leave it out for a majority",
+		}
+	}
 	records, _ := v.([]kit.Record)
 	return records, err
+}
+
+// promised returns what is known of the records of p before it is decided.
+func promised(p store.Proposal) []kit.Record {
+	records := make([]kit.Record, len(p.Writes))
+	for i, w := range p.Writes {
+		if w.Link.ID() != "" {
+			records[i].Link, records[i].Kind = w.Link, w.Link.Kind()
+		}
+	}
+	return records
 }
 
 func (m *memberRef) Leader() (url string, self bool) {
@@ -65,20 +93,4 @@ func (m *memberRef) Barrier(ctx context.Context) error {
 		return errStarting
 	}
 	return n.Barrier(ctx)
-}
-
-// joinService answers nodes that want to join, which have no token of their
-// own yet but the cluster's.
-func joinService(n *Node) kit.Service {
-	join := kit.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		member := n.member.p.Load()
-		if member == nil {
-			return errStarting
-		}
-		member.JoinHandler().ServeHTTP(w, r)
-		return nil
-	})
-	return kit.Service{Name: "cluster", Serves: []kit.Route{
-		{Pattern: "POST " + cluster.JoinPath, Handler: join, Self: true},
-	}}
 }

@@ -3,19 +3,16 @@ package platform
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,8 +21,10 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster"
 	"landfall.dev/kit/migrate"
+	"landfall.dev/kit/page"
 	"landfall.dev/kit/rest"
 	"landfall.dev/kit/store"
+	"landfall.dev/kit/webhook"
 )
 
 // Config says where a node keeps its data, listens, and whom it works with.
@@ -33,35 +32,65 @@ type Config struct {
 	// Data is the directory of all that the node keeps. It is made.
 	Data string
 	// Listen is the address to serve on, "127.0.0.1:7700"; port 0 takes a free
-	// one. Any address but loopback needs Cert and Key.
+	// one. On any address but loopback it is served by TLS.
 	Listen string
-	// Cert and Key are PEM files for TLS.
+	// Cert and Key are PEM files for TLS; without them a node has a certificate
+	// of the cluster's own authority, whose certificate is ca.pem in Data.
 	Cert, Key string
 	// Join are URLs of members of the cluster to join at the first start; none
 	// makes a new cluster.
 	Join []string
 	// Token is the cluster's secret: nodes join with it, and migrations between
-	// clusters use it. Empty means the one in Data, made at the first start.
+	// clusters use it. Empty means the one in Data, made at the first start,
+	// which tells a joining node also what the members' certificates must be of.
 	Token string
 	// Standby makes a new cluster refuse clients' writes from the beginning.
 	Standby bool
 	// Schema tells clusters apart whose nodes must not join each other.
 	Schema string
 	// Grace is how long a node may be dead before it is replaced; 0 means 30 s.
-	Grace  time.Duration
-	Logger *slog.Logger
+	Grace time.Duration
+	// SnapshotEvery is after how many log entries a snapshot is made, and
+	// SnapshotIn how often they are counted; 0 means 8192 and 30 s.
+	SnapshotEvery uint64
+	SnapshotIn    time.Duration
+	// Relaxed acknowledges writes before they are on the disk: a power failure
+	// may lose the last ones.
+	Relaxed bool
+	// Disk and Clock, if not nil, stand for the log's disk and the wall clock:
+	// see cluster.Config.
+	Disk  func(op, path string) error
+	Clock func() time.Time
+	// PublicHooks refuses webhooks to receivers that are not on the public
+	// internet, loopback included.
+	PublicHooks bool
+	// AuditRetention is how long the audit is kept; 0 means 90 days.
+	AuditRetention time.Duration
+	Logger         *slog.Logger
+
+	tlsOnLoopback bool // for tests, which have no other address
 }
+
+// logDirectory is where the member of the cluster keeps its files.
+const logDirectory = "log"
+
+// path returns the path of a file in the data directory.
+func (c Config) path(name string) string { return filepath.Join(c.Data, name) }
 
 // Node is one node of a platform.
 type Node struct {
-	config   Config
-	log      *slog.Logger
-	store    *store.Store
-	server   *rest.Server
-	services []kit.Service
-	listener net.Listener
-	url      string
-	member   memberRef
+	config    Config
+	log       *slog.Logger
+	store     *store.Store
+	server    *rest.Server
+	services  []kit.Service
+	listener  net.Listener
+	tls       *tls.Config // nil without TLS
+	url       string
+	member    memberRef
+	opened    chan struct{} // closed once the member is there
+	leaving   chan struct{} // closed when it is to leave its cluster
+	leaveOnce sync.Once
 }
 
 // New opens the data directory, takes the port and returns a node that Run
@@ -73,63 +102,39 @@ func New(c Config) (*Node, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("the data directory cannot be made: %w", err)
 	}
-	if c.Token == "" {
-		token, err := clusterToken(filepath.Join(c.Data, "cluster.token"), len(c.Join) == 0)
-		if err != nil {
-			return nil, err
-		}
-		c.Token = token
+	token, err := c.token()
+	if err != nil {
+		return nil, c.repairable(err)
 	}
-	n := &Node{config: c, log: c.Logger}
+	c.Token = token
+	n := &Node{config: c, log: c.Logger, opened: make(chan struct{}), leaving: make(chan struct{})}
 	if err := n.listen(); err != nil {
 		return nil, err
 	}
 	kinds := store.NewKinds()
 	n.store = store.New(kinds)
-	n.server = rest.New(rest.Options{Store: n.store, Kinds: kinds, Logger: c.Logger, Secret: vouchSecret(c.Token)})
-	n.Add(joinService(n))
+	n.server = rest.New(rest.Options{
+		Store: n.store, Kinds: kinds, Logger: c.Logger, Secret: vouchSecret(c.Token), Peers: &peerTransport{node: n},
+		AuditRetention: c.AuditRetention,
+	})
+	n.Add(clusterService(n))
 	n.Add(migrate.Service(&n.member, n.store, kinds, c.Token))
+	n.Add(page.Service(page.Platform{Kinds: kinds, As: n.Client, HTTP: n.HTTP, Services: func() []kit.Service { return n.services }}))
+	n.Add(webhook.Service(webhook.Options{Client: n.Client, Key: []byte(c.Token), Public: c.PublicHooks, Logger: c.Logger}))
 	return n, nil
 }
 
-// vouchSecret is what the cluster's nodes know each other's requests by.
-func vouchSecret(token string) []byte {
-	m := hmac.New(sha256.New, []byte(token))
-	m.Write([]byte("landfall: between nodes"))
-	return m.Sum(nil)
-}
-
-// clusterToken reads the cluster's secret, or makes it where a cluster is new.
-func clusterToken(path string, make bool) (string, error) {
-	b, err := os.ReadFile(path)
-	switch {
-	case err == nil:
-		return strings.TrimSpace(string(b)), nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return "", err
-	case !make:
-		return "", errors.New("to join a cluster takes its token: pass the content of cluster.token in a member's data directory by --cluster-token")
-	}
-	secret := [32]byte{}
-	_, _ = rand.Read(secret[:]) // never fails
-	token := hex.EncodeToString(secret[:])
-	return token, os.WriteFile(path, []byte(token+"\n"), 0o600)
-}
-
-// listen takes the port. Anything but loopback needs TLS.
+// listen takes the port.
 func (n *Node) listen() error {
 	host, _, err := net.SplitHostPort(n.config.Listen)
 	if err != nil {
 		return fmt.Errorf("%q is no address to listen on: write it like 127.0.0.1:7700", n.config.Listen)
 	}
-	ip := net.ParseIP(host)
-	scheme := "http"
-	switch {
-	case n.config.Cert != "":
-		scheme = "https"
-	case host != "localhost" && (ip == nil || !ip.IsLoopback()):
-		return fmt.Errorf("%s is not loopback: give a certificate and its key by --tls-cert and --tls-key, or listen on 127.0.0.1", n.config.Listen)
+	scheme, secured, err := n.secure(net.ParseIP(host), host)
+	if err != nil {
+		return err
 	}
+	n.tls = secured
 	n.listener, err = net.Listen("tcp", n.config.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s is in use by another program: stop that, or choose another port by --listen", n.config.Listen)
@@ -168,25 +173,37 @@ func (n *Node) Handler() http.Handler { return n.server }
 // everything that it started has stopped.
 func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	server := &http.Server{Handler: n.server, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	server := &http.Server{
+		Handler: n.server, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug), // of what clients do wrong
+	}
 	g.Go(func() error { return n.serve(server) })
 	g.Go(func() error {
 		<-ctx.Done()
 		stop, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
-		if err := server.Shutdown(stop); err != nil {
-			return server.Close()
+		err := server.Shutdown(stop)
+		if err != nil {
+			err = server.Close()
 		}
-		return nil
+		if lost := n.server.Shutdown(stop); lost != nil {
+			n.log.Warn("lost the last traces", "error", lost)
+		}
+		return err
 	})
 	g.Go(func() error { return n.work(ctx) })
-	return g.Wait()
+	g.Go(func() error { return n.depart(ctx) })
+	if err := g.Wait(); !errors.Is(err, errLeft) {
+		return n.config.repairable(err)
+	}
+	n.log.Info("left the cluster", "data", n.config.Data)
+	return nil
 }
 
 func (n *Node) serve(s *http.Server) error {
 	var err error
-	if n.config.Cert != "" {
-		err = s.ServeTLS(n.listener, n.config.Cert, n.config.Key)
+	if s.TLSConfig = n.tls; n.tls != nil {
+		err = s.ServeTLS(n.listener, "", "")
 	} else {
 		err = s.Serve(n.listener)
 	}
@@ -199,19 +216,29 @@ func (n *Node) serve(s *http.Server) error {
 // work runs the member of the cluster and, once it is there, the services.
 func (n *Node) work(ctx context.Context) error {
 	member, err := cluster.Open(ctx, cluster.Config{
-		Dir:       filepath.Join(n.config.Data, "log"),
-		Advertise: n.url,
-		Host:      hostOf(n.listener.Addr()),
-		Join:      n.config.Join,
-		JoinToken: n.config.Token,
-		Schema:    n.config.Schema,
-		Grace:     n.config.Grace,
-		Logger:    n.log,
+		Dir:           n.config.path(logDirectory),
+		Advertise:     n.url,
+		Host:          hostOf(n.listener.Addr()),
+		Join:          n.config.Join,
+		JoinToken:     n.config.Token,
+		Authority:     authorityOf(n.config.Token),
+		Schema:        n.config.Schema,
+		Grace:         n.config.Grace,
+		SnapshotEvery: n.config.SnapshotEvery,
+		SnapshotIn:    n.config.SnapshotIn,
+		Relaxed:       n.config.Relaxed,
+		Disk:          n.config.Disk,
+		Clock:         n.config.Clock,
+		Logger:        n.log,
 	}, machine{n.store})
 	if err != nil {
 		return err
 	}
 	n.member.set(member)
+	close(n.opened)
+	if err := errors.Join(n.config.keepToken(), n.publishAuthority(member.Authority())); err != nil {
+		n.log.Warn("kept no copy of the cluster's token or certificate", "error", err)
+	}
 	// The services stop first: what they finish is still written.
 	membership, leave := context.WithCancelCause(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
@@ -222,6 +249,9 @@ func (n *Node) work(ctx context.Context) error {
 		case <-member.Ready():
 		case <-ctx.Done():
 			return nil
+		}
+		if err := n.settle(ctx, member); err != nil {
+			return err
 		}
 		n.server.Attach(&n.member)
 		n.log.Info("served", "url", n.url)
@@ -238,11 +268,12 @@ func hostOf(a net.Addr) string {
 // The environment that an agent starts a platform's instances with. Any
 // program that serves on Listen can be deployed; the rest is for platforms.
 const (
-	EnvListen  = "KIT_LISTEN"  // Config.Listen
-	EnvJoin    = "KIT_JOIN"    // Config.Join, with commas between
-	EnvToken   = "KIT_TOKEN"   // Config.Token
-	EnvStandby = "KIT_STANDBY" // Config.Standby, "1"
-	EnvData    = "DATA_DIR"    // Config.Data
+	EnvListen  = "KIT_LISTEN"     // Config.Listen
+	EnvJoin    = "KIT_JOIN"       // Config.Join, with commas between
+	EnvToken   = "KIT_TOKEN"      // Config.Token
+	EnvStandby = "KIT_STANDBY"    // Config.Standby, "1"
+	EnvRelaxed = "KIT_DURABILITY" // Config.Relaxed, "relaxed"
+	EnvData    = "DATA_DIR"       // Config.Data
 )
 
 // FromEnvironment returns the Config that the environment describes. Without
@@ -253,6 +284,7 @@ func FromEnvironment() Config {
 		Data:    cmp.Or(os.Getenv(EnvData), "data"),
 		Token:   os.Getenv(EnvToken),
 		Standby: os.Getenv(EnvStandby) == "1",
+		Relaxed: os.Getenv(EnvRelaxed) == "relaxed",
 	}
 	if join := os.Getenv(EnvJoin); join != "" {
 		c.Join = strings.Split(join, ",")

@@ -9,7 +9,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"landfall.dev/kit"
 	"landfall.dev/kit/cluster"
+	"landfall.dev/kit/elect"
 	"landfall.dev/kit/rest"
 	"landfall.dev/kit/store"
 	"landfall.dev/kit/task"
@@ -20,22 +22,31 @@ import (
 // charge yet, must not act.
 func (n *Node) tasks(ctx context.Context, member *cluster.Node) error {
 	g, ctx := errgroup.WithContext(ctx)
-	var leads []chan bool
+	var terms []chan elect.Term
 	for _, s := range n.services {
-		lead := make(chan bool)
-		leads = append(leads, lead)
+		term := make(chan elect.Term)
+		terms = append(terms, term)
 		r := task.New(n.Client("services/"+s.Name), s, n.log)
-		g.Go(func() error { return r.Run(ctx, lead) })
+		g.Go(func() error { return r.Run(ctx, term) })
 	}
-	g.Go(func() error { return n.govern(ctx, member, leads) })
+	g.Go(func() error { return n.govern(ctx, member, terms) })
 	return g.Wait()
 }
 
-// govern tells the runners when this node is in charge.
-func (n *Node) govern(ctx context.Context, member *cluster.Node, leads []chan bool) error {
+// office is the term in which this node's runners act. Its number is 0 while
+// they rest.
+type office struct {
+	elect.Term
+	of uint64 // the term of the log in which it was claimed
+}
+
+// govern tells the runners when this node is in charge. It then has claimed a
+// new fencing number, so what a former leader's runners still write is refused.
+func (n *Node) govern(ctx context.Context, member *cluster.Node, terms []chan elect.Term) error {
 	clock := time.NewTicker(time.Second)
 	defer clock.Stop()
-	prepared, acting := false, false
+	prepared := false
+	var now office
 	for {
 		l := member.Leader()
 		changed := n.store.Changed()
@@ -48,27 +59,60 @@ func (n *Node) govern(ctx context.Context, member *cluster.Node, leads []chan bo
 				continue
 			}
 		}
-		if act := l.Self && prepared && !fenced; act != acting {
-			acting = act
-			for _, lead := range leads {
+		next := office{of: l.Term}
+		switch {
+		case !l.Self || !prepared || fenced:
+		case now.Fence != 0 && now.of == l.Term:
+			next = now
+		default:
+			var err error
+			if next.Term, err = n.claim(ctx); err != nil {
+				n.log.Warn("waited to take over the tasks", "err", err)
+			}
+		}
+		if next.Fence != now.Fence {
+			for _, term := range terms {
 				select {
-				case lead <- act:
+				case term <- next.Term:
 				case <-ctx.Done():
 					return nil
 				}
 			}
 		}
+		now = next
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-l.Changed:
 		case <-changed:
 		case <-clock.C:
-			if acting {
-				_, _ = n.member.Write(ctx, store.Proposal{Tick: true}) // the next tick does what this one could not
+			if now.Fence == 0 {
+				continue
+			}
+			_, _ = n.member.Write(ctx, store.Proposal{Tick: true}) // the next tick does what this one could not
+			if !n.holds(now.Term) {
+				now.of = 0 // somebody has deleted the leader's document
 			}
 		}
 	}
+}
+
+// claim takes over the tasks. It is written by this node or not at all: one
+// that leads no more must not have the leader write it.
+func (n *Node) claim(ctx context.Context) (elect.Term, error) {
+	return elect.Claim(elect.Tasks, n.url, func(writes ...kit.Write) ([]kit.Record, error) {
+		return n.member.Write(ctx, store.Proposal{Writes: writes, By: "services/task", Internal: true})
+	})
+}
+
+// holds tells whether t is still the latest claim.
+func (n *Node) holds(t elect.Term) bool {
+	r, err := n.store.Read(elect.Leaders.Link(t.Name))
+	if err != nil {
+		return false
+	}
+	l, err := elect.Leaders.Decode(r)
+	return err == nil && l.Fence == t.Fence
 }
 
 // prepare makes what a new cluster needs: the fence of one in standby, or the
@@ -92,6 +136,9 @@ func (n *Node) prepare(ctx context.Context) error {
 	}
 	if _, err := os.Stat(path); err == nil && token == "" {
 		return nil
+	}
+	if token == "" && len(n.config.Join) > 0 {
+		return nil // whoever made the cluster has it
 	}
 	if token == "" { // the process ended before it could write the file
 		if token, err = rest.MintToken(ctx, c, "users/admin", "made because admin.token was missing"); err != nil {

@@ -2,13 +2,14 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	crand "crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/tracing"
 )
 
 // ClientOptions modify a Client.
@@ -40,15 +42,20 @@ const (
 )
 
 // Client speaks to a Server. It implements kit.Client; see there for what its
-// methods promise. A read is tried again after any transient failure, a write
-// only if nothing of it can have been applied: it was not sent, or the answer
-// was 421, 429 or 503.
+// methods promise. A read is tried again after any transient failure, and so is
+// a write with a key (see kit.Once), which one that allocates an id always has.
+// Any other write is tried again only if nothing of it can have been applied: it
+// was not sent, or the answer was 421, 429 or 503.
+//
+// Its eventual reads never show less than what it has seen before, from
+// whichever node.
 type Client struct {
 	bases    []string // of the nodes, without a trailing slash
 	current  atomic.Int32
 	token    string
 	via      http.RoundTripper
 	patience time.Duration
+	session  session
 }
 
 var _ kit.Client = (*Client)(nil)
@@ -81,8 +88,11 @@ func (c *Client) Create(ctx context.Context, kind, id string, body []byte, o ...
 		return kit.Record{}, err
 	}
 	call := call{method: http.MethodPost, path: "/api/" + kind, body: body, link: kit.NewLink(kind, id), options: kit.Written(o)}
-	if id != "" {
+	switch {
+	case id != "":
 		call.query = url.Values{"id": {id}}
+	case call.options.Key == "":
+		call.options.Key = crand.Text()
 	}
 	return c.record(ctx, call)
 }
@@ -93,9 +103,7 @@ func (c *Client) Read(ctx context.Context, link kit.Link, o kit.ReadOptions) (ki
 		return kit.Record{}, err
 	}
 	call := call{method: http.MethodGet, path: "/api/" + string(link), link: link}
-	if o.Consistency != kit.KindDefault {
-		call.query = url.Values{"consistency": {string(o.Consistency)}}
-	}
+	call.query = encodeQuery(kit.Query{Consistency: o.Consistency, AsOf: o.AsOf})
 	return c.record(ctx, call)
 }
 
@@ -104,21 +112,8 @@ func (c *Client) List(ctx context.Context, q kit.Query) (kit.Page, error) {
 	if err := kit.CheckKind(q.Kind); err != nil {
 		return kit.Page{}, err
 	}
-	v := url.Values{}
-	set := func(name, value string) {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
-	set("filter", q.Filter)
-	set("order", q.Order)
-	set("token", q.Token)
-	set("consistency", string(q.Consistency))
-	if q.Limit != 0 {
-		v.Set("limit", strconv.Itoa(q.Limit))
-	}
 	var p kit.Page
-	b, err := c.send(ctx, call{method: http.MethodGet, path: "/api/" + q.Kind, query: v, link: kit.NewLink(q.Kind, "")})
+	b, err := c.send(ctx, call{method: http.MethodGet, path: "/api/" + q.Kind, query: encodeQuery(q), link: kit.NewLink(q.Kind, "")})
 	if err != nil {
 		return p, err
 	}
@@ -207,6 +202,13 @@ func decode(b []byte, v any) error {
 // request makes the call's request to the node at base.
 func (c *Client) request(ctx context.Context, base string, call call) (*http.Request, error) {
 	target := base + call.path
+	if d := call.options.Durability; d != kit.Quorum {
+		call.query = maps.Clone(call.query)
+		if call.query == nil {
+			call.query = url.Values{}
+		}
+		call.query.Set("durability", string(d))
+	}
 	if len(call.query) > 0 {
 		target += "?" + call.query.Encode()
 	}
@@ -224,6 +226,13 @@ func (c *Client) request(ctx context.Context, base string, call call) (*http.Req
 	if call.ifMatch != 0 {
 		req.Header.Set("If-Match", fmt.Sprintf(`"%d"`, call.ifMatch))
 	}
+	if call.options.Key != "" {
+		req.Header.Set(headerKey, call.options.Key)
+	}
+	if call.method == http.MethodGet {
+		c.session.ask(req)
+	}
+	tracing.Inject(ctx, req.Header)
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -233,11 +242,19 @@ func (c *Client) request(ctx context.Context, base string, call call) (*http.Req
 // send carries the call out and returns the answer's body.
 func (c *Client) send(ctx context.Context, call call) ([]byte, error) {
 	began := time.Now()
+	var unknown error // of the first attempt at a write that may have been applied, or may yet be
 	for attempt := 1; ; attempt++ {
 		at := c.current.Load()
 		body, after, err := c.once(ctx, c.bases[int(at)%len(c.bases)], call)
-		if err == nil || after < 0 || ctx.Err() != nil {
-			return body, err
+		if err == nil {
+			return body, nil
+		}
+		if fault := kit.FaultOf(err); call.method != http.MethodGet && (fault == kit.ErrTimeout || fault == kit.ErrInternal) {
+			unknown = cmp.Or(unknown, err)
+		}
+		err = cmp.Or(unknown, err)
+		if after < 0 || ctx.Err() != nil {
+			return nil, err
 		}
 		c.current.CompareAndSwap(at, at+1)
 		wait := max(pause(attempt/len(c.bases)), min(after, longestPause))
@@ -255,6 +272,7 @@ func (c *Client) send(ctx context.Context, call call) ([]byte, error) {
 func (c *Client) once(ctx context.Context, base string, call call) (body []byte, after time.Duration, err error) {
 	attempt, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
+	attempt, sent := traceSending(attempt)
 	req, err := c.request(attempt, base, call)
 	if err != nil {
 		return nil, -1, err
@@ -264,33 +282,34 @@ func (c *Client) once(ctx context.Context, base string, call call) (body []byte,
 		body, err = io.ReadAll(res.Body)
 		res.Body.Close()
 	}
-	read := call.method == http.MethodGet
+	if err == nil {
+		c.session.answered(res)
+	}
+	again := call.method == http.MethodGet || call.options.Key != ""
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, -1, &kit.Error{Fault: kit.ErrTimeout, Link: call.link, Detail: "the call was given up", Err: context.Cause(ctx)}
-	case err != nil && (read || neverSent(err)):
+	case err != nil && (call.method == http.MethodGet || sent.never(err)):
 		return nil, 0, &kit.Error{Fault: kit.ErrUnavailable, Link: call.link, Detail: "nothing answers at " + base, Err: err}
 	case err != nil:
-		return nil, -1, &kit.Error{Fault: kit.ErrTimeout, Link: call.link, Detail: "the answer was lost; whether the change was made is unknown", Err: err}
+		if !again {
+			after = -1
+		}
+		return nil, after, &kit.Error{Fault: kit.ErrTimeout, Link: call.link, Detail: "the answer was lost; whether the change was made is unknown", Err: err}
 	case res.StatusCode < 300:
 		return body, 0, nil
 	}
-	return nil, retryAfter(res, read), kit.DecodeProblem(res.StatusCode, body)
-}
-
-// neverSent tells whether err means that no connection was made.
-func neverSent(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	return nil, retryAfter(res, again), kit.DecodeProblem(res.StatusCode, body)
 }
 
 // retryAfter returns the time after which the request that got res may be
-// tried again, less than 0 for never.
-func retryAfter(res *http.Response, read bool) time.Duration {
+// tried again, less than 0 for never. With again that does not depend on
+// whether it was carried out.
+func retryAfter(res *http.Response, again bool) time.Duration {
 	switch res.StatusCode {
 	case http.StatusServiceUnavailable, http.StatusMisdirectedRequest, http.StatusTooManyRequests:
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
-		if !read {
+		if !again {
 			return -1
 		}
 	default:

@@ -3,7 +3,8 @@
 // outside of it.
 //
 //	POST   /api/{kind}            create; the id from ?id= or the body's link
-//	GET    /api/{kind}            list: ?filter= ?order= ?limit= ?token=
+//	GET    /api/{kind}            list: ?filter= ?order= ?select= ?limit= ?token=
+//	                              ?asOf= ?count= ?group= ?compute= ?explain=
 //	GET    /api/{kind}            watch, with Accept: text/event-stream: ?filter= ?from=
 //	GET    /api/{kind}/{id}       read: ?consistency=eventual or linearizable
 //	PATCH  /api/{kind}/{id}       update by a JSON merge patch; If-Match: "VERSION"
@@ -12,14 +13,23 @@
 //	POST   /api/batch             {"writes": [...]}, all or nothing
 //	GET    /api/                  the kinds
 //	GET    /api/openapi.json      all of this for programs
+//	GET    /api/roles:explain     why ?subject= may do ?verb= to ?link=, or may not
+//	GET    /stats                 counts, rates and times: of all kinds, or ?kind=
 //	GET    /metrics               statistics, for Prometheus
 //	GET    /healthz               200 once requests can be served
+//
+// A write takes ?durability=all or async (then it is answered by 202) and the
+// header Idempotency-Key, which makes it happen once. An answer tells in
+// Landfall-Position how far the node was; an eventual read that has the header is
+// never answered from before that. X-Request-Id, traceparent and Retry-After are
+// as everywhere.
 //
 // Who calls is told by a token, in a Bearer or Basic Authorization or in the
 // cookie "landfall"; what the caller may do by roles, with everything denied
 // that no role allows. A capability's client, services/NAME, may do exactly
-// what its kit.Service declares. The package owns the tokens, the roles and
-// the groups.
+// what its kit.Service declares. The package owns the tokens, the roles,
+// the groups and the limits (package access), and the audit of what was refused
+// and of what administrators did (package audit).
 //
 // Any node serves eventual reads and watches; it passes everything else on to
 // the leader.

@@ -99,7 +99,7 @@ func (f *follower) connect(ctx context.Context) error {
 		b, _ := io.ReadAll(res.Body)
 		return kit.DecodeProblem(res.StatusCode, b)
 	}
-	in := bufio.NewReaderSize(res.Body, 32<<10)
+	in := bufio.NewReader(res.Body)
 	for {
 		e, err := readEvent(in, func() { silence.Reset(watchSilence) })
 		if err != nil {
@@ -142,6 +142,7 @@ func (f *follower) dispatch(e event) error {
 		f.first = false
 	}
 	f.query.From = at
+	f.client.session.note(at)
 	return nil
 }
 

@@ -15,7 +15,12 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/inproc"
+	"landfall.dev/kit/rest/tracing"
 )
 
 // The headers between nodes.
@@ -30,6 +35,7 @@ const vouchAge = time.Minute
 // forward passes r on to the Server at leader, with the caller's credentials.
 // It must be called before r's body is read.
 func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) {
+	requestID(r) // which the leader takes over
 	target, err := url.Parse(leader)
 	if leader == "" || err != nil || r.Header.Get(headerForwarded) != "" {
 		s.fail(w, r, errNoLeader)
@@ -44,15 +50,22 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 		return
 	}
 	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
-	subject, inside := local(r.Context())
+	subject, inside := inproc.Subject(r.Context())
 	if inside && len(s.secret) == 0 {
 		s.fail(w, r, &kit.Error{Fault: kit.ErrUnavailable, Detail: "this node is not the leader, and has no secret to speak to it"})
 		return
 	}
+	ctx, span := s.tracer.Begin(r.Context(), "forward", trace.SpanKindClient, attribute.String("server.address", target.Host))
+	defer span.End()
+	ctx, sent := traceSending(ctx)
+	r = r.WithContext(ctx)
 	proxy := httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(target)
 			p.Out.Header.Set(headerForwarded, "1")
+			p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
+			p.SetXForwarded()
+			tracing.Inject(ctx, p.Out.Header)
 			p.Out.Header.Del(headerVouch)
 			if inside {
 				p.Out.Header.Set(headerVouch, s.vouch(r, subject, time.Now()))
@@ -63,11 +76,14 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 		ErrorLog:      slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			fault, detail := kit.ErrUnavailable, "the leader does not answer"
-			if r.Method != http.MethodGet && !neverSent(err) {
+			if r.Method != http.MethodGet && !sent.never(err) {
 				fault, detail = kit.ErrTimeout, "the leader's answer was lost; whether the change was made is unknown"
 			}
 			s.fail(w, r, &kit.Error{Fault: fault, Detail: detail, Err: err})
 		},
+	}
+	if a, ok := w.(*answered); ok {
+		a.passedOn = true
 	}
 	proxy.ServeHTTP(w, r)
 }

@@ -1,9 +1,9 @@
 package rest
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,32 +11,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/stats"
 	"landfall.dev/kit/store"
 )
 
-// statistics are the numbers of a Server, for Prometheus.
+// statistics are the numbers of a Server.
 type statistics struct {
+	server   *Server
 	registry *prometheus.Registry
-	kinds    *store.Kinds
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
+	requests *stats.Requests
+	since    time.Time
 }
 
-func newStatistics(s *store.Store, kinds *store.Kinds) *statistics {
-	t := &statistics{
-		registry: prometheus.NewRegistry(),
-		kinds:    kinds,
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "landfall_requests_total",
-			Help: "Requests for documents, by kind, verb and HTTP status.",
-		}, []string{"kind", "verb", "code"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "landfall_request_seconds",
-			Help:    "Time to answer requests for documents; watches are left out.",
-			Buckets: prometheus.ExponentialBuckets(0.0002, 3, 10), // 0.2 ms to 4 s
-		}, []string{"kind", "verb"}),
-	}
-	t.registry.MustRegister(t.requests, t.seconds, documentCounts{s, kinds}, collectors.NewGoCollector())
+func newStatistics(s *Server) *statistics {
+	t := &statistics{server: s, registry: prometheus.NewRegistry(), requests: stats.New(), since: time.Now()}
+	watches := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "landfall_watches", Help: "Watches that are open, those of services in the process not counted.",
+	}, func() float64 { return float64(s.watches.Len()) })
+	t.registry.MustRegister(t.requests, watches, stats.Documents{Kinds: s.kinds.Names, Count: s.store.Count}, collectors.NewGoCollector())
 	return t
 }
 
@@ -44,10 +36,41 @@ func (t *statistics) handler() http.Handler {
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{})
 }
 
+// Stats is what GET /stats tells of a node, since it was started.
+type Stats struct {
+	Since   time.Time   `json:"since"`
+	Watches int         `json:"watches"`
+	Kinds   []KindStats `json:"kinds"`
+}
+
+// KindStats is what is told of a kind. It has verbs that were used.
+type KindStats struct {
+	Kind      string       `json:"kind"`
+	Documents int          `json:"documents"`
+	Verbs     []stats.Verb `json:"verbs"`
+}
+
+// tell serves GET /stats and /stats?kind=, also as /api/{kind}:stats.
+func (t *statistics) tell(w http.ResponseWriter, r *http.Request, only string) error {
+	names := t.server.kinds.Names()
+	if only != "" {
+		if _, ok := t.server.kinds.Find(only); !ok {
+			return &kit.Error{Fault: kit.ErrNotFound, Detail: fmt.Sprintf("there is no kind %q", only), Hint: "GET /api/ lists them"}
+		}
+		names = []string{only}
+	}
+	now := time.Now()
+	out := Stats{Since: t.since, Watches: t.server.watches.Len(), Kinds: []KindStats{}}
+	for _, name := range names {
+		out.Kinds = append(out.Kinds, KindStats{name, t.server.store.Count(name), t.requests.Kind(name, now)})
+	}
+	return encode(w, http.StatusOK, out)
+}
+
 // observe counts an answered request. What the client made up is not used as
 // a label, lest there be any number of them.
 func (t *statistics) observe(kind string, verb kit.Verb, status int, took time.Duration) {
-	owned, known := t.kinds.Find(kind)
+	owned, known := t.server.kinds.Find(kind)
 	switch {
 	case kind == batchPath && verb == batchPath:
 	case !known:
@@ -55,10 +78,10 @@ func (t *statistics) observe(kind string, verb kit.Verb, status int, took time.D
 	case !knownVerb(owned, verb):
 		verb = "unknown"
 	}
-	t.requests.WithLabelValues(kind, string(verb), strconv.Itoa(status)).Inc()
-	if verb != kit.VerbWatch {
-		t.seconds.WithLabelValues(kind, string(verb)).Observe(took.Seconds())
+	if verb == kit.VerbWatch {
+		took = -1
 	}
+	t.requests.Observe(kind, string(verb), status, took, time.Now())
 }
 
 func knownVerb(o kit.Owned, v kit.Verb) bool {
@@ -73,38 +96,3 @@ func builtIn(v kit.Verb) bool {
 	}
 	return false
 }
-
-// documentCounts collects the number of documents of each kind.
-type documentCounts struct {
-	store *store.Store
-	kinds *store.Kinds
-}
-
-var documentsDesc = prometheus.NewDesc("landfall_documents", "Documents of each kind.", []string{"kind"}, nil)
-
-// Describe implements prometheus.Collector.
-func (c documentCounts) Describe(out chan<- *prometheus.Desc) { out <- documentsDesc }
-
-// Collect implements prometheus.Collector.
-func (c documentCounts) Collect(out chan<- prometheus.Metric) {
-	for _, name := range c.kinds.Names() {
-		out <- prometheus.MustNewConstMetric(documentsDesc, prometheus.GaugeValue, float64(c.store.Count(name)), name)
-	}
-}
-
-// countedWriter remembers the status that was answered.
-type countedWriter struct {
-	http.ResponseWriter
-	status int
-	wrote  bool
-}
-
-func (w *countedWriter) WriteHeader(status int) {
-	if !w.wrote {
-		w.status, w.wrote = status, status >= 200
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *countedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

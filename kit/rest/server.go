@@ -1,7 +1,9 @@
 package rest
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -10,7 +12,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/access"
+	"landfall.dev/kit/rest/audit"
+	"landfall.dev/kit/rest/feed"
+	"landfall.dev/kit/rest/inproc"
+	"landfall.dev/kit/rest/limit"
+	"landfall.dev/kit/rest/openapi"
+	"landfall.dev/kit/rest/tracing"
 	"landfall.dev/kit/store"
 	"landfall.dev/kit/task"
 )
@@ -48,12 +59,28 @@ type Options struct {
 	// WriteTimeout is how long the client of a watch may take to read an event;
 	// 0 means 10 s.
 	WriteTimeout time.Duration
+	// Limit is for callers that no document of Limits is for, and for the values
+	// that these leave open. Its values other than 0 replace the defaults:
+	// 50,000 requests a second, twice that at once, and 10,000 watches.
+	Limit Limit
+	// Watches is how many watches the node serves in all, those of services in
+	// the process not counted; 0 means 20,000.
+	Watches int
+	// AuditRetention is how long the records of the audit are kept; 0 means 90
+	// days.
+	AuditRetention time.Duration
+	// Tracer gets the spans of requests. Nil means that they go where the
+	// environment says (OTEL_EXPORTER_OTLP_ENDPOINT), else nowhere.
+	Tracer trace.TracerProvider
 }
 
 // The defaults of Options.
 const (
 	defaultHeartbeat    = 15 * time.Second
 	defaultWriteTimeout = 10 * time.Second
+	defaultRequests     = 50_000
+	defaultWatches      = 10_000
+	defaultAllWatches   = 20_000
 )
 
 // Server is the HTTP handler of documents and of the services' own routes.
@@ -68,11 +95,18 @@ type Server struct {
 	heartbeat    time.Duration
 	writeTimeout time.Duration
 	services     map[string]declared
-	policy       *policy
+	policy       *access.Policy
 	routes       *http.ServeMux
 	origin       *http.CrossOriginProtection
 	statistics   *statistics
 	absent       map[string]string // the capability that a kind is missing without
+	audit        *audit.Writer
+	limit        Limit // for who has none
+	allWatches   int
+	rates        limit.Rates
+	watches      limit.Open
+	feeds        *feed.Hub
+	tracer       *tracing.Tracer
 }
 
 // New returns a Server that knows the kinds that belong to kit itself.
@@ -83,9 +117,10 @@ func New(o Options) *Server {
 		attached: make(chan struct{}),
 		services: map[string]declared{},
 		absent:   map[string]string{},
-		policy:   newPolicy(o.Store),
+		policy:   access.NewPolicy(o.Store, o.Kinds),
 		routes:   http.NewServeMux(),
 		origin:   http.NewCrossOriginProtection(),
+		feeds:    feed.NewHub(o.Store),
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -99,11 +134,18 @@ func New(o Options) *Server {
 	if s.writeTimeout == 0 {
 		s.writeTimeout = defaultWriteTimeout
 	}
-	s.statistics = newStatistics(s.store, s.kinds)
+	s.limit = Limit{
+		Requests: cmp.Or(o.Limit.Requests, defaultRequests), Burst: o.Limit.Burst,
+		Watches: cmp.Or(o.Limit.Watches, defaultWatches),
+	}
+	s.allWatches = cmp.Or(o.Watches, defaultAllWatches)
+	s.audit = audit.NewWriter(s.Client("services/"+ServiceName), s.log, o.AuditRetention)
+	s.statistics = newStatistics(s)
+	s.tracer = tracing.New(o.Tracer, s.log)
 	if o.Node != nil {
 		s.Attach(o.Node)
 	}
-	s.Add(Service())
+	s.Add(service(s.kinds))
 	s.Add(task.Service())
 	return s
 }
@@ -160,6 +202,22 @@ func (s *Server) Add(service kit.Service) {
 	}
 }
 
+// Client returns a client that acts as subject and whose round trips stay in
+// the process. They pass the same checks as any request.
+func (s *Server) Client(subject string) kit.Client {
+	c, err := NewClient("http://"+inproc.Host, "", ClientOptions{Transport: inproc.Transport(s, subject)})
+	if err != nil {
+		panic("rest: " + err.Error()) // the address is constant
+	}
+	return c
+}
+
+// HTTP returns an HTTP client for the server's own routes, at any host, that
+// acts as subject and whose round trips stay in the process.
+func (s *Server) HTTP(subject string) *http.Client {
+	return &http.Client{Transport: inproc.Transport(s, subject)}
+}
+
 // Absent makes the server say, to who asks for one of the kinds, that it runs
 // without the service that has them.
 func (s *Server) Absent(service string, kinds ...string) {
@@ -189,20 +247,42 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.fail(w, r, kit.ErrInternal)
 		}
 	}()
-	if err := s.origin.Check(r); err != nil {
-		s.fail(w, r, &kit.Error{Fault: kit.ErrForbidden, Detail: "the request comes from a page of another site", Err: err})
+	r = tracing.Extract(r)
+	if s.tracer.On && !streams(r) {
+		traced, span := s.tracer.Server(r)
+		a := &answered{ResponseWriter: w, status: http.StatusOK}
+		w, r = a, traced
+		defer func() { tracing.Answered(span, a.status) }()
+	}
+	s.dispatch(w, r)
+}
+
+// dispatch hands r to whoever serves its path.
+func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	if n := headerSize(r); n > maxHeader {
+		s.fail(w, r, kit.Errorf(kit.ErrTooLarge, "", "the address and the headers have %d bytes, the limit is %d", n, maxHeader))
+		return
+	}
+	if s.origin.Check(r) != nil {
+		s.recorded(http.HandlerFunc(s.crossSite)).ServeHTTP(w, r)
 		return
 	}
 	rest, isAPI := strings.CutPrefix(r.URL.Path, "/api/")
 	switch {
 	case r.URL.Path == "/healthz":
 		s.health(w, r)
+	case r.URL.Path == "/stats":
+		s.stats(r.URL.Query().Get("kind")).ServeHTTP(w, r)
+	case isAPI && strings.HasSuffix(rest, ":stats") && !strings.Contains(rest, "/"):
+		s.stats(strings.TrimSuffix(rest, ":stats")).ServeHTTP(w, r)
 	case r.URL.Path == "/metrics":
 		s.signedIn(s.statistics.handler()).ServeHTTP(w, r)
 	case rest == "openapi.json":
 		s.signedIn(http.HandlerFunc(s.describe)).ServeHTTP(w, r)
 	case isAPI && rest == "":
 		s.signedIn(http.HandlerFunc(s.index)).ServeHTTP(w, r)
+	case isAPI && rest == explainPath:
+		s.recorded(http.HandlerFunc(s.explain)).ServeHTTP(w, r)
 	case isAPI && strings.Count(rest, "/") < 2:
 		s.documents(w, r, rest)
 	default:
@@ -210,19 +290,56 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// describe serves the OpenAPI 3.1 description of all kinds.
+func (s *Server) describe(w http.ResponseWriter, r *http.Request) {
+	// It is made anew each time, for it is asked for rarely.
+	var kinds []kit.Owned
+	for _, name := range s.kinds.Names() {
+		if k, ok := s.kinds.Find(name); ok {
+			kinds = append(kinds, k)
+		}
+	}
+	b, err := json.Marshal(openapi.Describe(kinds))
+	if err != nil {
+		s.fail(w, r, &kit.Error{Op: "describe", Err: err})
+		return
+	}
+	w.Header().Set("Content-Type", "application/vnd.oai.openapi+json")
+	_, _ = w.Write(b)
+}
+
+// stats returns a handler that tells the statistics of a kind, or of all for "".
+func (s *Server) stats(kind string) http.Handler {
+	return s.signedIn(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.statistics.tell(w, r, kind); err != nil {
+			s.fail(w, r, err)
+		}
+	}))
+}
+
+// Shutdown sends the traces that were not sent yet.
+func (s *Server) Shutdown(ctx context.Context) error { return s.tracer.Shutdown(ctx) }
+
+// crossSite refuses a request that a page of another site makes a browser send.
+func (s *Server) crossSite(w http.ResponseWriter, r *http.Request) {
+	s.fail(w, r, &kit.Error{Fault: kit.ErrForbidden, Detail: "the request comes from a page of another site"})
+}
+
 // route wraps a service's handler with authentication.
 func (s *Server) route(route kit.Route) http.Handler {
-	if route.Self {
-		return route.Handler
+	h := route.Handler
+	if !route.Self {
+		h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, err := s.admit(r)
+			if err != nil && !(route.Anonymous && r.Header.Get("Authorization") == "") {
+				s.fail(w, r, err)
+				return
+			}
+			who(w, c.Subject)
+			route.Handler.ServeHTTP(w, r.WithContext(kit.WithCaller(r.Context(), c.Caller)))
+		})
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := s.authenticate(r)
-		if err != nil && !(route.Anonymous && r.Header.Get("Authorization") == "") {
-			s.fail(w, r, err)
-			return
-		}
-		route.Handler.ServeHTTP(w, r.WithContext(kit.WithCaller(r.Context(), c.Caller)))
-	})
+	return s.recorded(h)
 }
 
 // signedIn wraps a handler that is for everyone with a token.
@@ -264,11 +381,15 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set("Cache-Control", "no-store")
 	switch kit.Fault(status) {
 	case kit.ErrInternal:
-		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "request", requestID(r), "error", err)
 	case kit.ErrUnauthenticated:
 		h.Set("WWW-Authenticate", `Basic realm="landfall", charset="UTF-8"`)
 	case kit.ErrUnavailable, kit.ErrTooMany:
-		h.Set("Retry-After", "1")
+		h.Set("Retry-After", retryIn(err))
+	}
+	h.Set(headerRequest, requestID(r))
+	if a, ok := w.(*answered); ok {
+		a.err = err
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n'))

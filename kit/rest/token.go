@@ -2,91 +2,61 @@ package rest
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base32"
-	"encoding/hex"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/access"
+	"landfall.dev/kit/rest/audit"
+	"landfall.dev/kit/store"
 )
 
-// Token lets whoever knows its secret act as its subject. The text of a token
-// is lf_ID_SECRET; only the hash of the secret is kept. Deleting the document
-// revokes it, and Expires ends it.
-type Token struct {
-	kit.Meta
-	Subject     string `json:"subject"` // "users/ada", "agents/acme"
-	Hash        string `json:"hash"`    // SHA-256 of the secret, in hex
-	Description string `json:"description,omitempty"`
+// The documents that say who may do what; see package access.
+type (
+	Token = access.Token
+	Role  = access.Role
+	Rule  = access.Rule
+	Group = access.Group
+	Limit = access.Limit
+)
+
+// The kinds of these documents.
+var (
+	Tokens = access.Tokens
+	Roles  = access.Roles
+	Groups = access.Groups
+	Limits = access.Limits
+)
+
+const (
+	// Everyone is the group of all callers with a token.
+	Everyone = access.Everyone
+	// Administrators is the role that Bootstrap makes.
+	Administrators = access.Administrators
+	// ServiceName is the service that owns tokens, roles, groups, limits and the
+	// audit.
+	ServiceName = "access"
+)
+
+// service owns the kinds of access and of the audit.
+func service(kinds *store.Kinds) kit.Service {
+	return kit.Service{Name: ServiceName, Owns: append(audit.Owned(), access.Owned(kinds)...)}
 }
-
-// Tokens are the tokens of all callers. Who may create one may act as anybody.
-var Tokens = kit.Define[Token]("tokens")
-
-const tokenPrefix = "lf_"
-
-var tokenAlphabet = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 // MintToken creates a token for subject and returns its text, which cannot be
 // had again.
 func MintToken(ctx context.Context, c kit.Client, subject, description string) (token string, err error) {
-	id, doc, token := newToken(subject, description)
-	if _, err := Tokens.Create(ctx, c, id, doc); err != nil {
-		return "", err
-	}
-	return token, nil
+	return access.MintToken(ctx, c, subject, description)
 }
-
-func newToken(subject, description string) (id string, doc Token, text string) {
-	random := make([]byte, 10+32)
-	_, _ = rand.Read(random) // never fails
-	id = tokenAlphabet.EncodeToString(random[:10])
-	secret := tokenAlphabet.EncodeToString(random[10:])
-	return id, Token{Subject: subject, Hash: hashOf(secret), Description: description}, tokenPrefix + id + "_" + secret
-}
-
-func hashOf(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
-}
-
-// Administrators is the role that Bootstrap makes.
-const Administrators = "administrators"
 
 // Bootstrap makes the role that may do everything, and a token for its first
 // member, users/admin, and returns the token. If there is the role already it
 // changes nothing and returns "". The client is a Server's Client for
 // ServiceName.
 func Bootstrap(ctx context.Context, c kit.Client) (token string, err error) {
-	role := Role{
-		Subjects: []string{"users/admin", "groups/" + Administrators},
-		Rules:    []Rule{{Kinds: []string{"*"}, Verbs: []kit.Verb{"*"}}},
-	}
-	id, doc, token := newToken("users/admin", "made at the first start")
-	var writes []kit.Write
-	for _, d := range []struct {
-		link kit.Link
-		doc  any
-	}{{Roles.Link(Administrators), role}, {Tokens.Link(id), doc}} {
-		body, err := json.Marshal(d.doc)
-		if err != nil {
-			return "", &kit.Error{Op: "bootstrap", Err: err}
-		}
-		writes = append(writes, kit.Write{Verb: kit.VerbCreate, Link: d.link, Body: body})
-	}
-	_, err = c.Batch(ctx, writes)
-	if kit.FaultOf(err) == kit.ErrConflict {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	return token, nil
+	return access.Bootstrap(ctx, c)
 }
 
 // tokenOf returns the token that r carries, if any.
@@ -109,12 +79,12 @@ func (s *Server) verify(token string, now time.Time) (subject string, err error)
 	invalid := func(why string) error {
 		return &kit.Error{Fault: kit.ErrUnauthenticated, Detail: "the token is not valid: " + why, Hint: "ask an administrator for a new one, or run landfall login"}
 	}
-	text, ok := strings.CutPrefix(token, tokenPrefix)
+	text, ok := strings.CutPrefix(token, access.TokenPrefix)
 	id, secret, two := strings.Cut(text, "_")
 	if !ok || !two || kit.CheckID(id) != nil {
-		return "", invalid("it does not look like " + tokenPrefix + "ID_SECRET")
+		return "", invalid("it does not look like " + access.TokenPrefix + "ID_SECRET")
 	}
-	doc := Token{Hash: hashOf("")}
+	doc := Token{Hash: access.HashOf("")}
 	r, err := s.store.Read(Tokens.Link(id))
 	known := err == nil
 	if known {
@@ -122,7 +92,7 @@ func (s *Server) verify(token string, now time.Time) (subject string, err error)
 			return "", err
 		}
 	}
-	same := subtle.ConstantTimeCompare([]byte(hashOf(secret)), []byte(doc.Hash)) == 1
+	same := subtle.ConstantTimeCompare([]byte(access.HashOf(secret)), []byte(doc.Hash)) == 1
 	switch {
 	case !known:
 		return "", invalid("there is none with its id; it was revoked, has expired, or is for another server")
@@ -132,15 +102,4 @@ func (s *Server) verify(token string, now time.Time) (subject string, err error)
 		return "", invalid("it has expired")
 	}
 	return doc.Subject, nil
-}
-
-// checkToken is the life of a Token: it must be complete.
-func checkToken(t Token, _ kit.Event, _ time.Time) (Token, []kit.Op) {
-	if kit.Link(t.Subject).Check() != nil {
-		return t, kit.Refuse(kit.ErrInvalid, "the subject %q is not written like users/ada", t.Subject)
-	}
-	if b, err := hex.DecodeString(t.Hash); err != nil || len(b) != sha256.Size {
-		return t, kit.Refuse(kit.ErrInvalid, "the hash is not the SHA-256 of a secret in hex")
-	}
-	return t, nil
 }

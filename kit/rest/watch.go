@@ -1,14 +1,14 @@
 package rest
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"fmt"
 	"net/http"
 	"time"
 
 	"landfall.dev/kit"
-	"landfall.dev/kit/store"
+	"landfall.dev/kit/rest/feed"
+	"landfall.dev/kit/store/query"
 )
 
 // watchPage is how many changes a watch takes from the store at once.
@@ -20,8 +20,10 @@ type stream struct {
 	out     http.ResponseWriter
 	control *http.ResponseController
 	kind    string
-	passes  func(kit.Record) bool
-	at      kit.Position // of what was sent
+	filter  string
+	matches func(kit.Record) bool // what the filter says
+	visible func(kit.Record) bool // what the caller's roles say
+	at      kit.Position          // of what was sent
 	// known is where the documents that a watch without a position begins with
 	// end; deletions up to there are of no interest.
 	known kit.Position
@@ -32,14 +34,18 @@ type stream struct {
 // watch serves the changes of a kind as server-sent events, as the HTML
 // standard has them: put and delete with the document as data, live once when
 // all that there was is sent, and ids that are positions.
-func (s *Server) watch(w http.ResponseWriter, req request) error {
+func (s *Server) watch(w http.ResponseWriter, req *request) error {
+	done, err := s.beginWatch(req)
+	if err != nil {
+		return err
+	}
+	defer done()
 	st, err := s.open(w, req)
 	if err != nil {
 		return err
 	}
 	// The first page is taken before the head of the answer is sent, so that
 	// ErrGone and an unknown kind still have their status.
-	changed := s.store.Changed()
 	now := s.store.Position()
 	changes, more, err := s.store.Since(st.kind, st.at, watchPage)
 	if err != nil {
@@ -50,34 +56,73 @@ func (s *Server) watch(w http.ResponseWriter, req request) error {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
+	// From here on an error means that the client is gone or too slow, or has to
+	// come back to be told it. What it has got tells it where to go on.
+	if st.catchUp(changes, more, now) == nil && st.write("id: %s\nevent: live\ndata: {}\n\n", st.at) == nil {
+		st.follow(req)
+	}
+	return nil
+}
 
-	beat := time.NewTicker(s.heartbeat)
-	defer beat.Stop()
-	for live := false; ; {
+// catchUp sends what has changed, of which changes are the first page.
+func (st *stream) catchUp(changes []kit.Change, more bool, now kit.Position) error {
+	for {
 		if err := st.send(changes); err != nil {
-			return nil // the client is gone or too slow
+			return err
 		}
 		if !more {
-			st.at = later(st.at, now)
-			if !live {
-				live = true
-				if st.write("id: %s\nevent: live\ndata: {}\n\n", st.at) != nil {
-					return nil
-				}
-			}
-			if !st.wait(req, changed, beat.C) {
-				return nil
-			}
+			st.at = feed.Later(st.at, now)
+			return nil
 		}
-		changed, now = s.store.Changed(), s.store.Position()
-		if changes, more, err = s.store.Since(st.kind, st.at, watchPage); err != nil {
-			return nil // the client comes back and gets the error
+		var err error
+		now = st.server.store.Position()
+		if changes, more, err = st.server.store.Since(st.kind, st.at, watchPage); err != nil {
+			return err
 		}
 	}
 }
 
+// follow sends what changes from now on, as the kind's feed tells it, until the
+// client is gone or too slow.
+func (st *stream) follow(req *request) {
+	beat := time.NewTicker(st.server.heartbeat)
+	defer beat.Stop()
+	a := st.server.feeds.Join(st.kind, st.filter, st.matches)
+	defer st.server.feeds.Leave(a)
+	for !a.Over() {
+		told, upTo, wake, ok := a.After(st.at)
+		var err error
+		switch {
+		case !ok: // too slow for what the feed keeps
+			err = st.catchUp(nil, true, st.at)
+		case len(told) > 0:
+			err = st.pass(told)
+		default:
+			st.at = upTo
+			err = st.wait(req, wake, beat.C)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// pass sends what the feed has told.
+func (st *stream) pass(told []*feed.Told) error {
+	for _, o := range told {
+		st.at = o.Change.Position
+		if !st.visible(o.Change.Record) {
+			continue
+		}
+		if err := st.writeBytes(o.Frame); err != nil {
+			return err
+		}
+	}
+	return st.control.Flush()
+}
+
 // open reads the parameters of a watch.
-func (s *Server) open(w http.ResponseWriter, req request) (*stream, error) {
+func (s *Server) open(w http.ResponseWriter, req *request) (*stream, error) {
 	kind := req.link.Kind()
 	visible, err := req.caller.visible(kit.VerbWatch, kind)
 	if err != nil {
@@ -87,14 +132,13 @@ func (s *Server) open(w http.ResponseWriter, req request) (*stream, error) {
 	if !ok {
 		return nil, &kit.Error{Fault: kit.ErrNotFound, Link: req.link, Detail: fmt.Sprintf("there is no kind %q", kind), Hint: "GET /api/ lists them"}
 	}
-	matches, err := store.CompileFilter(owned.Definition, req.query.Get("filter"))
+	filter := req.query.Get("filter")
+	compiled, err := query.Compile(owned.Definition, filter)
 	if err != nil {
 		return nil, err
 	}
 	st := &stream{server: s, out: w, control: http.NewResponseController(w), kind: kind, pending: req.query.Get("pending") == "true"}
-	st.passes = func(r kit.Record) bool {
-		return visible(r.Link) && (r.Deleted || matches(r))
-	}
+	st.filter, st.matches, st.visible = filter, compiled.Passes, visible
 	from := req.Header.Get("Last-Event-ID")
 	if from == "" {
 		from = req.query.Get("from")
@@ -114,22 +158,14 @@ func (s *Server) open(w http.ResponseWriter, req request) (*stream, error) {
 func (st *stream) send(changes []kit.Change) error {
 	for _, c := range changes {
 		st.at = c.Position
-		if !st.passes(c.Record) || c.Position.Seq <= st.known.Seq && st.idle(c.Record) {
+		if !st.visible(c.Record) || !c.Record.Deleted && !st.matches(c.Record) || c.Position.Seq <= st.known.Seq && st.idle(c.Record) {
 			continue
 		}
-		name := "put"
-		if c.Record.Deleted {
-			name = "delete"
+		f, err := feed.Frame(c)
+		if err == nil {
+			err = st.writeBytes(f)
 		}
-		data, err := c.Record.MarshalJSON()
 		if err != nil {
-			return err
-		}
-		var line bytes.Buffer
-		if err := json.Compact(&line, data); err != nil {
-			return err
-		}
-		if err := st.write("id: %s\nevent: %s\ndata: %s\n\n", c.Position, name, line.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -142,46 +178,48 @@ func (st *stream) idle(r kit.Record) bool {
 	return r.Deleted || st.pending && len(r.Pending) == 0
 }
 
-// wait returns when something has changed, with signs of life meanwhile; false
-// if the client is gone. A sign tells the position too, so that a client whose
-// filter lets nothing through need not begin at an old one.
-func (st *stream) wait(req request, changed <-chan struct{}, beat <-chan time.Time) bool {
-	if st.control.Flush() != nil {
-		return false
+// wait returns when there is something to tell, with signs of life meanwhile;
+// with an error if the client is gone, or is not to be told any more. A sign
+// tells the position too, so that a client whose filter lets nothing through
+// need not begin at an old one.
+func (st *stream) wait(req *request, wake <-chan struct{}, beat <-chan time.Time) error {
+	if err := st.control.Flush(); err != nil {
+		return err
 	}
 	for {
 		select {
 		case <-req.Context().Done():
-			return false
-		case <-changed:
-			return true
+			return context.Cause(req.Context())
+		case <-wake:
+			return nil
 		case <-beat:
 			// A token may have been revoked meanwhile, or a role changed.
 			c, err := st.server.authenticate(req.Request)
 			if err == nil {
-				_, err = c.visible(kit.VerbWatch, st.kind)
+				st.visible, err = c.visible(kit.VerbWatch, st.kind)
 			}
-			if err != nil || st.write("id: %s\n: still here\n\n", st.at) != nil || st.control.Flush() != nil {
-				return false
+			if err == nil {
+				err = st.write("id: %s\n: still here\n\n", st.at)
+			}
+			if err == nil {
+				err = st.control.Flush()
+			}
+			if err != nil {
+				return err
 			}
 		}
 	}
 }
 
-// write writes within the time that a reader has.
 func (st *stream) write(format string, args ...any) error {
+	return st.writeBytes(fmt.Appendf(nil, format, args...))
+}
+
+// writeBytes writes within the time that a reader has.
+func (st *stream) writeBytes(b []byte) error {
 	if err := st.control.SetWriteDeadline(time.Now().Add(st.server.writeTimeout)); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(st.out, format, args...)
+	_, err := st.out.Write(b)
 	return err
-}
-
-// later returns the later of two positions of one epoch, and b if they are of
-// different ones.
-func later(a, b kit.Position) kit.Position {
-	if a.Epoch == b.Epoch && a.Seq > b.Seq {
-		return a
-	}
-	return b
 }

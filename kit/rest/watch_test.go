@@ -227,21 +227,27 @@ func (f *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
 func TestClientTriesAgainWhatCannotHaveBeenApplied(t *testing.T) {
 	c := kittest.Serve(t, kittest.NotesService())
 	token := c.Token("users/admin")
+	if _, err := c.Admin().Create(t.Context(), "notes", "a", []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name   string
 		status int
 		write  bool
 		want   error
+		o      []kit.WriteOption
 	}{
-		{"a read, cut", 0, false, nil},
-		{"a read, unavailable", 503, false, nil},
-		{"a read, timeout of a proxy", 504, false, nil},
-		{"a write, cut", 0, true, kit.ErrTimeout},
-		{"a write, unavailable", 503, true, nil},
-		{"a write, fenced", 421, true, nil},
-		{"a write, too many", 429, true, nil},
-		{"a write, timeout", 504, true, kit.ErrTimeout},
-		{"a write, internal", 500, true, kit.ErrInternal},
+		{"a read, cut", 0, false, nil, nil},
+		{"a read, unavailable", 503, false, nil, nil},
+		{"a read, timeout of a proxy", 504, false, nil, nil},
+		{"a write, cut", 0, true, kit.ErrTimeout, nil},
+		{"a write, unavailable", 503, true, nil, nil},
+		{"a write, fenced", 421, true, nil, nil},
+		{"a write, too many", 429, true, nil, nil},
+		{"a write, timeout", 504, true, kit.ErrTimeout, nil},
+		{"a write, internal", 500, true, kit.ErrInternal, nil},
+		{"a write with a key, cut", 0, true, nil, []kit.WriteOption{kit.Once("k1")}},
+		{"a write with a key, timeout", 504, true, nil, []kit.WriteOption{kit.Once("k2")}},
 	} {
 		via := &refusing{RoundTripper: http.DefaultTransport, status: test.status}
 		via.left.Store(2)
@@ -250,7 +256,7 @@ func TestClientTriesAgainWhatCannotHaveBeenApplied(t *testing.T) {
 			t.Fatal(err)
 		}
 		if test.write {
-			_, err = client.Create(t.Context(), "notes", "", []byte(`{}`))
+			_, err = client.Do(t.Context(), "notes/a", "star", nil, test.o...)
 		} else {
 			_, err = client.List(t.Context(), kit.Query{Kind: "notes"})
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/frame"
 )
 
 // The limits of an entry.
@@ -56,11 +57,13 @@ type plan struct {
 	store *Store
 	now   time.Time
 	head  head // with epoch, seq, time and fence as they will be
+	full  bool // the store has no room for more documents
 
-	docs      map[kit.Link]*doc // those that changed, nil for a collected tombstone
-	changes   [][]byte          // the same as payloads of frames, each version in order of seq
-	counters  map[string]int64  // those that changed
-	cursors   map[string]Cursor // those that changed
+	docs      map[kit.Link]*frame.Frame // those that changed, nil for a collected tombstone
+	onces     map[[16]byte]frame.Once   // idempotency keys, by their ids
+	changes   [][]byte                  // both as payloads of frames, each version in order of seq
+	counters  map[string]int64          // those that changed
+	cursors   map[string]Cursor         // those that changed
 	collected []kit.Link
 	size      int // of the changes, in bytes
 	undo      []func()
@@ -70,9 +73,12 @@ type plan struct {
 // is later: documents' times never go backwards.
 func newPlan(s *Store, now time.Time) *plan {
 	p := &plan{
-		store: s, head: s.head(),
-		docs: map[kit.Link]*doc{}, counters: map[string]int64{}, cursors: map[string]Cursor{},
+		store: s, docs: map[kit.Link]*frame.Frame{}, onces: map[[16]byte]frame.Once{},
+		counters: map[string]int64{}, cursors: map[string]Cursor{},
 	}
+	s.mu.RLock()
+	p.head, p.full = s.head, s.engine.Full()
+	s.mu.RUnlock()
 	p.now = stamp(now)
 	if p.now.Before(p.head.time) {
 		p.now = p.head.time
@@ -127,7 +133,10 @@ func (p *plan) propose(pr Proposal) ([]kit.Record, error) {
 			Hint:   "send them to the side that has taken over",
 		}
 	}
-	if pr.Writes != nil {
+	switch {
+	case pr.Key != "":
+		return p.writeOnce(pr)
+	case pr.Writes != nil:
 		return p.writes(pr)
 	}
 	records, err := p.imports(pr.Import)
@@ -151,7 +160,13 @@ func (pr Proposal) check() error {
 	if pr.PassFence && pr.Writes != nil {
 		return kit.Errorf(kit.ErrInvalid, "", "only an import passes the fence")
 	}
-	return nil
+	if pr.Key == "" {
+		return nil
+	}
+	if pr.Writes == nil {
+		return kit.Errorf(kit.ErrInvalid, "", "only writes have an idempotency key")
+	}
+	return checkKey(pr.Key)
 }
 
 func (p *plan) fence(f Fence) error {
@@ -194,9 +209,10 @@ func (p *plan) tick() error {
 		return nil
 	}
 	for _, d := range p.store.overdue(p.now, maxTick) {
-		switch link := d.rec.Link; {
-		case p.find(link) != d: // changed within this batch: a later tick looks at it
-		case d.rec.Deleted:
+		link := d.Record.Link
+		switch now := p.find(link); {
+		case now == nil || now.Record.Seq != d.Record.Seq: // changed within this batch: a later tick looks at it
+		case d.Record.Deleted:
 			p.docs[link] = nil
 			p.collected = append(p.collected, link)
 			p.undo = append(p.undo, func() {
@@ -204,7 +220,7 @@ func (p *plan) tick() error {
 				p.collected = p.collected[:len(p.collected)-1]
 			})
 		default:
-			if _, err := p.bury(d); err != nil {
+			if _, err := p.bury(&d); err != nil {
 				return err
 			}
 		}
@@ -212,24 +228,17 @@ func (p *plan) tick() error {
 	return nil
 }
 
-// overdue returns up to limit documents and tombstones whose time has come.
-func (s *Store) overdue(now time.Time, limit int) []*doc {
+// overdue returns up to limit documents and tombstones whose time
+// has come.
+func (s *Store) overdue(now time.Time, limit int) []frame.Frame {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var docs []*doc
-	s.state.due.Ascend(func(d *doc) bool {
-		if d.due().After(now) || len(docs) == limit {
-			return false
-		}
-		docs = append(docs, d)
-		return true
-	})
-	return docs
+	return s.engine.Overdue(now, limit)
 }
 
 // find returns the document or tombstone at l as the batch has left it, or
 // nil.
-func (p *plan) find(l kit.Link) *doc {
+func (p *plan) find(l kit.Link) *frame.Frame {
 	if d, ok := p.docs[l]; ok {
 		return d
 	}
@@ -237,23 +246,26 @@ func (p *plan) find(l kit.Link) *doc {
 }
 
 // live returns the document at l, or nil.
-func (p *plan) live(l kit.Link) *doc {
-	if d := p.find(l); d != nil && !d.rec.Deleted {
+func (p *plan) live(l kit.Link) *frame.Frame {
+	if d := p.find(l); d != nil && !d.Record.Deleted {
 		return d
 	}
 	return nil
 }
 
 // put makes r the document or tombstone at its link, with the next seq.
-func (p *plan) put(r kit.Record, o Origin) (kit.Record, error) {
+func (p *plan) put(r kit.Record, o frame.Origin) (kit.Record, error) {
 	link := r.Link
 	r.Seq = p.head.seq + 1
-	payload, err := appendDocument(nil, Frame{Record: r, Origin: o})
+	payload, err := frame.AppendDocument([]byte{frame.TypeDocument}, r, o)
 	if err != nil {
 		return kit.Record{}, err
 	}
+	if p.full && !r.Deleted {
+		return kit.Record{}, at(link, errFull)
+	}
 	old, had := p.docs[link]
-	p.docs[link] = &doc{rec: r, origin: o}
+	p.docs[link] = &frame.Frame{Record: r, Origin: o}
 	p.changes = append(p.changes, payload)
 	p.size += len(payload)
 	p.head.seq++
@@ -267,18 +279,18 @@ func (p *plan) put(r kit.Record, o Origin) (kit.Record, error) {
 }
 
 // bury puts a tombstone in the place of d.
-func (p *plan) bury(d *doc) (kit.Record, error) {
+func (p *plan) bury(d *frame.Frame) (kit.Record, error) {
 	return p.put(kit.Record{
 		Meta: kit.Meta{
-			Link: d.rec.Link, Kind: d.rec.Kind, Schema: d.rec.Schema, Version: d.rec.Version + 1,
-			Created: d.rec.Created, Updated: p.now, Source: d.rec.Source,
+			Link: d.Record.Link, Kind: d.Record.Kind, Schema: d.Record.Schema, Version: d.Record.Version + 1,
+			Created: d.Record.Created, Updated: p.now, Source: d.Record.Source,
 		},
 		Deleted: true,
-	}, d.origin.changed())
+	}, changed(d.Origin))
 }
 
 // changed returns the origin of a document that was changed here.
-func (o Origin) changed() Origin {
+func changed(o frame.Origin) frame.Origin {
 	o.Hash = [16]byte{}
 	return o
 }
@@ -305,3 +317,5 @@ func restore[K comparable, V any](m map[K]V, key K, old V, had bool) {
 		delete(m, key)
 	}
 }
+
+var errFull = kit.Errorf(kit.ErrUnavailable, "", "this node holds as many documents as it can; delete some")

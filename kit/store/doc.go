@@ -11,11 +11,29 @@
 //  4. [Store.Snapshot] is the whole state at one position, at once; Restore
 //     takes it back.
 //
-// Entries, snapshots and exports are one format, see [FrameWriter].
+// Entries, snapshots and exports are one format, see package frame.
 //
 // The life of a document's version and of its tombstone:
 //
 //	(none) -create-> live -update, method, ack-> live -delete, expiry-> tombstone -24 h-> (none)
 //	                  ^                                                     |
 //	                  +------------------------ create ---------------------+
+//
+// # Parts
+//
+//   - query understands filters, selections and computations; list.go and
+//     route.go here find the shortest way to the documents of a query.
+//   - memory keeps the documents, their history and the idempotency keys.
+//   - frame is the format of streams, and of documents in memory.
+//   - key makes keys that are in the order of ids, times and values; field
+//     finds fields in bodies; digest sums documents up.
+//
+// The store owns what writes do, kinds, the fence, cursors and counters, and
+// the lock around all of it. It never knows of other nodes.
+//
+// # Idempotency keys
+//
+// A key, with its caller, is kept with a digest of the writes and the links of
+// their documents for kit.OnceAge of log time (once.go, memory). It goes with the entry
+// that the writes go with, and with snapshots.
 package store

@@ -3,12 +3,11 @@ package store
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
-	"maps"
+	"fmt"
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/frame"
 )
 
 // wireHead is the first frame of an entry and of a snapshot. Of an entry the
@@ -41,13 +40,13 @@ func (p *plan) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	w := NewFrameWriter(&b)
-	if err := w.Write(Frame{Head: raw}); err != nil {
+	b := bytes.NewBuffer(make([]byte, 0, p.size+len(raw)+16*(len(p.changes)+4)))
+	w := frame.NewWriter(b)
+	if err := w.Write(frame.Frame{Head: raw}); err != nil {
 		return nil, err
 	}
 	for _, payload := range p.changes {
-		if err := w.writeFrame(payload); err != nil {
+		if err := w.WriteRaw(payload[0], payload[1:]); err != nil {
 			return nil, err
 		}
 	}
@@ -59,113 +58,60 @@ func (p *plan) encode() ([]byte, error) {
 // the same on every node and with nothing changed, if the entry was decided on
 // another state; and ErrInvalid if it is damaged or of a newer format.
 func (s *Store) Apply(entry []byte) error {
-	r := NewFrameReader(bytes.NewReader(entry))
+	r := frame.NewBytesReader(entry)
 	h, err := readHead(r, ofEntry)
 	if err != nil {
 		return applying(err)
 	}
-	var docs []*doc
-	err = readDocuments(r, func(d *doc) { docs = append(docs, d) })
+	var pieces []frame.Piece
+	err = r.Pieces(func(p frame.Piece) error {
+		if p.Type == frame.TypePast {
+			return r.Damaged("an entry has no earlier versions")
+		}
+		pieces = append(pieces, p)
+		return nil
+	})
 	if err != nil {
 		return applying(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h.Entries != s.state.entries+1 {
-		return kit.Errorf(kit.ErrConflict, "", "entry %d cannot follow entry %d: it was decided on another state", h.Entries, s.state.entries)
+	if h.Entries != s.head.entries+1 {
+		return kit.Errorf(kit.ErrConflict, "", "entry %d cannot follow entry %d: it was decided on another state", h.Entries, s.head.entries)
 	}
-	for _, d := range docs {
-		s.count(s.state.put(d), d)
+	if err := inOrder(pieces, s.head.seq, h.Seq); err != nil {
+		return applying(err)
 	}
-	s.state.collect(h.Collected)
-	s.state.advance(h)
+	s.head = s.head.after(h)
+	s.engine.Apply(s.head.log(), pieces, h.Collected)
 	s.tell()
 	return nil
 }
 
 func applying(err error) error { return &kit.Error{Op: "apply", Fault: kit.FaultOf(err), Err: err} }
 
-// collect forgets tombstones.
-func (s *state) collect(links []kit.Link) {
-	if len(links) == 0 {
-		return
-	}
-	s.floors = cloneMap(s.floors)
-	for _, l := range links {
-		if d, ok := s.dead.Get(linkKey(l)); ok {
-			s.drop(d, nil)
-			s.floors[d.rec.Kind] = max(s.floors[d.rec.Kind], d.rec.Seq)
+// inOrder returns an ErrInvalid error unless the documents follow each other
+// and the seq after in the log, up to the seq to.
+func inOrder(pieces []frame.Piece, after, to int64) error {
+	for _, p := range pieces {
+		if p.Type == frame.TypeOnce {
+			continue
 		}
-	}
-}
-
-// advance makes the head what it is after an entry.
-func (s *state) advance(h wireHead) {
-	s.entries, s.epoch, s.seq, s.time, s.fence = h.Entries, h.Epoch, h.Seq, h.Time, h.Fence
-	if len(h.Counters) > 0 {
-		s.counters = cloneMap(s.counters)
-		maps.Copy(s.counters, h.Counters)
-	}
-	if len(h.Cursors) == 0 {
-		return
-	}
-	s.cursors = cloneMap(s.cursors)
-	for name, c := range h.Cursors {
-		if c.Position == "" {
-			delete(s.cursors, name)
-		} else {
-			s.cursors[name] = c
+		if int64(p.Seq) <= after || int64(p.Seq) > to {
+			return kit.Errorf(kit.ErrInvalid, kit.Link(frame.Text(p.Link)), "the entry is damaged: position %d cannot be between %d and %d", p.Seq, after, to)
 		}
+		after = int64(p.Seq)
 	}
-}
-
-// cloneMap returns a copy of m that is not nil.
-func cloneMap[V any](m map[string]V) map[string]V {
-	c := make(map[string]V, len(m)+1)
-	maps.Copy(c, m)
-	return c
+	return nil
 }
 
 // readHead reads the first frame, which is that of an entry or of a snapshot.
-func readHead(r *FrameReader, of string) (wireHead, error) {
-	f, err := r.Read()
-	if errors.Is(err, io.EOF) || err == nil && f.Head == nil {
-		return wireHead{}, r.damaged("the stream has no head")
-	}
-	if err != nil {
+func readHead(r *frame.Reader, of string) (h wireHead, err error) {
+	if err := r.Head(of, &h); err != nil {
 		return wireHead{}, err
 	}
-	var kind struct {
-		Of string `json:"of"`
-	}
-	if err := json.Unmarshal(f.Head, &kind); err != nil {
-		return wireHead{}, r.damaged("its head: " + err.Error())
-	}
-	if kind.Of != of {
-		return wireHead{}, r.damaged("it begins no " + of + " but one of: " + kind.Of)
-	}
-	var h wireHead
-	d := json.NewDecoder(bytes.NewReader(f.Head))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&h); err != nil {
-		return wireHead{}, r.newer("the head of the " + of + " is not understood, " + err.Error())
+	if h.Seq < 0 || h.Seq > frame.MaxSeq {
+		return wireHead{}, r.Damaged(fmt.Sprintf("its head has the position %d", h.Seq))
 	}
 	return h, nil
-}
-
-// readDocuments yields the documents up to the stream's end.
-func readDocuments(r *FrameReader, yield func(*doc)) error {
-	for {
-		f, err := r.Read()
-		switch {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		case f.Head != nil:
-			return r.damaged("a second head")
-		}
-		f.Record.Body = bytes.Clone(f.Record.Body)
-		yield(newDoc(f.Record, f.Origin))
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/frame"
 )
 
 // Frames yields every document of the snapshot that changed after the
@@ -21,41 +22,38 @@ import (
 // From the zero position on it first yields, for each counted kind whose last
 // id is of a document that is long deleted, a tombstone with that id and
 // without a place in the log: so a copy does not allocate the id again.
-func (s *Snapshot) Frames(after, began kit.Position) (iter.Seq[Frame], error) {
+func (s *Snapshot) Frames(after, began kit.Position) (iter.Seq[frame.Frame], error) {
 	known := after
 	if after != (kit.Position{}) && after.Epoch == began.Epoch {
 		known.Seq = max(after.Seq, began.Seq)
 	}
-	if err := s.state.reaches("", known); err != nil {
+	if err := s.view.Reaches("", known); err != nil {
 		return nil, err
 	}
-	return func(yield func(Frame) bool) {
+	return func(yield func(frame.Frame) bool) {
 		if after == (kit.Position{}) {
-			for _, f := range s.state.spent() {
+			for _, f := range s.view.spent() {
 				if !yield(f) {
 					return
 				}
 			}
 		}
-		start := &doc{rec: kit.Record{Seq: after.Seq + 1}}
-		s.state.feed.AscendGreaterOrEqual(start, func(d *doc) bool {
-			return yield(Frame{Record: d.rec, Origin: d.origin})
-		})
+		s.view.Changes("", after.Seq, yield)
 	}, nil
 }
 
 // spent returns a tombstone for each counter whose last id is that of no
 // document or tombstone.
-func (s *state) spent() []Frame {
-	var frames []Frame
-	for _, kind := range slices.Sorted(maps.Keys(s.counters)) {
-		n := s.counters[kind]
+func (v view) spent() []frame.Frame {
+	var frames []frame.Frame
+	for _, kind := range slices.Sorted(maps.Keys(v.head.counters)) {
+		n := v.head.counters[kind]
 		link := kit.NewLink(kind, strconv.FormatInt(n, 10))
-		if n < 1 || s.find(linkKey(link)) != nil {
+		if n < 1 || v.Has(link) {
 			continue
 		}
-		meta := kit.Meta{Link: link, Kind: kind, Schema: 1, Version: 1, Updated: s.time}
-		frames = append(frames, Frame{Record: kit.Record{Meta: meta, Deleted: true}})
+		meta := kit.Meta{Link: link, Kind: kind, Schema: 1, Version: 1, Updated: v.head.time}
+		frames = append(frames, frame.Frame{Record: kit.Record{Meta: meta, Deleted: true}})
 	}
 	return frames
 }

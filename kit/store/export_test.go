@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/memory"
 )
 
 // exported returns the links of the frames after the position.
@@ -43,7 +44,7 @@ func TestSnapshotFramesKnowWhatIsForgotten(t *testing.T) {
 	n.must("create", "orders/", `{"amount":1}`)
 	n.must("create", "orders/", `{"amount":1}`)
 	n.must("delete", "orders/2", "")
-	n.now = n.now.Add(TombstoneAge)
+	n.now = n.now.Add(memory.TombstoneAge)
 	n.propose(Proposal{Tick: true})
 	s := n.Snapshot()
 	links, err := exported(t, s, kit.Position{}, kit.Position{})

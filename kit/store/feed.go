@@ -1,9 +1,9 @@
 package store
 
 import (
-	"github.com/google/btree"
-
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/frame"
+	"landfall.dev/kit/store/memory"
 )
 
 // Since returns up to limit documents of the kind, "" for all, that changed
@@ -17,21 +17,22 @@ import (
 func (s *Store) Since(kind string, after kit.Position, limit int) (changes []kit.Change, more bool, err error) {
 	epoch, docs, more, err := s.since(kind, after, limit)
 	for _, d := range docs {
-		changes = append(changes, kit.Change{Position: kit.Position{Epoch: epoch, Seq: d.rec.Seq}, Record: d.rec})
+		changes = append(changes, kit.Change{Position: kit.Position{Epoch: epoch, Seq: d.Record.Seq}, Record: d.Record})
 	}
 	return changes, more, err
 }
 
 // Frames is Since with the documents' origins, as a copy needs them.
-func (s *Store) Frames(kind string, after kit.Position, limit int) (frames []Frame, more bool, err error) {
-	_, docs, more, err := s.since(kind, after, limit)
-	for _, d := range docs {
-		frames = append(frames, Frame{Record: d.rec, Origin: d.origin})
-	}
+func (s *Store) Frames(kind string, after kit.Position, limit int) (frames []frame.Frame, more bool, err error) {
+	_, frames, more, err = s.since(kind, after, limit)
 	return frames, more, err
 }
 
-func (s *Store) since(kind string, after kit.Position, limit int) (epoch int64, docs []*doc, more bool, err error) {
+// heldFor is up to how many documents are read while changes wait: it takes
+// less time than a view would cost them.
+const heldFor = 1000
+
+func (s *Store) since(kind string, after kit.Position, limit int) (epoch int64, docs []frame.Frame, more bool, err error) {
 	if limit < 1 {
 		return 0, nil, false, kit.Errorf(kit.ErrInvalid, "", "a limit of %d changes: it is at least 1", limit)
 	}
@@ -40,53 +41,22 @@ func (s *Store) since(kind string, after kit.Position, limit int) (epoch int64, 
 			return 0, nil, false, err
 		}
 	}
-	v := s.frozen()
-	if err := v.reaches(kind, after); err != nil {
+	var v memory.View
+	if limit <= heldFor {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		v = s.engine.Now()
+	} else {
+		v = s.frozen().View
+	}
+	if err := v.Reaches(kind, after); err != nil {
 		return 0, nil, false, err
 	}
-	start := &doc{rec: kit.Record{Meta: kit.Meta{Kind: kind}, Seq: after.Seq + 1}}
-	tree := v.changed
-	if kind == "" {
-		tree = v.feed
-	}
-	docs, more = take(tree, start, limit, func(d *doc) bool { return kind == "" || d.rec.Kind == kind })
-	return v.epoch, docs, more, nil
-}
-
-// take returns up to limit documents from start on while they belong, and
-// whether there are more.
-func take(tree *btree.BTreeG[*doc], start *doc, limit int, belongs func(*doc) bool) (docs []*doc, more bool) {
-	tree.AscendGreaterOrEqual(start, func(d *doc) bool {
-		if !belongs(d) {
-			return false
-		}
+	v.Changes(kind, after.Seq, func(f frame.Frame) bool {
 		if more = len(docs) == limit; !more {
-			docs = append(docs, d)
+			docs = append(docs, f)
 		}
 		return !more
 	})
-	return docs, more
-}
-
-// reaches returns ErrGone unless the feed goes back to the position.
-func (s *state) reaches(kind string, after kit.Position) error {
-	if after == (kit.Position{}) {
-		return nil
-	}
-	gone := func(why string) error {
-		return &kit.Error{Fault: kit.ErrGone, Detail: "position " + after.String() + " " + why, Hint: "list again, and go on from the list's position"}
-	}
-	if after.Epoch != s.epoch {
-		return gone("is from before a backup was restored")
-	}
-	floor := s.floors[kind]
-	if kind == "" {
-		for _, f := range s.floors {
-			floor = max(floor, f)
-		}
-	}
-	if after.Seq < floor {
-		return gone("is too old: later deletions are forgotten")
-	}
-	return nil
+	return v.Epoch, docs, more, nil
 }

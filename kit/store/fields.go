@@ -7,61 +7,35 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/field"
+	"landfall.dev/kit/store/key"
+	"landfall.dev/kit/store/memory"
 )
 
 // kind is an owned kind with what is known of its documents' fields.
 type kind struct {
 	kit.Owned
 	folded map[string]string // from the folded name of each field to its name
+	memory memory.Kind
+	mould  *field.Mould // of documents
 }
 
 func newKind(o kit.Owned) *kind {
-	k := &kind{Owned: o, folded: map[string]string{}}
-	for name := range fieldsOf(o.Type) {
-		k.folded[fold(name)] = name
+	k := &kind{
+		Owned: o, folded: map[string]string{}, mould: field.NewMould(o.Type),
+		memory: memory.Kind{Name: o.Name, Local: o.Local, Versions: o.Versions},
+	}
+	for name := range field.Of(o.Type) {
+		k.folded[field.Fold(name)] = name
+	}
+	for _, fields := range o.Indexes {
+		k.memory.Indexes = append(k.memory.Indexes, key.NewIndex(o.Definition, fields))
 	}
 	return k
 }
-
-// fieldsOf returns the JSON names and types of the fields of the struct t,
-// with those that it embeds.
-func fieldsOf(t reflect.Type) map[string]reflect.Type {
-	fields := map[string]reflect.Type{}
-	var embedded []reflect.Type
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		ft := f.Type
-		if ft.Kind() == reflect.Pointer {
-			ft = ft.Elem()
-		}
-		switch {
-		case f.Tag.Get("json") == "-":
-		case f.Anonymous && name == "" && ft.Kind() == reflect.Struct:
-			embedded = append(embedded, ft)
-		case !f.IsExported():
-		case name == "":
-			fields[f.Name] = f.Type
-		default:
-			fields[name] = f.Type
-		}
-	}
-	for _, e := range embedded {
-		for name, ft := range fieldsOf(e) {
-			if _, hidden := fields[name]; !hidden {
-				fields[name] = ft
-			}
-		}
-	}
-	return fields
-}
-
-// fold maps names that encoding/json takes for the same to one.
-func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
 // fits returns an ErrInvalid error unless body is a JSON object, within the
 // limit, that decodes into the kind's type. Fields that the type does not have
@@ -71,12 +45,20 @@ func (k *kind) fits(link kit.Link, body []byte) error {
 	if len(body) > kit.MaxDocument {
 		return tooLarge(link, "the document", len(body))
 	}
+	if k.mould.Fits(body) {
+		return nil
+	}
+	return k.misfit(link, body)
+}
+
+// misfit is fits for a body that needs a closer look.
+func (k *kind) misfit(link kit.Link, body []byte) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
 		return kit.Errorf(kit.ErrInvalid, link, "the body is not a JSON object")
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if known, ok := k.folded[fold(name)]; ok && known != name {
+		if known, ok := k.folded[field.Fold(name)]; ok && known != name {
 			return kit.Errorf(kit.ErrInvalid, link, "field %q: it is written %q", name, known)
 		}
 	}

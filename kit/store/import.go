@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/key"
 )
 
 // imports takes over documents of another cluster and returns those that it
@@ -29,10 +30,10 @@ func (p *plan) takeOver(i Imported) (kit.Record, bool, error) {
 		return kit.Record{}, false, err
 	}
 	r := i.Record
-	if n := number(r.Link.ID()); k.Counter && n != math.MaxUint64 && int64(n) > p.counter(k.Name) {
+	if n := key.Number(r.Link.ID()); k.Counter && n != math.MaxUint64 && int64(n) > p.counter(k.Name) {
 		p.setCounter(k.Name, int64(n))
 	}
-	if old := p.find(r.Link); old != nil && old.origin.Stream == i.Origin.Stream && old.origin.Seq >= i.Origin.Seq {
+	if old := p.find(r.Link); old != nil && old.Origin.Stream == i.Origin.Stream && old.Origin.Seq >= i.Origin.Seq {
 		return kit.Record{}, false, nil
 	}
 	r.Kind = k.Name

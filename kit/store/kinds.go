@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/memory"
 )
 
 // Kinds are the kinds that a node knows. Its methods may be called
@@ -62,6 +63,14 @@ func (k *Kinds) find(name string) (*kind, bool) {
 	defer k.mu.RUnlock()
 	d, ok := k.byName[name]
 	return d, ok
+}
+
+// memory returns what the memory has to know of the kind with the name.
+func (k *Kinds) memory(name string) *memory.Kind {
+	if d, ok := k.find(name); ok {
+		return &d.memory
+	}
+	return nil
 }
 
 // local tells whether the kind stays in its cluster.

@@ -56,23 +56,44 @@ func TestListInEveryOrderPageByPage(t *testing.T) {
 	}
 }
 
-func TestPagesStayInOrderWhileDocumentsChange(t *testing.T) {
+func TestAllPagesShowWhatTheFirstWasReadFrom(t *testing.T) {
 	n := newNode(t)
 	for range 6 {
-		n.must("create", "orders/", "{}")
+		n.must("create", "orders/", `{"title":"old"}`)
 	}
-	q := kit.Query{Kind: "orders", Limit: 2}
+	q := kit.Query{Kind: "orders", Filter: `title == "old"`, Limit: 2}
 	p, err := n.List(q)
-	if err != nil || p.Position != n.Position().String() {
+	first := n.Position()
+	if err != nil || p.Position != first.String() {
 		t.Fatalf("list: position %s, error %v", p.Position, err)
 	}
 	n.must("delete", "orders/2", "") // the one that the token was made of
 	n.must("delete", "orders/3", "")
-	n.must("create", "orders/", "{}")
+	n.must("update", "orders/5", `{"title":"new"}`)
+	n.must("create", "orders/", `{"title":"old"}`)
 	q.Token = p.Next
-	if got := ids(t, n, q); !slices.Equal(got, []string{"4", "5", "6", "7"}) {
+	if got := ids(t, n, q); !slices.Equal(got, []string{"3", "4", "5", "6"}) {
 		t.Errorf("the pages after: got %q", got)
 	}
+	if p, err = n.List(q); err != nil || p.Position != first.String() {
+		t.Errorf("the page after: position %s, error %v, want that of the first", p.Position, err)
+	}
+	q.Token = ""
+	if got := ids(t, n, q); !slices.Equal(got, []string{"1", "4", "6", "7"}) {
+		t.Errorf("the list again: got %q", got)
+	}
+	q.AsOf = first
+	if got := ids(t, n, q); !slices.Equal(got, []string{"1", "2", "3", "4", "5", "6"}) {
+		t.Errorf("the list as of %s: got %q", first, got)
+	}
+	q.Token = p.Next
+	_, err = n.List(q)
+	wantError(t, "a token of the list as of now", err, kit.ErrInvalid, "of another list")
+	n.propose(Proposal{NewEpoch: true})
+	q = kit.Query{Kind: "orders", Filter: q.Filter, Limit: 2, Token: p.Next}
+	_, err = n.List(q)
+	wantError(t, "a token of an earlier epoch", err, kit.ErrGone, "the list can no longer be continued: position "+first.String())
+	wantError(t, "a token of an earlier epoch", err, kit.ErrGone, "list again from the first page")
 }
 
 func TestRefusedLists(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +13,8 @@ import (
 	"pgregory.net/rapid"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/digest"
+	"landfall.dev/kit/store/memory"
 )
 
 // model is what a store of notes has to do, in its plainest form: texts and
@@ -95,11 +96,28 @@ func textOf(t *rapid.T, r kit.Record) string {
 	return n.Text
 }
 
+var noteIDs = []string{"a", "b", "c", "1", "2"}
+
 // machine runs two stores on one log, a follower and the model side by side.
 type machine struct {
 	first, second *node
 	model         model
 	follower      follower
+	past          []instant
+	keys          map[string]keyUse
+}
+
+// instant is what there was at a position.
+type instant struct {
+	at    kit.Position
+	time  time.Time
+	model model
+}
+
+// keyUse is what an idempotency key was used for.
+type keyUse struct {
+	writes string
+	time   time.Time
 }
 
 func (m *machine) Write(t *rapid.T) {
@@ -112,7 +130,7 @@ func (m *machine) Write(t *rapid.T) {
 		for range rapid.IntRange(1, 3).Draw(t, "writes") {
 			w := kit.Write{
 				Verb: rapid.SampledFrom([]kit.Verb{kit.VerbCreate, kit.VerbUpdate, kit.VerbDelete}).Draw(t, "verb"),
-				Link: notes.Link(rapid.SampledFrom([]string{"a", "b", "c", "1", "2"}).Draw(t, "id")),
+				Link: notes.Link(rapid.SampledFrom(noteIDs).Draw(t, "id")),
 			}
 			text := rapid.SampledFrom([]string{"x", "y"}).Draw(t, "text")
 			expires := m.first.now.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "life")) * time.Hour).Truncate(time.Second)
@@ -125,6 +143,7 @@ func (m *machine) Write(t *rapid.T) {
 				refused = after.apply(w, text, expires)
 			}
 		}
+		refused = m.once(t, &p, refused, &after)
 		if refused == nil {
 			m.model = after
 		}
@@ -135,6 +154,31 @@ func (m *machine) Write(t *rapid.T) {
 			t.Fatalf("proposal %d: got error %v, want %v", i, r.Err, want[i])
 		}
 	}
+}
+
+// once gives some proposals an idempotency key, and says what then becomes of
+// them.
+func (m *machine) once(t *rapid.T, p *Proposal, refused error, after *model) error {
+	p.Key = rapid.SampledFrom([]string{"", "", "k", "l"}).Draw(t, "key")
+	if p.Key == "" {
+		return refused
+	}
+	writes := fmt.Sprintf("%+v", p.Writes)
+	if use, ok := m.keys[p.Key]; ok && m.first.now.Sub(use.time) < kit.OnceAge {
+		*after = m.model
+		if use.writes != writes {
+			return kit.ErrConflict
+		}
+		return nil
+	}
+	if refused == nil {
+		m.keys[p.Key] = keyUse{writes, m.first.now}
+	}
+	return refused
+}
+
+func (m *machine) Wait(t *rapid.T) {
+	m.first.now = m.first.now.Add(time.Duration(rapid.IntRange(1, 90).Draw(t, "seconds")) * time.Second)
 }
 
 func (m *machine) Tick(t *rapid.T) {
@@ -156,6 +200,7 @@ func (m *machine) Restore(t *rapid.T) {
 	if err := m.second.Restore(bytes.NewReader(snapshotOf(m.second.t, m.second))); err != nil {
 		t.Fatal(err)
 	}
+	checkEngine(t, m.second.engine)
 }
 
 func (m *machine) Follow(t *rapid.T) {
@@ -171,8 +216,51 @@ func (m *machine) propose(t *rapid.T, ps ...Proposal) []Result {
 		if err := n.Apply(entry); err != nil {
 			t.Fatal(err)
 		}
+		checkEngine(t, n.engine)
 	}
+	m.past = append(m.past, instant{m.first.Position(), m.first.now, m.model.clone()})
 	return results
+}
+
+// checkPast compares a store with what was at an earlier position.
+func (m *machine) checkPast(t *rapid.T, n *node, past instant, kept bool) {
+	k, _ := n.kinds.find("notes")
+	v, err := n.frozen().AsOf(past.at)
+	if kept && err != nil || err != nil && !errors.Is(err, kit.ErrGone) {
+		t.Fatalf("the view as of %s: %v", past.at, err)
+	}
+	for _, order := range []memory.Order{memory.OrderLink, memory.OrderCreated, memory.OrderUpdated, 0} {
+		if err != nil {
+			break
+		}
+		var keys [][]byte
+		seen := map[kit.Link]string{}
+		v.Scan("notes", memory.Span{Order: order}, func(r kit.Record) bool {
+			keys = append(keys, k.memory.Key(order, r))
+			seen[r.Link] = textOf(t, r)
+			return true
+		})
+		if !maps.Equal(seen, past.model.text) || !slices.IsSortedFunc(keys, bytes.Compare) || v.Size("notes", memory.Span{Order: order}) < int64(len(seen)) {
+			t.Fatalf("as of %s in order %d: got %v, want %v", past.at, order, seen, past.model.text)
+		}
+		var back [][]byte
+		v.Scan("notes", memory.Span{Order: order, Reverse: true}, func(r kit.Record) bool {
+			back = append(back, k.memory.Key(order, r))
+			return true
+		})
+		if slices.Reverse(back); !slices.EqualFunc(keys, back, bytes.Equal) {
+			t.Fatalf("as of %s in order %d: back %x, want %x", past.at, order, back, keys)
+		}
+	}
+	for _, id := range noteIDs {
+		r, err := n.ReadAsOf(notes.Link(id), past.at)
+		text, there := past.model.text[notes.Link(id)]
+		switch {
+		case errors.Is(err, kit.ErrGone) && !kept:
+		case there && (err != nil || textOf(t, r) != text), !there && !errors.Is(err, kit.ErrNotFound):
+			t.Fatalf("%s as of %s: got %s, error %v; want %q", id, past.at, r.Body, err, text)
+		}
+	}
 }
 
 // Check compares everything that can be seen.
@@ -184,15 +272,15 @@ func (m *machine) Check(t *rapid.T) {
 	if err != nil || len(page.Items) != len(m.model.text) || m.second.Count("notes") != len(m.model.text) {
 		t.Fatalf("list: got %d documents, count %d, error %v; want %d", len(page.Items), m.second.Count("notes"), err, len(m.model.text))
 	}
-	sums := make([]tally, Buckets)
+	sums := make([]digest.Tally, digest.Buckets)
 	for _, r := range page.Items {
 		if textOf(t, r) != m.model.text[r.Link] || r.Version != m.model.version[r.Link] {
 			t.Fatalf("%s: got version %d %s, want %d %q", r.Link, r.Version, r.Body, m.model.version[r.Link], m.model.text[r.Link])
 		}
-		sums[BucketOf(r.Link)].add(Hash(r))
+		sums[digest.BucketOf(r.Link)].Change(digest.Hash(r), 1)
 	}
-	for i, b := range m.first.Sums(SideOwn) {
-		if b != sums[i].bucket() {
+	for i, b := range m.first.Sums(digest.Own) {
+		if b != sums[i].Bucket() {
 			t.Fatalf("sums kept and computed differ in bucket %d", i)
 		}
 	}
@@ -201,6 +289,11 @@ func (m *machine) Check(t *rapid.T) {
 		if err != nil || len(page.Items) != len(m.model.text) {
 			t.Fatalf("order %s: got %d documents, error %v; want %d", order, len(page.Items), err, len(m.model.text))
 		}
+	}
+	if n := len(m.past); n > 0 {
+		past := m.past[max(0, n-rapid.IntRange(1, 12).Draw(t, "back"))]
+		m.checkPast(t, m.first, past, m.first.now.Sub(past.time) <= memory.HistoryAge)
+		m.checkPast(t, m.second, past, false)
 	}
 	follower := follower{at: m.follower.at, text: maps.Clone(m.follower.text)}
 	follower.catchUp(t, m.first, 2)
@@ -212,7 +305,7 @@ func (m *machine) Check(t *rapid.T) {
 func TestStoreIsItsModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := machine{
-			first: newNode(t), second: newNode(t),
+			first: newNode(t).tiny(512), second: newNode(t).tiny(1024), keys: map[string]keyUse{},
 			model:    model{map[kit.Link]string{}, map[kit.Link]int64{}, map[kit.Link]time.Time{}},
 			follower: follower{text: map[kit.Link]string{}},
 		}
@@ -234,7 +327,7 @@ func TestReadersAndOneWriterAtOnce(t *testing.T) {
 					err = fmt.Errorf("%d documents, then %d changes", len(page.Items), len(changes))
 				}
 				_, _ = n.Read("notes/a")
-				_ = n.Sums(SideOwn)
+				_ = n.Sums(digest.Own)
 				select {
 				case <-stop:
 					done <- err
@@ -255,75 +348,6 @@ func TestReadersAndOneWriterAtOnce(t *testing.T) {
 	for range 4 {
 		if err := <-done; err != nil {
 			t.Errorf("a reader: %v", err)
-		}
-	}
-}
-
-const benchmarkBody = `{"text":"a small document","state":"open","count":12345,"owner":"users/ada","labels":{"site":"north","tier":"gold"}}`
-
-// BenchmarkApply reports the rate of applying entries of a thousand documents
-// each, half of them new.
-func BenchmarkApply(b *testing.B) {
-	log, docs := benchmarkLog(b)
-	for b.Loop() {
-		s := New(testKinds())
-		for _, entry := range log {
-			if err := s.Apply(entry); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	b.ReportMetric(float64(docs)*float64(b.N)/b.Elapsed().Seconds(), "docs/s")
-}
-
-// BenchmarkDecide reports the rate of deciding the same.
-func BenchmarkDecide(b *testing.B) {
-	docs := 0
-	for b.Loop() {
-		_, docs = benchmarkLog(b)
-	}
-	b.ReportMetric(float64(docs)*float64(b.N)/b.Elapsed().Seconds(), "docs/s")
-}
-
-func benchmarkLog(b *testing.B) (log [][]byte, docs int) {
-	n := newNode(b)
-	for round := range 40 {
-		var ps []Proposal
-		for i := range 1000 {
-			verb, id := kit.VerbCreate, 1000*round+i
-			if round%2 == 1 {
-				verb, id = kit.VerbUpdate, rand.IntN(1000*round)
-			}
-			if verb == kit.VerbUpdate && n.find(notes.Link(fmt.Sprint(id))) == nil {
-				id %= 1000
-			}
-			body := fmt.Sprintf(`{"round":%d,%s`, round, benchmarkBody[1:])
-			ps = append(ps, Proposal{Writes: []kit.Write{{Verb: verb, Link: notes.Link(fmt.Sprint(id)), Body: json.RawMessage(body)}}})
-		}
-		for i, r := range n.propose(ps...) {
-			if r.Err != nil {
-				b.Fatalf("proposal %d: %v", i, r.Err)
-			}
-		}
-		docs += len(ps)
-	}
-	return n.log, docs
-}
-
-// BenchmarkFilteredList tests 10,000 documents.
-func BenchmarkFilteredList(b *testing.B) {
-	n := newNode(b)
-	var ps []Proposal
-	for i := range 10_000 {
-		ps = append(ps, Proposal{Writes: []kit.Write{{Verb: kit.VerbCreate, Link: "orders/", Body: json.RawMessage(fmt.Sprintf(`{"amount":%d}`, i))}}})
-	}
-	for chunk := range slices.Chunk(ps, 1000) {
-		n.propose(chunk...)
-	}
-	for b.Loop() {
-		p, err := n.List(kit.Query{Kind: "orders", Filter: `state == "open" && amount > 9990`})
-		if err != nil || len(p.Items) != 9 {
-			b.Fatalf("list: %d documents, error %v", len(p.Items), err)
 		}
 	}
 }

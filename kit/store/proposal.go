@@ -2,14 +2,10 @@ package store
 
 import (
 	"encoding/json"
-	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/frame"
 )
-
-// TombstoneAge is how long the tombstone of a deleted document is kept, so
-// that who watches can learn of the deletion.
-const TombstoneAge = 24 * time.Hour
 
 // Proposal is what a node asks the leader to do, all or nothing. One of
 // Writes, Import (with or without a Cursor), Cursor, Fence, Tick and NewEpoch
@@ -94,19 +90,7 @@ type Result struct {
 // only a tombstone's Updated is stamped anew.
 type Imported struct {
 	Record kit.Record
-	Origin Origin
-}
-
-// Origin says which change of another cluster a document was imported from. A
-// later change by a client keeps Stream and Seq and clears Hash.
-type Origin struct {
-	// Stream names the copy. An import is applied only if its Seq is higher than
-	// that of the last one from the same stream.
-	Stream string `json:"stream,omitempty"`
-	// Seq is the document's position at its origin; 0 means not imported.
-	Seq int64 `json:"seq"`
-	// Hash is Hash of the document at its origin.
-	Hash [16]byte `json:"hash"`
+	Origin frame.Origin
 }
 
 // Cursor is how far a named stream has been taken. One without a position is
@@ -126,10 +110,10 @@ type Fence struct {
 }
 
 type importedJSON struct {
-	Record  kit.Record `json:"record"`
-	Seq     int64      `json:"seq,omitempty"`
-	Deleted bool       `json:"deleted,omitempty"`
-	Origin  Origin     `json:"origin"`
+	Record  kit.Record   `json:"record"`
+	Seq     int64        `json:"seq,omitempty"`
+	Deleted bool         `json:"deleted,omitempty"`
+	Origin  frame.Origin `json:"origin"`
 }
 
 // MarshalJSON keeps what a Record's own JSON does not have: that it is a

@@ -5,6 +5,10 @@ import (
 	"sync"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/digest"
+	"landfall.dev/kit/store/frame"
+	"landfall.dev/kit/store/memory"
+	"landfall.dev/kit/store/query"
 )
 
 // Store is the state of one node. Its methods may be called concurrently,
@@ -12,42 +16,44 @@ import (
 // return is shared: callers do not change the bytes of a Record.
 type Store struct {
 	kinds   *Kinds
-	filters filterCache
+	filters query.Cache
 
 	mu      sync.RWMutex
-	state   *state
-	view    *state          // a clone of state, or nil if state has changed since
-	counts  map[string]int  // live documents by kind
-	own     *[Buckets]tally // see SideOwn
-	origin  *[Buckets]tally // see SideOrigin
-	changed chan struct{}   // closed at the next change
+	engine  *memory.Engine
+	head    head
+	view    *view         // of the state now, or nil if that has changed since
+	changed chan struct{} // closed at the next change
 }
 
 // New returns an empty store of documents of the given kinds. All kinds are
 // added before entries are applied.
 func New(kinds *Kinds) *Store {
-	return &Store{
-		kinds:   kinds,
-		state:   newState(),
-		counts:  map[string]int{},
-		own:     new([Buckets]tally),
-		origin:  new([Buckets]tally),
-		changed: make(chan struct{}),
-	}
+	return &Store{kinds: kinds, engine: memory.New(kinds.memory, memory.ChunkBytes), changed: make(chan struct{})}
 }
 
 // Read returns the document at link, or ErrNotFound.
 func (s *Store) Read(link kit.Link) (kit.Record, error) {
-	if err := link.Check(); err != nil {
-		return kit.Record{}, err
+	if r, ok := s.read(link); ok {
+		return r, nil
 	}
-	if _, err := s.kinds.known(link); err != nil {
+	if _, err := s.readable(link); err != nil {
 		return kit.Record{}, err
-	}
-	if d := s.find(link); d != nil && !d.rec.Deleted {
-		return d.rec, nil
 	}
 	return kit.Record{}, notFound(link)
+}
+
+func (s *Store) read(link kit.Link) (r kit.Record, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.engine.Read(link)
+}
+
+// readable returns the kind of link, or why no document can be there.
+func (s *Store) readable(link kit.Link) (*kind, error) {
+	if err := link.Check(); err != nil {
+		return nil, err
+	}
+	return s.kinds.known(link)
 }
 
 func notFound(link kit.Link) error {
@@ -59,41 +65,43 @@ func notFound(link kit.Link) error {
 	}
 }
 
-func (s *Store) find(link kit.Link) *doc {
+// find returns the document or tombstone at link, or nil.
+func (s *Store) find(link kit.Link) *frame.Frame {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.state.find(linkKey(link))
+	if f, ok := s.engine.Find(link); ok {
+		return &f
+	}
+	return nil
 }
 
 // Position is the place in the log up to which entries are applied. It is zero
 // until the first one.
-func (s *Store) Position() kit.Position { return s.head().position() }
-
-func (h head) position() kit.Position { return kit.Position{Epoch: h.epoch, Seq: h.seq} }
+func (s *Store) Position() kit.Position { return s.now().position() }
 
 // Count returns the number of documents of the kind.
 func (s *Store) Count(kind string) int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.counts[kind]
+	return s.engine.Count(kind)
 }
 
 // Cursor returns the cursor that was kept last under the name.
 func (s *Store) Cursor(name string) (Cursor, bool) {
-	c, ok := s.head().cursors[name]
+	c, ok := s.now().cursors[name]
 	return c, ok
 }
 
 // Fenced returns the epoch of the last fence, and whether it is up.
 func (s *Store) Fenced() (epoch int64, on bool) {
-	f := s.head().fence
+	f := s.now().fence
 	return f.Epoch, f.On
 }
 
-func (s *Store) head() head {
+func (s *Store) now() head {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.state.head
+	return s.head
 }
 
 // Changed returns a channel that is closed at the next Apply or Restore. Take
@@ -106,35 +114,41 @@ func (s *Store) Changed() <-chan struct{} {
 
 // Sums returns the digest of the documents on that side. They are kept up with
 // every change, so this takes the same time for any number of documents.
-func (s *Store) Sums(side Side) Sums {
+func (s *Store) Sums(side digest.Side) digest.Sums {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	from := s.own
-	if side == SideOrigin {
-		from = s.origin
+	return s.engine.Sums(side)
+}
+
+// ReadAsOf returns the document at link as it was at the position, or
+// ErrNotFound. It is ErrGone where the history kept does not go back so far,
+// and ErrUnavailable if this store is not there yet.
+func (s *Store) ReadAsOf(link kit.Link, at kit.Position) (kit.Record, error) {
+	if _, err := s.readable(link); err != nil {
+		return kit.Record{}, err
 	}
-	sums := make(Sums, Buckets)
-	for i := range sums {
-		sums[i] = from[i].bucket()
+	r, found, err := s.frozen().ReadAsOf(link, at)
+	if err == nil && !found {
+		err = notFound(link)
 	}
-	return sums
+	return r, err
 }
 
 // frozen returns the state as it is now, to be read for as long as it takes
 // without a lock. The same serves all readers until the next change.
-func (s *Store) frozen() *state {
+func (s *Store) frozen() view {
 	s.mu.RLock()
 	v := s.view
 	s.mu.RUnlock()
 	if v != nil {
-		return v
+		return *v
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.view == nil {
-		s.view = s.state.clone()
+		s.view = &view{s.engine.Freeze(), s.head}
 	}
-	return s.view
+	return *s.view
 }
 
 // tell wakes who waits for a change. The caller holds the lock.
@@ -142,30 +156,4 @@ func (s *Store) tell() {
 	s.view = nil
 	close(s.changed)
 	s.changed = make(chan struct{})
-}
-
-// count keeps the counts and sums: next, if not nil, takes the place of old,
-// if not nil. The caller holds the lock.
-func (s *Store) count(old, next *doc) {
-	if old != nil && !old.rec.Deleted {
-		s.counts[old.rec.Kind]--
-		if !s.kinds.local(old.rec.Kind) {
-			b := BucketOf(old.rec.Link)
-			s.own[b].remove(old.hash)
-			if old.origin.Hash != ([16]byte{}) {
-				s.origin[b].remove(old.origin.Hash)
-			}
-		}
-	}
-	if next == nil || next.rec.Deleted {
-		return
-	}
-	s.counts[next.rec.Kind]++
-	if !s.kinds.local(next.rec.Kind) {
-		b := BucketOf(next.rec.Link)
-		s.own[b].add(next.hash)
-		if next.origin.Hash != ([16]byte{}) {
-			s.origin[b].add(next.origin.Hash)
-		}
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/frame"
+	"landfall.dev/kit/store/memory"
 )
 
 // Order is a kind with a life: open -pay-> paying -charge.done-> paid.
@@ -36,7 +38,7 @@ type Note struct {
 
 var (
 	orders  = kit.Define[Order]("orders", kit.Counted())
-	notes   = kit.Define[Note]("notes")
+	notes   = kit.Define[Note]("notes", kit.Index("text"), kit.History(2))
 	secrets = kit.Define[Note]("secrets", kit.Local())
 )
 
@@ -390,7 +392,7 @@ func TestTickDeletesTheExpiredAndCollectsTombstones(t *testing.T) {
 	if err != nil || len(changes) != 2 || !changes[0].Record.Deleted || changes[0].Record.Link != "notes/short" {
 		t.Fatalf("feed after expiry: %+v, error %v", changes, err)
 	}
-	n.now = n.now.Add(TombstoneAge)
+	n.now = n.now.Add(memory.TombstoneAge)
 	n.propose(Proposal{Tick: true})
 	for _, kind := range []string{"notes", ""} {
 		_, _, err = n.Since(kind, listed, 10)
@@ -437,7 +439,7 @@ func TestFence(t *testing.T) {
 	}
 	_, err := n.do("create", "notes/b", "{}")
 	wantError(t, "a write", err, kit.ErrFenced, "epoch 3")
-	in := []Imported{{Record: kit.Record{Meta: kit.Meta{Link: "notes/b", Version: 1}, Body: []byte("{}")}, Origin: Origin{Stream: "back", Seq: 1}}}
+	in := []Imported{{Record: kit.Record{Meta: kit.Meta{Link: "notes/b", Version: 1}, Body: []byte("{}")}, Origin: frame.Origin{Stream: "back", Seq: 1}}}
 	wantError(t, "an import", n.propose(Proposal{Import: in})[0].Err, kit.ErrFenced)
 	if err := n.propose(Proposal{Import: in, PassFence: true})[0].Err; err != nil || n.Count("notes") != 2 {
 		t.Errorf("an import that passes: %d notes, error %v", n.Count("notes"), err)
@@ -469,8 +471,8 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 	wantError(t, "an entry decided on another state", n.Apply(entry), kit.ErrConflict, "another state")
 	wantError(t, "a damaged entry", n.Apply(entry[:len(entry)-5]), kit.ErrInvalid, "stops")
 	var b bytes.Buffer
-	w := NewFrameWriter(&b)
-	if err := errors.Join(w.Write(Frame{Head: json.RawMessage(`{"of":"entry","entries":2,"moons":4}`)}), w.Close()); err != nil {
+	w := frame.NewWriter(&b)
+	if err := errors.Join(w.Write(frame.Frame{Head: json.RawMessage(`{"of":"entry","entries":2,"moons":4}`)}), w.Close()); err != nil {
 		t.Fatal(err)
 	}
 	wantError(t, "an entry with more in its head", n.Apply(b.Bytes()), kit.ErrInvalid, "newer binary")

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/frame"
 )
 
 // maxPending bounds the operations that a document waits for, in bytes.
@@ -44,10 +45,10 @@ func (p *plan) write(w kit.Write, by string, internal bool) (kit.Record, error) 
 	if d == nil {
 		return kit.Record{}, notFound(w.Link)
 	}
-	if w.IfMatch != 0 && w.IfMatch != d.rec.Version {
+	if w.IfMatch != 0 && w.IfMatch != d.Record.Version {
 		return kit.Record{}, &kit.Error{
 			Fault: kit.ErrStale, Link: w.Link,
-			Detail: fmt.Sprintf("it is at version %d, not %d", d.rec.Version, w.IfMatch),
+			Detail: fmt.Sprintf("it is at version %d, not %d", d.Record.Version, w.IfMatch),
 			Hint:   "read it again",
 		}
 	}
@@ -84,7 +85,7 @@ func (p *plan) create(k *kind, w kit.Write, by string) (kit.Record, error) {
 		return kit.Record{}, at(link, err)
 	}
 	old := p.find(link)
-	if old != nil && !old.rec.Deleted {
+	if old != nil && !old.Record.Deleted {
 		return kit.Record{}, &kit.Error{
 			Fault: kit.ErrConflict, Link: link,
 			Detail: "the document exists already",
@@ -126,21 +127,21 @@ func (p *plan) allocate(k *kind) kit.Link {
 	}
 }
 
-func (p *plan) update(k *kind, d *doc, w kit.Write, by string) (kit.Record, error) {
+func (p *plan) update(k *kind, d *frame.Frame, w kit.Write, by string) (kit.Record, error) {
 	written, patch, err := parseWritable(w.Link, w.Body)
 	if err != nil {
 		return kit.Record{}, err
 	}
-	r := d.rec
-	if r.Body, err = kit.MergePatch(d.rec.Body, patch); err != nil {
+	r := d.Record
+	if r.Body, err = kit.MergePatch(d.Record.Body, patch); err != nil {
 		return kit.Record{}, at(w.Link, err)
 	}
 	written.set(&r.Meta)
 	if err := k.fits(w.Link, r.Body); err != nil {
 		return kit.Record{}, err
 	}
-	if same(d.rec, r) {
-		return d.rec, nil
+	if same(d.Record, r) {
+		return d.Record, nil
 	}
 	if r, err = p.step(k, r, kit.Event{Name: "updated", By: by, Data: w.Body}); err != nil {
 		return kit.Record{}, err
@@ -148,8 +149,8 @@ func (p *plan) update(k *kind, d *doc, w kit.Write, by string) (kit.Record, erro
 	return p.commit(d, r)
 }
 
-func (p *plan) event(k *kind, d *doc, e kit.Event) (kit.Record, error) {
-	r, err := p.step(k, d.rec, e)
+func (p *plan) event(k *kind, d *frame.Frame, e kit.Event) (kit.Record, error) {
+	r, err := p.step(k, d.Record, e)
 	if err != nil {
 		return kit.Record{}, err
 	}
@@ -158,16 +159,16 @@ func (p *plan) event(k *kind, d *doc, e kit.Event) (kit.Record, error) {
 
 // ack takes an operation out of Pending, and the document through the event
 // that the acknowledgement carries.
-func (p *plan) ack(k *kind, d *doc, w kit.Write, by string) (kit.Record, error) {
+func (p *plan) ack(k *kind, d *frame.Frame, w kit.Write, by string) (kit.Record, error) {
 	var a Ack
 	if err := json.Unmarshal(w.Body, &a); err != nil || a.ID == "" {
 		return kit.Record{}, kit.Errorf(kit.ErrInvalid, w.Link, "an acknowledgement has the form {\"id\": ..., \"event\": ..., \"data\": ...}")
 	}
-	i := slices.IndexFunc(d.rec.Pending, func(op kit.Op) bool { return op.ID == a.ID })
+	i := slices.IndexFunc(d.Record.Pending, func(op kit.Op) bool { return op.ID == a.ID })
 	if i < 0 {
-		return d.rec, nil
+		return d.Record, nil
 	}
-	r := d.rec
+	r := d.Record
 	r.Pending = slices.Delete(slices.Clone(r.Pending), i, i+1)
 	if a.Event != "" {
 		var err error
@@ -200,14 +201,19 @@ func (p *plan) step(k *kind, r kit.Record, e kit.Event) (out kit.Record, err err
 	return r, nil
 }
 
-// wish returns pending with ops; one of the same id takes the other's place.
+// wish returns pending with ops; one of the same id takes the other's place, or
+// cancels it.
 func wish(pending, ops []kit.Op) []kit.Op {
 	if len(ops) == 0 {
 		return pending
 	}
 	pending = slices.Clone(pending)
 	for _, op := range ops {
-		op.At = stamp(op.At)
+		if op.Do == kit.OpCancel {
+			pending = slices.DeleteFunc(pending, func(o kit.Op) bool { return o.ID == op.ID })
+			continue
+		}
+		op.At, op.Deadline = stamp(op.At), stamp(op.Deadline)
 		i := slices.IndexFunc(pending, func(o kit.Op) bool { return o.ID == op.ID })
 		if i < 0 {
 			pending = append(pending, op)
@@ -220,14 +226,14 @@ func wish(pending, ops []kit.Op) []kit.Op {
 
 // commit makes r the next version of old, which is nil, a tombstone or a
 // document. If nothing differs it changes nothing.
-func (p *plan) commit(old *doc, r kit.Record) (kit.Record, error) {
-	var origin Origin
+func (p *plan) commit(old *frame.Frame, r kit.Record) (kit.Record, error) {
+	var origin frame.Origin
 	if old != nil {
-		if !old.rec.Deleted && same(old.rec, r) {
-			return old.rec, nil
+		if !old.Record.Deleted && same(old.Record, r) {
+			return old.Record, nil
 		}
-		r.Version = old.rec.Version
-		origin = old.origin.changed()
+		r.Version = old.Record.Version
+		origin = changed(old.Origin)
 	}
 	if len(r.Body) > kit.MaxDocument {
 		return kit.Record{}, tooLarge(r.Link, "the document", len(r.Body))

@@ -24,11 +24,18 @@ func (r *Runner) carry(ctx context.Context, rec kit.Record, op kit.Op) (store.Ac
 			return ack, nil
 		}
 		return ack, r.write(ctx, rec, op)
-	case kit.OpRefuse:
-		r.log.Error("refusal ignored: only the life of a document can refuse", "link", rec.Link)
+	case kit.OpRefuse, kit.OpCancel:
+		r.log.Error("operation ignored: only the life of a document can refuse and cancel", "link", rec.Link, "op", op.Do)
 		return ack, nil
 	}
 	return r.act(ctx, rec, op)
+}
+
+// failed returns the acknowledgement of an operation that is given up.
+func (r *Runner) failed(rec kit.Record, op kit.Op, err error) store.Ack {
+	r.log.Info("operation failed", "link", rec.Link, "op", op.ID, "error", err)
+	data, _ := json.Marshal(map[string]string{"error": err.Error()})
+	return store.Ack{ID: op.ID, Event: op.Do + ".failed", Data: data}
 }
 
 // write creates a document or sends an event to another one.
@@ -60,14 +67,9 @@ func (r *Runner) write(ctx context.Context, rec kit.Record, op kit.Op) error {
 
 // act carries out one of the service's actions.
 func (r *Runner) act(ctx context.Context, rec kit.Record, op kit.Op) (store.Ack, error) {
-	failed := func(err error) (store.Ack, error) {
-		r.log.Info("action failed", "link", rec.Link, "op", op.ID, "error", err)
-		data, _ := json.Marshal(map[string]string{"error": err.Error()})
-		return store.Ack{ID: op.ID, Event: op.Do + ".failed", Data: data}, nil
-	}
 	action, ok := r.service.Does[op.Do]
 	if !ok {
-		return failed(fmt.Errorf("%s has no action %q", r.service.Name, op.Do))
+		return r.failed(rec, op, fmt.Errorf("%s has no action %q", r.service.Name, op.Do)), nil
 	}
 	if !take(ctx, r.actions) {
 		return store.Ack{}, context.Cause(ctx)
@@ -82,14 +84,14 @@ func (r *Runner) act(ctx context.Context, rec kit.Record, op kit.Op) (store.Ack,
 	case err != nil && (ctx.Err() != nil || kit.Temporary(err)):
 		return store.Ack{}, err
 	case err != nil:
-		return failed(err)
+		return r.failed(rec, op, err), nil
 	}
 	ack := store.Ack{ID: op.ID, Event: op.Do + ".done"}
 	if result == nil {
 		return ack, nil
 	}
 	if ack.Data, err = json.Marshal(result); err != nil {
-		return failed(err)
+		return r.failed(rec, op, err), nil
 	}
 	return ack, nil
 }

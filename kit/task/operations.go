@@ -3,14 +3,12 @@ package task
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
 	"time"
 
 	"landfall.dev/kit"
-	"landfall.dev/kit/store"
 )
 
 // operations carries out the pending operations of one kind's documents.
@@ -32,6 +30,8 @@ type document struct {
 	latest kit.Record
 	lane   bool // a goroutine carries out the operations without a time
 	timers map[string]*timer
+	runs   map[string]*errand // by the operations' ids
+	noted  bool               // it has steps
 }
 
 // timer is an operation that has a time.
@@ -92,7 +92,7 @@ func (o *operations) see(ctx context.Context, r kit.Record) {
 	case r.Deleted || d == nil && len(r.Pending) == 0:
 		return
 	case d == nil:
-		d = &document{link: r.Link, timers: map[string]*timer{}}
+		d = &document{link: r.Link, timers: map[string]*timer{}, runs: map[string]*errand{}}
 		d.ctx, d.cancel = context.WithCancelCause(ctx)
 		o.docs[r.Link] = d
 	}
@@ -116,6 +116,12 @@ func (o *operations) update(d *document, r kit.Record) {
 		}
 	}
 	d.latest = r
+	o.clock.saw(r.Updated)
+	for id, e := range d.runs {
+		if op, ok := pending(r, id); !ok || !equal(op, e.op) {
+			e.cancel(errCancelled)
+		}
+	}
 	for id, t := range d.timers {
 		if op, ok := pending(r, id); !ok || !equal(op, t.op) {
 			t.clock.Stop()
@@ -130,7 +136,7 @@ func (o *operations) update(d *document, r kit.Record) {
 		case !op.At.IsZero() && d.timers[op.ID] == nil:
 			t := &timer{op: op}
 			d.timers[op.ID] = t
-			t.clock = time.AfterFunc(time.Until(op.At), func() { o.fire(d, t) })
+			t.clock = time.AfterFunc(o.clock.until(op.At), func() { o.fire(d, t) })
 		}
 	}
 }
@@ -174,77 +180,6 @@ func (o *operations) fire(d *document, t *timer) {
 	o.finish(d, t.op)
 }
 
-// finish attempts op until it is acknowledged, or replaced, or not pending any
-// more.
-func (o *operations) finish(d *document, op kit.Op) {
-	var ack *store.Ack // once the operation is carried out
-	for attempt := 0; ; attempt++ {
-		o.mu.Lock()
-		r := d.latest
-		o.mu.Unlock()
-		if now, ok := pending(r, op.ID); !ok || !equal(now, op) || d.ctx.Err() != nil {
-			return
-		}
-		var err error
-		if ack == nil {
-			var a store.Ack
-			if a, err = o.carry(d.ctx, r, op); err == nil {
-				ack = &a
-			}
-		}
-		if err == nil {
-			err = o.acknowledge(d, r.Version, ack)
-		}
-		switch {
-		case err == nil || d.ctx.Err() != nil:
-			return
-		case errors.Is(err, errAgain):
-			continue
-		}
-		o.log.Warn("operation is tried again", "link", r.Link, "op", op.ID, "attempt", attempt+1, "error", err)
-		sleep(d.ctx, pause(attempt))
-	}
-}
-
-// errAgain says that an acknowledgement has to be made for another version of
-// the document, or without its event.
-var errAgain = errors.New("acknowledge again")
-
-// acknowledge tells the document what became of an operation, if it still is
-// at the version: it may have wished for another operation under the same id.
-// If the document refuses the event, it is to be told without one.
-func (o *operations) acknowledge(d *document, version int64, ack *store.Ack) error {
-	args, err := json.Marshal(ack)
-	if err != nil {
-		return err
-	}
-	records, err := o.client.Batch(d.ctx, []kit.Write{{Verb: store.MethodAck, Link: d.link, Body: args, IfMatch: version}})
-	if err == nil {
-		o.learn(d, records[0])
-		return nil
-	}
-	if errors.Is(err, kit.ErrStale) {
-		r, err := o.client.Read(d.ctx, d.link, kit.ReadOptions{})
-		if err == nil {
-			o.learn(d, r)
-			return errAgain
-		}
-		if !errors.Is(err, kit.ErrNotFound) {
-			return err
-		}
-	}
-	switch {
-	case errors.Is(err, kit.ErrNotFound) || errors.Is(err, kit.ErrStale):
-		o.forget(d)
-		return nil
-	case kit.Temporary(err) || ack.Event == "":
-		return err
-	}
-	o.log.Debug("event dropped", "link", d.link, "op", ack.ID, "event", ack.Event, "error", err)
-	*ack = store.Ack{ID: ack.ID}
-	return errAgain
-}
-
 // learn takes notice of what the answer to a call says of d.
 func (o *operations) learn(d *document, r kit.Record) {
 	o.mu.Lock()
@@ -266,5 +201,6 @@ func (o *operations) forget(d *document) {
 
 // equal tells whether a and b are the same wish.
 func equal(a, b kit.Op) bool {
-	return a.ID == b.ID && a.Do == b.Do && a.Link == b.Link && a.Event == b.Event && a.At.Equal(b.At) && bytes.Equal(a.Data, b.Data)
+	return a.ID == b.ID && a.Do == b.Do && a.Link == b.Link && a.Event == b.Event && a.At.Equal(b.At) &&
+		bytes.Equal(a.Data, b.Data) && a.Deadline.Equal(b.Deadline) && (a.Retry == b.Retry || a.Retry != nil && b.Retry != nil && *a.Retry == *b.Retry)
 }

@@ -1,34 +1,37 @@
 package task
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/elect"
 )
 
 // The bounds of a Runner.
 const (
-	maxActions   = 16 // actions of a service at once
+	maxActions   = 16 // actions of a service at once, unless it says otherwise
 	maxWrites    = 64 // creates and sends of a service at once
 	maxFailing   = 1000
-	firstPause   = 100 * time.Millisecond
 	longestPause = 30 * time.Second
 	cursorPause  = 200 * time.Millisecond // between two saves of a cursor
 )
 
 // Runner carries out the operations of one service.
 type Runner struct {
-	client  kit.Client
+	client  kit.Client // while it leads, fenced by its term
 	service kit.Service
 	log     *slog.Logger
+	term    elect.Term
+	clock   *clock
 	actions chan struct{} // a token for each action that runs
 	writes  chan struct{} // a token for each create and send that runs
 }
@@ -39,23 +42,27 @@ func New(c kit.Client, s kit.Service, log *slog.Logger) *Runner {
 		client:  c,
 		service: s,
 		log:     log.With("service", s.Name),
-		actions: make(chan struct{}, maxActions),
+		clock:   &clock{},
+		actions: make(chan struct{}, cmp.Or(s.Actions, maxActions)),
 		writes:  make(chan struct{}, maxWrites),
 	}
 }
 
-// Run runs the service's loops until ctx ends, and its operations and
-// reactions while this node leads it: from when leading yields true until it
-// yields false or is closed. A nil channel means always. Run returns once all
-// that it started has stopped.
-func (r *Runner) Run(ctx context.Context, leading <-chan bool) error {
+// Run runs the service's loops until ctx ends, and its operations, reactions
+// and leading loops during the terms of this node: from when terms yields one
+// until it yields another, which is none if it has no fencing number, or is
+// closed. A nil channel means always. Run returns once all that it started has
+// stopped.
+//
+// All that it writes in a term is refused once another node has taken over.
+func (r *Runner) Run(ctx context.Context, terms <-chan elect.Term) error {
 	var g sync.WaitGroup
 	defer g.Wait()
 	for _, loop := range r.service.Runs {
 		g.Go(func() { r.loop(ctx, loop) })
 	}
-	if leading == nil {
-		r.lead(ctx)
+	if terms == nil {
+		r.lead(ctx, elect.Term{})
 		return nil
 	}
 	stop := func() {}
@@ -64,27 +71,27 @@ func (r *Runner) Run(ctx context.Context, leading <-chan bool) error {
 		case <-ctx.Done():
 			stop()
 			return nil
-		case on, open := <-leading:
+		case t, open := <-terms:
 			stop()
 			stop = func() {}
 			if !open {
-				leading = nil // never yields again
+				terms = nil // never yields again
 			}
-			if on {
-				stop = r.term(ctx)
+			if t.Fence != 0 {
+				stop = r.begin(ctx, t)
 			}
 		}
 	}
 }
 
-// term leads until the function that it returns is called, which returns when
+// begin leads until the function that it returns is called, which returns when
 // everything has stopped.
-func (r *Runner) term(ctx context.Context) (stop func()) {
+func (r *Runner) begin(ctx context.Context, t elect.Term) (stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.lead(ctx)
+		r.lead(ctx, t)
 	}()
 	return func() {
 		cancel(fmt.Errorf("this node no longer leads %s", r.service.Name))
@@ -92,17 +99,27 @@ func (r *Runner) term(ctx context.Context) (stop func()) {
 	}
 }
 
-// lead carries out operations and reactions until ctx ends.
-func (r *Runner) lead(ctx context.Context) {
+// lead carries out operations and reactions until ctx or the term ends.
+func (r *Runner) lead(ctx context.Context, t elect.Term) {
+	ctx, cancel := context.WithCancelCause(kit.WithFence(ctx, t.Fence))
+	defer cancel(nil)
+	in := *r
+	in.term = t
+	in.client = t.Fenced(r.client, func(err error) {
+		cancel(fmt.Errorf("another node leads %s: %w", r.service.Name, err))
+	})
 	var g sync.WaitGroup
 	defer g.Wait()
+	for _, loop := range r.service.Leads {
+		g.Go(func() { in.loop(ctx, loop) })
+	}
 	for _, o := range r.service.Owns {
 		if o.Step != nil {
-			g.Go(func() { newOperations(r, o.Name).run(ctx) })
+			g.Go(func() { newOperations(&in, o.Name).run(ctx) })
 		}
 	}
 	for _, w := range r.service.Watches {
-		g.Go(func() { newReaction(r, w).run(ctx) })
+		g.Go(func() { newReaction(&in, w).run(ctx) })
 	}
 }
 
@@ -147,9 +164,22 @@ func panicSite() string {
 }
 
 // pause returns a random time that grows with the attempts.
-func pause(attempt int) time.Duration {
-	d := min(firstPause<<min(attempt, 20), longestPause)
-	return d/2 + rand.N(d/2)
+func pause(attempt int) time.Duration { return kit.Retry{}.Pause(attempt) }
+
+// clock tells the time of the log, which is ahead where this machine's clock is
+// behind that of an earlier leader.
+type clock struct{ ahead atomic.Int64 }
+
+// saw notes that it is t or later.
+func (c *clock) saw(t time.Time) {
+	ahead := int64(time.Until(t))
+	for old := c.ahead.Load(); ahead > old && !c.ahead.CompareAndSwap(old, ahead); old = c.ahead.Load() {
+	}
+}
+
+// until returns how long it is until t.
+func (c *clock) until(t time.Time) time.Duration {
+	return time.Until(t) - time.Duration(c.ahead.Load())
 }
 
 // sleep returns when d has passed or ctx has ended.

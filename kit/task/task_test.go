@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/elect"
 	"landfall.dev/kit/kittest"
+	"landfall.dev/kit/store"
 	"landfall.dev/kit/task"
 )
 
@@ -186,6 +188,18 @@ func TestOperationThatWasNotAcknowledgedIsRepeatedByTheNextRunner(t *testing.T) 
 	})
 }
 
+// takeOver claims the tasks for a node, as the leader of a cluster does.
+func takeOver(t *testing.T, c *kittest.Cluster, node string) elect.Term {
+	t.Helper()
+	term, err := elect.Claim(elect.Tasks, node, func(writes ...kit.Write) ([]kit.Record, error) {
+		return c.Write(t.Context(), store.Proposal{Writes: writes, By: "services/task", Internal: true})
+	})
+	if err != nil {
+		t.Fatalf("claim: %v", err)
+	}
+	return term
+}
+
 func TestOnlyTheLeaderCarriesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := post(func(context.Context, kit.Record, kit.Op) (any, error) { return nil, nil })
@@ -197,7 +211,7 @@ func TestOnlyTheLeaderCarriesOut(t *testing.T) {
 		}}
 		c := kittest.Serve(t, s)
 		ctx, cancel := context.WithCancel(t.Context())
-		leading := make(chan bool)
+		leading := make(chan elect.Term)
 		done := make(chan error)
 		go func() { done <- task.New(c.Client("services/post"), s, quiet(t)).Run(ctx, leading) }()
 		<-looped // on every node
@@ -206,9 +220,9 @@ func TestOnlyTheLeaderCarriesOut(t *testing.T) {
 		if l, _ := letters.Read(ctx, c.Admin(), "a"); l.State != "wanted" {
 			t.Errorf("without leading the letter is %s, want wanted", l.State)
 		}
-		leading <- true
+		leading <- takeOver(t, c, "here")
 		await(t, c, "a", func(l Letter) bool { return l.State == "sent" })
-		leading <- false
+		leading <- elect.Term{}
 		synctest.Wait()
 		send(t, c, "b")
 		synctest.Wait()

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -98,6 +99,10 @@ func New(c Config) (*Agent, error) {
 	return a, nil
 }
 
+// portWait is how long the front door's port is waited for: an agent that ends,
+// or a connection that happens to go out from the port, lets go of it soon.
+const portWait = 5 * time.Second
+
 func listenFront(address string) (net.Listener, error) {
 	if address == "" {
 		return nil, nil
@@ -106,6 +111,10 @@ func listenFront(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("%q is no address for the front door: write it like 127.0.0.1:8080", address)
 	}
 	l, err := net.Listen("tcp", address)
+	for end := time.Now().Add(portWait); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
+		time.Sleep(100 * time.Millisecond)
+		l, err = net.Listen("tcp", address)
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("the front door cannot open: %s is in use by another program, maybe another agent; stop that, or choose another port by --front", address)
 	}

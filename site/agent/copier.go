@@ -97,6 +97,15 @@ func (c copier) Position(ctx context.Context, side api.Side) (string, error) {
 	return s.Position, err
 }
 
+// Changed implements upgrade.Copier.
+func (c copier) Changed(ctx context.Context, side api.Side, after string) (int64, error) {
+	m, err := c.cluster(ctx, side)
+	if err != nil {
+		return 0, err
+	}
+	return m.Left(ctx, after)
+}
+
 // Verify implements upgrade.Copier.
 func (c copier) Verify(ctx context.Context, from, to api.Side) (api.Verification, error) {
 	var zero api.Verification

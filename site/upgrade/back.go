@@ -83,22 +83,12 @@ func (d *driver) unchanged(ctx context.Context, u api.Upgrade) error {
 			return err
 		}
 	}
-	position, err := d.copier.Position(ctx, u.Green)
+	n, err := d.copier.Changed(ctx, u.Green, u.Base)
 	if err != nil {
 		return fmt.Errorf(`green does not say what was written since the commit: %w; to give that up, send rollback with {"loseWrites": true}`, err)
 	}
-	if position == u.Base {
+	if n == 0 {
 		return nil
 	}
-	return fmt.Errorf(`going back would lose %s: to accept that, send rollback with {"loseWrites": true}`, between(u.Base, position))
-}
-
-// between says how much was written between two positions.
-func between(from, to string) string {
-	a, err1 := kit.ParsePosition(from)
-	b, err2 := kit.ParsePosition(to)
-	if err1 != nil || err2 != nil || a.Epoch != b.Epoch || b.Seq <= a.Seq {
-		return "what was written on green since the commit"
-	}
-	return fmt.Sprintf("the %d changes that were written on green since the commit", b.Seq-a.Seq)
+	return fmt.Errorf(`going back would lose the changes to %d of green's documents since the commit: to accept that, send rollback with {"loseWrites": true}`, n)
 }

@@ -33,7 +33,7 @@ func TestRollbackWithoutWritesLosesNothing(t *testing.T) {
 		}
 		u := r.await(api.UpgradeRolledBack)
 		w.serving("blue")
-		want := "position green, hold, fence green 12, position green, lift blue 12, open blue 12"
+		want := "changed green, hold, fence green 12, changed green, lift blue 12, open blue 12"
 		if got := strings.Join(w.made(), ", "); got != want {
 			t.Errorf("calls %s\nwant  %s", got, want)
 		}
@@ -51,7 +51,7 @@ func TestRollbackThatWouldLoseWritesIsRefusedUnlessTheyAreGivenUp(t *testing.T) 
 			t.Fatal(err)
 		}
 		u := r.await(api.UpgradeSoak)
-		if !strings.Contains(u.Error, "lose the 42 changes") || !strings.Contains(u.Error, `{"loseWrites": true}`) {
+		if !strings.Contains(u.Error, "lose the changes to 42 of") || !strings.Contains(u.Error, `{"loseWrites": true}`) {
 			t.Errorf("error %q, want the number and the way out", u.Error)
 		}
 		if w.count("hold") != 0 {
@@ -84,7 +84,7 @@ func TestWritesThatCameBeforeTheFenceStopARollback(t *testing.T) {
 			t.Fatal(err)
 		}
 		u := r.await(api.UpgradeSoak)
-		if !strings.Contains(u.Error, "lose the 1 changes") {
+		if !strings.Contains(u.Error, "lose the changes to 1 of") {
 			t.Errorf("error %q", u.Error)
 		}
 		w.serving("green")

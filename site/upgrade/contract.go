@@ -35,9 +35,12 @@ type Copier interface {
 	// than the side has seen is kit.ErrConflict. It may be repeated.
 	Fence(ctx context.Context, side api.Side, epoch int64, on bool) error
 
-	// Position returns the side's last position. Of two that kit.ParsePosition
-	// reads, in the same epoch, the difference is a number of changes.
+	// Position returns the side's last position.
 	Position(ctx context.Context, side api.Side) (string, error)
+
+	// Changed returns how many of the side's documents have changed after the
+	// position. Those that stay with the side do not count.
+	Changed(ctx context.Context, side api.Side, after string) (int64, error)
 
 	// Verify compares what to was given with what from has.
 	Verify(ctx context.Context, from, to api.Side) (api.Verification, error)

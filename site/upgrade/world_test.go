@@ -150,6 +150,16 @@ func (w *world) Position(ctx context.Context, side api.Side) (string, error) {
 	return p, err
 }
 
+func (w *world) Changed(ctx context.Context, side api.Side, after string) (int64, error) {
+	var n int64
+	err := w.call(ctx, "changed "+side.Group, func() error {
+		p, err := kit.ParsePosition(after)
+		n = int64(w.written[side.Group]) - p.Seq
+		return err
+	})
+	return n, err
+}
+
 func (w *world) Verify(ctx context.Context, _, _ api.Side) (api.Verification, error) {
 	v := api.Verification{Documents: 1000, Buckets: 4096, Different: w.different}
 	return v, w.call(ctx, "verify", func() error { return nil })

@@ -1,0 +1,65 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"landfall.dev/kit"
+)
+
+// spreadLimit bounds the wait for all members to apply an entry.
+const spreadLimit = 10 * time.Second
+
+// spread returns once every member that is alive has applied the entry at
+// index. Who dies meanwhile is not waited for.
+func (n *Node) spread(ctx context.Context, index uint64) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, spreadLimit, fmt.Errorf("waited %v", spreadLimit))
+	defer cancel()
+	var g sync.WaitGroup
+	var mu sync.Mutex
+	var behind []string
+	for _, m := range n.Members() {
+		if m.ID == n.ID() || !m.Alive {
+			continue
+		}
+		g.Go(func() {
+			if !n.appliedBy(ctx, m.ID, index) {
+				mu.Lock()
+				defer mu.Unlock()
+				behind = append(behind, m.ID)
+			}
+		})
+	}
+	g.Wait()
+	if len(behind) == 0 {
+		return nil
+	}
+	slices.Sort(behind)
+	return &kit.Error{
+		Fault: kit.ErrTimeout, Op: "cluster.write", Err: context.Cause(ctx),
+		Detail: "the change is made and durable, but not applied yet by " + strings.Join(behind, ", "),
+		Hint:   "do not repeat it: those members will catch up",
+	}
+}
+
+// appliedBy returns true once the member id has applied the entry at index, or
+// is dead, and false if ctx ends before.
+func (n *Node) appliedBy(ctx context.Context, id string, index uint64) bool {
+	retry := time.NewTicker(tick)
+	defer retry.Stop()
+	for n.roster.sight(id).alive {
+		if _, err := n.asker.ask(ctx, id, askApplied, index); err == nil {
+			return true
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}

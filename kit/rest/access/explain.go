@@ -1,0 +1,59 @@
+package access
+
+import (
+	"fmt"
+	"strings"
+
+	"landfall.dev/kit"
+)
+
+// Explanation says what a caller may do to a document, and why.
+type Explanation struct {
+	Subject string   `json:"subject"`
+	Groups  []string `json:"groups,omitempty"`
+	Verb    kit.Verb `json:"verb"`
+	Target  kit.Link `json:"target"`
+	Allowed bool     `json:"allowed"`
+	// Because are the rules of the subject's roles, each with what it says to
+	// this.
+	Because []Reason `json:"because,omitempty"`
+	// Summary says it in a sentence.
+	Summary string `json:"summary"`
+}
+
+// Reason is what one rule says to a request.
+type Reason struct {
+	Role kit.Link `json:"role"`
+	// Rule is which of the role's rules, from 1.
+	Rule    int    `json:"rule"`
+	Allowed bool   `json:"allowed"`
+	Why     string `json:"why"`
+}
+
+// Says returns whether the grant allows v on l, where r is or err says that
+// nothing is, and why.
+func (g *Grant) Says(v kit.Verb, l kit.Link, r kit.Record, err error) (bool, string) {
+	switch {
+	case !g.hasKind(l.Kind()):
+		return false, fmt.Sprintf("its kinds are %s", strings.Join(g.Kinds, ", "))
+	case !g.hasVerb(v):
+		verbs := make([]string, len(g.Verbs))
+		for i, verb := range g.Verbs {
+			verbs[i] = string(verb)
+		}
+		return false, fmt.Sprintf("its verbs are %s", strings.Join(verbs, ", "))
+	case !g.names(l):
+		return false, fmt.Sprintf("its ids are %s", strings.Join(g.IDs, ", "))
+	case g.Filter == "":
+		return true, "it names the kind and the verb"
+	case l.ID() == "":
+		return true, fmt.Sprintf("for the documents that pass its filter: %s", g.Filter)
+	case v == kit.VerbCreate:
+		return true, fmt.Sprintf("if the new document passes its filter: %s", g.Filter)
+	case err != nil:
+		return false, fmt.Sprintf("its filter needs the document, and there is none: %s", g.Filter)
+	case !g.Passes(r):
+		return false, fmt.Sprintf("the document does not pass its filter: %s", g.Filter)
+	}
+	return true, fmt.Sprintf("the document passes its filter: %s", g.Filter)
+}

@@ -1,0 +1,186 @@
+package rest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"landfall.dev/kit"
+	"landfall.dev/kit/rest/audit"
+)
+
+// headerRequest names a request in answers that tell of an error, in the log
+// and in the audit.
+const headerRequest = "X-Request-Id"
+
+// requestID returns the id that r came with, or one that it gets now.
+func requestID(r *http.Request) string {
+	id := r.Header.Get(headerRequest)
+	if kit.CheckID(id) != nil {
+		id = strings.ToLower(rand.Text()[:16])
+		r.Header.Set(headerRequest, id)
+	}
+	return id
+}
+
+// answered is a response that remembers what became of the request.
+type answered struct {
+	http.ResponseWriter
+	status   int
+	wrote    bool
+	subject  string // who made the request, once that is known
+	err      error  // what was answered, if not the result
+	passedOn bool   // the leader has answered
+}
+
+func (w *answered) WriteHeader(status int) {
+	if !w.wrote {
+		w.status, w.wrote = status, status >= 200
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *answered) Write(b []byte) (int, error) {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// ReadFrom lets files be sent without copying them through this process.
+func (w *answered) ReadFrom(r io.Reader) (int64, error) {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	return io.Copy(w.ResponseWriter, r)
+}
+
+// FlushError is for http.ResponseController.
+func (w *answered) FlushError() error { return http.NewResponseController(w.ResponseWriter).Flush() }
+
+// Flush implements http.Flusher.
+func (w *answered) Flush() { _ = w.FlushError() }
+
+// Unwrap is for http.ResponseController.
+func (w *answered) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// who notes who makes the request that w answers.
+func who(w http.ResponseWriter, subject string) {
+	if a, ok := w.(*answered); ok {
+		a.subject = subject
+	}
+}
+
+// recorded wraps a handler that is not for documents, so that what it refuses
+// and administrative calls of it leave a record in the audit.
+func (s *Server) recorded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := &answered{ResponseWriter: w, status: http.StatusOK}
+		h.ServeHTTP(a, r)
+		s.record(a, r, administrative(r), kit.Verb(r.Method), r.URL.Path)
+	})
+}
+
+// adminPaths are the routes for the cluster as a whole, adminReads those of
+// them whose reading is an administrative act as well.
+var (
+	adminPaths = []string{"/cluster", "/backup", "/restore", "/migrate"}
+	adminReads = []string{"/backup"}
+)
+
+// administrative tells whether a request to a route is an administrator's.
+func administrative(r *http.Request) bool {
+	prefixes := adminPaths
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		prefixes = adminReads
+	}
+	for _, p := range prefixes {
+		if rest, ok := strings.CutPrefix(r.URL.Path, p); ok && (rest == "" || rest[0] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
+// adminKind tells whether who writes documents of the kind administers.
+func adminKind(kind string) bool {
+	switch kind {
+	case Tokens.Name, Roles.Name, Groups.Name, Limits.Name:
+		return true
+	}
+	return false
+}
+
+// recordWait is how long an administrator's answer waits for its record.
+const recordWait = 5 * time.Second
+
+// record leaves a record of the call that w has answered if it was refused, or
+// if it is an administrator's and was not put off.
+func (s *Server) record(w *answered, r *http.Request, admin bool, verb kit.Verb, target string) {
+	refused := w.status == http.StatusUnauthorized || w.status == http.StatusForbidden
+	if !refused && !admin || w.passedOn {
+		return
+	}
+	switch kit.Fault(w.status) {
+	case kit.ErrFenced, kit.ErrTooMany, kit.ErrUnavailable:
+		return // nothing was done, and it comes again
+	}
+	rec := audit.Record{
+		Time: time.Now(), Subject: w.subject, Verb: string(verb), Target: target, Status: w.status,
+		Request: requestID(r), Remote: remote(r), Via: shorten(r.Header.Get("X-Forwarded-For")),
+	}
+	if behalf := kit.CallerOf(r.Context()).Subject; behalf != w.subject {
+		rec.Behalf = behalf
+	}
+	if w.err != nil {
+		rec.Reason = shorten(detail(w.err))
+	}
+	if refused {
+		s.audit.Refused(rec)
+		return
+	}
+	if _, fenced := s.store.Fenced(); fenced {
+		// This side of an upgrade takes no writes, and its caller holds traffic.
+		s.log.Info("audited call", "subject", rec.Subject, "verb", rec.Verb, "target", rec.Target, "status", rec.Status, "request", rec.Request, "remote", rec.Remote)
+		return
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWait)
+	defer cancel()
+	_ = s.audit.Done(wait, rec) // the log has it if it fails
+}
+
+// remote returns the address that r comes from, without the port.
+func remote(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// shorten bounds what others have written.
+func shorten(s string) string {
+	const limit = 200
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "..."
+}
+
+// detail is what a user is told of err.
+func detail(err error) string {
+	var e *kit.Error
+	if !errors.As(err, &e) || e.Detail == "" {
+		return err.Error()
+	}
+	if e.Hint != "" {
+		return e.Detail + " (" + e.Hint + ")"
+	}
+	return e.Detail
+}

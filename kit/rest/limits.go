@@ -1,0 +1,106 @@
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"landfall.dev/kit"
+	"landfall.dev/kit/rest/inproc"
+)
+
+// maxHeader is the size limit of a request's address and headers, in bytes.
+const maxHeader = 64 << 10
+
+func headerSize(r *http.Request) int {
+	n := len(r.URL.Path) + len(r.URL.RawQuery)
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(v)
+		}
+	}
+	return n
+}
+
+// overLimit is an error that passes with time.
+type overLimit struct {
+	err   *kit.Error
+	after time.Duration
+}
+
+func (e *overLimit) Error() string { return e.err.Error() }
+func (e *overLimit) Unwrap() error { return e.err }
+
+// retryIn returns in how many seconds who got err may try again.
+func retryIn(err error) string {
+	var over *overLimit
+	if !errors.As(err, &over) {
+		return "1"
+	}
+	return strconv.Itoa(int(over.after/time.Second) + 1)
+}
+
+// admit returns who makes r, which counts as a request of theirs. It is
+// ErrTooMany if they had too many.
+func (s *Server) admit(r *http.Request) (caller, error) {
+	c, err := s.authenticate(r)
+	if err != nil || s.unlimited(r, c) {
+		return c, err
+	}
+	l := s.limitOf(c)
+	if wait := s.rates.Take(c.Subject, l.Requests, l.Burst, time.Now()); wait > 0 {
+		return c, &overLimit{&kit.Error{
+			Fault:  kit.ErrTooMany,
+			Detail: fmt.Sprintf("%s has sent more than %s requests a second", c.Subject, strconv.FormatFloat(l.Requests, 'f', -1, 64)),
+			Hint:   "wait, or have an administrator write a document of the kind limits",
+		}, wait}
+	}
+	return c, nil
+}
+
+// unlimited tells whether r is from inside the process, or of a service.
+func (s *Server) unlimited(r *http.Request, c caller) bool {
+	_, inside := inproc.Subject(r.Context())
+	return inside || c.service
+}
+
+// limitOf returns the limit of a caller.
+func (s *Server) limitOf(c caller) Limit {
+	var l Limit
+	for _, other := range c.limits {
+		l.Requests, l.Burst, l.Watches = max(l.Requests, other.Requests), max(l.Burst, other.Burst), max(l.Watches, other.Watches)
+	}
+	if l.Requests == 0 {
+		l.Requests = s.limit.Requests
+		if l.Burst == 0 {
+			l.Burst = s.limit.Burst
+		}
+	}
+	if l.Burst == 0 {
+		l.Burst = int(2*l.Requests) + 1
+	}
+	if l.Watches == 0 {
+		l.Watches = s.limit.Watches
+	}
+	return l
+}
+
+// beginWatch counts a watch of c, until done is called. It is ErrTooMany if
+// there are too many.
+func (s *Server) beginWatch(req *request) (done func(), err error) {
+	c := req.caller
+	if s.unlimited(req.Request, c) {
+		return func() {}, nil
+	}
+	l := s.limitOf(c)
+	ok, inAll := s.watches.Add(c.Subject, l.Watches, s.allWatches)
+	switch {
+	case ok:
+		return func() { s.watches.Done(c.Subject) }, nil
+	case inAll:
+		return nil, &kit.Error{Fault: kit.ErrTooMany, Link: req.link, Detail: fmt.Sprintf("this node serves %d watches already, which is its limit", s.allWatches), Hint: "watch at another node"}
+	}
+	return nil, &kit.Error{Fault: kit.ErrTooMany, Link: req.link, Detail: fmt.Sprintf("%s has %d watches open at this node, which is the limit", c.Subject, l.Watches), Hint: "close some, or have an administrator write a document of the kind limits"}
+}

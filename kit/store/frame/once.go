@@ -1,0 +1,53 @@
+package frame
+
+import (
+	"encoding/binary"
+	"time"
+
+	"landfall.dev/kit"
+)
+
+// Once is an idempotency key, as it is in memory and in frames:
+//
+//	once = flags:byte id:16 request:16 time link*
+//
+// The id is of the key and the caller, the request is a digest of the writes,
+// the links are those of the documents that they were to; flags is flagOnce.
+type Once struct {
+	ID, Request [16]byte
+	At          time.Time // when it was used
+	Links       []string
+	Size        int // encoded, in bytes
+}
+
+// Append appends the key as ParseOnce takes it.
+func (o *Once) Append(b []byte) []byte {
+	b = append(append(append(b, flagOnce), o.ID[:]...), o.Request[:]...)
+	b = binary.AppendUvarint(b, momentOf(o.At))
+	b = binary.AppendUvarint(b, uint64(len(o.Links)))
+	for _, l := range o.Links {
+		b = AppendText(b, l)
+	}
+	return b
+}
+
+// ParseOnce reads what b starts with. It returns false if that is none.
+func ParseOnce(b []byte) (o Once, ok bool) {
+	d := decoder{rest: b}
+	flags := d.byte()
+	copy(o.ID[:], d.take(16))
+	copy(o.Request[:], d.take(16))
+	at := d.uint()
+	o.At = timeOf(at)
+	for n := d.uint(); n > 0 && !d.failed; n-- {
+		o.Links = append(o.Links, string(d.text()))
+	}
+	o.Size = len(b) - len(d.rest)
+	return o, !d.failed && flags == flagOnce && validMoment(at)
+}
+
+// Expired tells whether the key is forgotten at now.
+func (o *Once) Expired(now time.Time) bool { return now.Sub(o.At) >= kit.OnceAge }
+
+// IsOnce tells whether b starts with an idempotency key, not with a document.
+func IsOnce(b []byte) bool { return b[0]&flagOnce != 0 }

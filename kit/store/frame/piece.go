@@ -1,0 +1,89 @@
+package frame
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+)
+
+// Head reads the first frame of a stream into h, whose JSON has in "of" what
+// the stream is: it is ErrInvalid if that is not of.
+func (r *Reader) Head(of string, h any) error {
+	frame, head, err := r.raw()
+	if errors.Is(err, io.EOF) || err == nil && frame != typeHead {
+		return r.Damaged("the stream has no head")
+	}
+	if err != nil {
+		return err
+	}
+	var kind struct {
+		Of string `json:"of"`
+	}
+	if err := json.Unmarshal(head, &kind); err != nil {
+		return r.Damaged("its head: " + err.Error())
+	}
+	if kind.Of != of {
+		return r.Damaged("it begins no " + of + " but one of: " + kind.Of)
+	}
+	d := json.NewDecoder(bytes.NewReader(head))
+	d.DisallowUnknownFields()
+	if err := d.Decode(h); err != nil {
+		return r.newer("the head of the " + of + " is not understood, " + err.Error())
+	}
+	return nil
+}
+
+// Piece is a frame of an entry or a snapshot after the head.
+type Piece struct {
+	Type     byte   // TypeDocument, TypePast or TypeOnce
+	Raw      []byte // encoded as in memory
+	Document        // of a document
+	Once     Once   // of a key
+}
+
+// Pieces yields the frames up to the stream's end. Their bytes are valid
+// until the next is read, unless the stream is in memory.
+func (r *Reader) Pieces(yield func(Piece) error) error {
+	for {
+		frame, raw, err := r.raw()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p, err := parsePiece(frame, raw)
+		if err != nil {
+			return r.Damaged(err.Error())
+		}
+		if err := yield(p); err != nil {
+			return err
+		}
+	}
+}
+
+func parsePiece(frame byte, raw []byte) (p Piece, err error) {
+	p = Piece{Type: frame, Raw: raw}
+	switch frame {
+	case TypeOnce:
+		var ok bool
+		if p.Once, ok = ParseOnce(raw); !ok || p.Once.Size != len(raw) {
+			err = errParts
+		}
+	case TypeDocument, TypePast:
+		p.Document, err = parseDocument(raw)
+	case typeJSON:
+		p.Type = TypeDocument
+		var f Frame
+		if f, err = parseJSONDocument(raw); err != nil {
+			return p, err
+		}
+		if p.Raw, err = AppendDocument(nil, f.Record, f.Origin); err == nil {
+			p.Document, err = parseDocument(p.Raw)
+		}
+	default:
+		err = errors.New("a second head")
+	}
+	return p, err
+}

@@ -1,0 +1,30 @@
+// Package memory keeps the documents of a node, with their history and the
+// idempotency keys, and finds them in every order.
+//
+// It owns the chunks of bytes that they lie in and the trees that find them. It
+// never decides what a document becomes: package store hands it entries that
+// fit, and holds the lock.
+//
+// # Memory
+//
+// Documents lie encoded in chunks of bytes (arena.go, package frame); a 32-bit
+// number says where. A hash table finds them by link (table.go), and for each
+// kind B+ trees of such numbers find them in each order (tree.go, shelf.go). So
+// there is no Go pointer for each document, which the garbage collector would
+// have to follow. What is written to a chunk is never changed: the records
+// that readers get share its memory. Chunks that have become less than half
+// alive are emptied bit by bit, with each entry (compact.go). Trees copy what
+// they change where a view or a snapshot shares it, so both are there at once.
+//
+// # History
+//
+// A version that another takes the place of stays in a tree by id and seq
+// (history.go), for two reasons. Every version does for HistoryAge of log time,
+// up to 64 MiB or a tenth of all documents: this is what lists read page by
+// page, and reads as of an earlier position, rely on. And the last
+// Definition.Versions of each document do for as long as there is at least its
+// tombstone; only these are in snapshots. What is kept of a document always is
+// its last versions without a gap. A view as of an earlier seq shows those of
+// today's documents that have not changed since, and for the others, which the
+// feed tells, the version that they had.
+package memory

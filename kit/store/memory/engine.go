@@ -1,0 +1,282 @@
+package memory
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"time"
+
+	"landfall.dev/kit"
+	"landfall.dev/kit/store/digest"
+	"landfall.dev/kit/store/frame"
+	"landfall.dev/kit/store/key"
+)
+
+// Engine is the present state, which entries change.
+type Engine struct {
+	state
+	kinds   func(name string) *Kind
+	arena   arena
+	links   *table
+	gen     uint64                        // of the trees: see tree
+	last    *shelf                        // the one that was asked for last
+	own     *[digest.Buckets]digest.Tally // see digest.Own
+	origin  *[digest.Buckets]digest.Tally // see digest.Origin
+	recency recency
+	moving  int // the number of the sparse chunk being emptied, or -1
+	moved   int // how far
+}
+
+// New returns an engine without documents of the given kinds; kinds returns nil
+// for a name that it does not know. It takes memory in chunks of that many
+// bytes, ChunkBytes but in tests.
+func New(kinds func(name string) *Kind, chunk int) *Engine {
+	e := &Engine{
+		state: state{shelves: map[string]*shelf{}},
+		kinds: kinds, arena: newArena(chunk), links: newTable(), gen: 1,
+		own: new([digest.Buckets]digest.Tally), origin: new([digest.Buckets]digest.Tally), moving: -1,
+	}
+	e.mem = &e.arena.memory
+	return e
+}
+
+// Freeze returns the state as it is, which e's next changes leave alone. It
+// copies no document.
+func (e *Engine) Freeze() View {
+	s := e.state
+	mem := e.arena.freeze()
+	s.mem = &mem
+	s.shelves = make(map[string]*shelf, len(e.shelves))
+	for name, sh := range e.shelves {
+		s.shelves[name] = sh.clone()
+	}
+	e.gen++
+	return View{&s, s.Seq}
+}
+
+// Now returns the state as it is until e's next change, at no cost.
+func (e *Engine) Now() View { return View{&e.state, e.Seq} }
+
+// Apply makes the pieces of an entry, which come in order, part of the state,
+// forgets the collected tombstones, and moves on to the head.
+func (e *Engine) Apply(to Head, pieces []frame.Piece, collected []kit.Link) {
+	size, keys := 0, 0
+	for _, p := range pieces {
+		size += len(p.Raw)
+		if p.Type == frame.TypeOnce {
+			keys++
+			e.remember(&p.Once)
+		} else {
+			e.put(p.Raw)
+		}
+	}
+	e.collect(collected)
+	e.Head = to
+	e.age()
+	e.forgetOnces(2*keys + forgetAtOnce)
+	e.compact(2*size + 64<<10)
+}
+
+// Read returns the document at link, if there is one of a known kind.
+func (e *Engine) Read(link kit.Link) (r kit.Record, ok bool) {
+	at := e.lookup(string(link))
+	if at == 0 {
+		return r, false
+	}
+	p := e.at(at)
+	sh := e.shelves[string(kindName(p.Link))]
+	if p.Deleted() || sh.kind == nil {
+		return r, false
+	}
+	return p.Record(sh.name), true
+}
+
+// Find returns the document or tombstone at link, if there is one.
+func (e *Engine) Find(link kit.Link) (f frame.Frame, ok bool) {
+	r := e.lookup(string(link))
+	if r == 0 {
+		return f, false
+	}
+	p := e.at(r)
+	return frame.Frame{Record: p.Record(link.Kind()), Origin: p.Origin()}, true
+}
+
+// Count returns the number of documents of the kind.
+func (e *Engine) Count(kind string) int {
+	if sh := e.shelves[kind]; sh != nil {
+		return sh.live.n
+	}
+	return 0
+}
+
+// Sums returns the digest of the documents on that side.
+func (e *Engine) Sums(side digest.Side) digest.Sums {
+	from := e.own
+	if side == digest.Origin {
+		from = e.origin
+	}
+	sums := make(digest.Sums, digest.Buckets)
+	for i := range sums {
+		sums[i] = from[i].Bucket()
+	}
+	return sums
+}
+
+// Overdue returns up to limit documents and tombstones that have expired or
+// are too old.
+func (e *Engine) Overdue(now time.Time, limit int) []frame.Frame {
+	var docs []frame.Frame
+	for _, name := range slices.Sorted(maps.Keys(e.shelves)) {
+		sh := e.shelves[name]
+		by := e.sorter(sh, orderDue)
+		end := sh.due.rank(&by, newProbe(key.AppendTime(nil, now.Add(time.Microsecond))))
+		sh.due.each(0, min(end, limit-len(docs)), func(_ uint64, r place) bool {
+			docs = append(docs, e.frame(sh, r))
+			return true
+		})
+	}
+	return docs
+}
+
+// Full tells whether new documents have to be refused.
+func (e *Engine) Full() bool { return e.arena.full() }
+
+// shelf returns that of the kind, which it makes if there is none.
+func (e *Engine) shelf(kind []byte) *shelf {
+	if e.last != nil && e.last.name == string(kind) {
+		return e.last
+	}
+	sh := e.shelves[string(kind)]
+	if sh == nil {
+		sh = e.newShelf(string(kind))
+	}
+	e.last = sh
+	return sh
+}
+
+func (e *Engine) newShelf(kind string) *shelf {
+	sh := &shelf{name: kind}
+	if k := e.kinds(sh.name); k != nil {
+		sh.kind = k
+		sh.indexes = make([]tree, len(k.Indexes))
+	}
+	e.shelves[sh.name] = sh
+	return sh
+}
+
+// lookup returns the record of the document or tombstone at link, or none.
+func (e *Engine) lookup(link string) place { return e.links.find(*e.mem, link) }
+
+// edit changes the trees of a shelf.
+type edit struct {
+	*Engine
+	sh  *shelf
+	buf [2][64]byte
+}
+
+func (e *edit) change(s *sorter) change { return change{s, e.gen} }
+
+func (e *edit) insert(o Order, t *tree, p *frame.Document, r place) {
+	s := e.sorter(e.sh, o)
+	e.change(&s).insert(t, newProbe(s.keyOf(e.buf[0][:0], p)), r)
+}
+
+func (e *edit) remove(o Order, t *tree, p *frame.Document) {
+	s := e.sorter(e.sh, o)
+	e.change(&s).remove(t, newProbe(s.keyOf(e.buf[0][:0], p)))
+}
+
+// move replaces old by p at r in a tree that both are in.
+func (e *edit) move(o Order, t *tree, old, p *frame.Document, r place) {
+	s := e.sorter(e.sh, o)
+	from := newProbe(s.keyOf(e.buf[0][:0], old))
+	to := newProbe(s.keyOf(e.buf[1][:0], p))
+	if bytes.Equal(from.key, to.key) {
+		e.change(&s).replace(t, to, r)
+		return
+	}
+	e.change(&s).remove(t, from)
+	e.change(&s).insert(t, to, r)
+}
+
+// put makes the encoded document or tombstone the one at its link. What it
+// takes the place of becomes history.
+func (e *Engine) put(raw []byte) {
+	p, _ := frame.Unpack(raw)
+	ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
+	old := e.lookup(frame.Text(p.Link))
+	r := e.arena.add(raw)
+	e.links.set(*e.mem, frame.Text(p.Link), old, r)
+	e.count(ed.sh, &p, 1)
+	if old == 0 {
+		ed.sh.trees(&p, func(o Order, t *tree) { ed.insert(o, t, &p, r) })
+		return
+	}
+	was := e.at(old)
+	e.count(ed.sh, &was, -1)
+	if was.Deleted() == p.Deleted() {
+		ed.replace(&was, &p, r)
+	} else {
+		ed.sh.trees(&was, func(o Order, t *tree) { ed.remove(o, t, &was) })
+		ed.sh.trees(&p, func(o Order, t *tree) { ed.insert(o, t, &p, r) })
+	}
+	ed.keep(&was, old, p.Seq)
+}
+
+// replace puts p at r in the place of old, where both are documents or both
+// are tombstones.
+func (e *edit) replace(old, p *frame.Document, r place) {
+	if t := &e.sh.due; due(old).IsZero() != due(p).IsZero() {
+		if due(old).IsZero() {
+			e.insert(orderDue, t, p, r)
+		} else {
+			e.remove(orderDue, t, old)
+		}
+	}
+	e.sh.trees(p, func(o Order, t *tree) {
+		if o != orderDue || !due(old).IsZero() {
+			e.move(o, t, old, p, r)
+		}
+	})
+}
+
+// count keeps the sums: n is 1 for a document that is there now, and -1 for
+// one that was.
+func (e *Engine) count(sh *shelf, p *frame.Document, n int) {
+	if p.Deleted() || sh.kind != nil && sh.kind.Local {
+		return
+	}
+	b := digest.BucketOf(p.Link)
+	e.own[b].Change(digest.Of(p.Link, p.Version, p.Body), n)
+	if h := p.Origin().Hash; h != [16]byte{} {
+		e.origin[b].Change(h, n)
+	}
+}
+
+// collect forgets the tombstones.
+func (e *Engine) collect(links []kit.Link) {
+	if len(links) == 0 {
+		return
+	}
+	e.floors = cloneMap(e.floors)
+	for _, l := range links {
+		r := e.lookup(string(l))
+		if r == 0 || !e.at(r).Deleted() {
+			continue
+		}
+		p := e.at(r)
+		ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
+		ed.forget(&p)
+		e.links.remove(*e.mem, string(l))
+		ed.sh.trees(&p, func(o Order, t *tree) { ed.remove(o, t, &p) })
+		e.arena.drop(r, p.Size)
+		e.floors[ed.sh.name] = max(e.floors[ed.sh.name], int64(p.Seq))
+	}
+}
+
+// cloneMap returns a copy of m that is not nil.
+func cloneMap[V any](m map[string]V) map[string]V {
+	c := make(map[string]V, len(m)+1)
+	maps.Copy(c, m)
+	return c
+}

@@ -1,0 +1,131 @@
+package memory
+
+import (
+	"hash/maphash"
+
+	"landfall.dev/kit/store/frame"
+)
+
+// table finds the record of each document and tombstone by its link: a hash
+// table with open addressing, in parts that grow on their own, so that none of
+// them takes long to.
+type table struct {
+	seed  maphash.Seed
+	parts [256]tablePart
+}
+
+type tablePart struct {
+	slots []slot
+	n     int
+}
+
+// slot has 32 bits of the hash of a link, 0 if it is free, and its record.
+type slot struct {
+	hash uint32
+	at   place
+}
+
+func newTable() *table { return &table{seed: maphash.MakeSeed()} }
+
+func (t *table) hash(link string) uint64 { return maphash.String(t.seed, link) }
+
+// part returns where h belongs, and what is kept of it there.
+func (t *table) part(h uint64) (*tablePart, uint32) {
+	return &t.parts[h>>56], max(1, uint32(h))
+}
+
+// home is where the search for a hash begins: the hash scaled to the size.
+func (p *tablePart) home(h uint32) int { return int(uint64(h) * uint64(len(p.slots)) >> 32) }
+
+// find returns the record of the document at link, or none.
+func (t *table) find(m memory, link string) place {
+	p, h := t.part(t.hash(link))
+	if i := p.find(m, h, link); i >= 0 {
+		return p.slots[i].at
+	}
+	return 0
+}
+
+// find returns the place of link, or -1.
+func (p *tablePart) find(m memory, h uint32, link string) int {
+	if p.n == 0 {
+		return -1
+	}
+	for i := p.home(h); p.slots[i].hash != 0; i = p.after(i) {
+		if p.slots[i].hash == h && linkAt(m, p.slots[i].at) == link {
+			return i
+		}
+	}
+	return -1
+}
+
+func (p *tablePart) after(i int) int {
+	if i++; i == len(p.slots) {
+		return 0
+	}
+	return i
+}
+
+// set makes r the record of the document at link, old the one that it has now,
+// if any.
+func (t *table) set(m memory, link string, old, r place) {
+	p, h := t.part(t.hash(link))
+	if old != 0 {
+		p.slots[p.find(m, h, link)].at = r
+		return
+	}
+	if (p.n+1)*8 > len(p.slots)*7 {
+		p.grow((p.n + 8) * 3 / 2)
+	}
+	p.add(h, r)
+}
+
+func (p *tablePart) add(h uint32, r place) {
+	i := p.home(h)
+	for p.slots[i].hash != 0 {
+		i = p.after(i)
+	}
+	p.slots[i] = slot{h, r}
+	p.n++
+}
+
+func (p *tablePart) grow(size int) {
+	old := *p
+	*p = tablePart{slots: make([]slot, size)}
+	for _, s := range old.slots {
+		if s.hash != 0 {
+			p.add(s.hash, s.at)
+		}
+	}
+}
+
+// reserve makes room for n documents.
+func (t *table) reserve(n int) {
+	for i := range t.parts {
+		if size := n / len(t.parts) * 5 / 4; size > len(t.parts[i].slots) {
+			t.parts[i].grow(size + 8)
+		}
+	}
+}
+
+// remove forgets link, which has a record. Those behind it that were displaced
+// move up.
+func (t *table) remove(m memory, link string) {
+	p, h := t.part(t.hash(link))
+	i := p.find(m, h, link)
+	p.n--
+	for j := p.after(i); p.slots[j].hash != 0; j = p.after(j) {
+		home := p.home(p.slots[j].hash)
+		if between := i < j && home > i && home <= j || i > j && (home > i || home <= j); !between {
+			p.slots[i] = p.slots[j]
+			i = j
+		}
+	}
+	p.slots[i] = slot{}
+}
+
+// linkAt returns the link of the document at r.
+func linkAt(m memory, r place) string {
+	p, _ := frame.Unpack(m.at(r))
+	return frame.Text(p.Link)
+}

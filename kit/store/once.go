@@ -1,0 +1,89 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"landfall.dev/kit"
+	"landfall.dev/kit/store/frame"
+)
+
+const maxKey = 100 // bytes of an idempotency key
+
+func newOnce(pr Proposal) frame.Once {
+	id := sha256.Sum256(frame.AppendText(frame.AppendText(nil, pr.By), pr.Key))
+	var b []byte
+	for _, w := range pr.Writes {
+		b = frame.AppendText(frame.AppendText(frame.AppendText(b, w.Verb), w.Link), w.Body)
+		b = binary.AppendVarint(b, w.IfMatch)
+	}
+	request := sha256.Sum256(b)
+	return frame.Once{ID: [16]byte(id[:16]), Request: [16]byte(request[:16])}
+}
+
+// checkKey returns an ErrInvalid error unless key is one.
+func checkKey(key string) error {
+	if len(key) <= maxKey && (kit.CheckID(key) == nil || key == "." || key == "..") {
+		return nil
+	}
+	return kit.Errorf(kit.ErrInvalid, "", "%q is no idempotency key: use 1 to %d letters, digits, and . _ ~ -", key, maxKey)
+}
+
+// writeOnce carries out the writes of pr, unless its key says that this was
+// done: then it returns the documents as they are now.
+func (p *plan) writeOnce(pr Proposal) ([]kit.Record, error) {
+	o := newOnce(pr)
+	if known, ok := p.once(o.ID); ok {
+		if known.Request != o.Request {
+			return nil, &kit.Error{
+				Fault: kit.ErrConflict, Detail: fmt.Sprintf("the idempotency key %q was used for another write", pr.Key),
+				Hint: "use a new key for each write, and the same only to repeat it",
+			}
+		}
+		return p.present(known.Links), nil
+	}
+	records, err := p.writes(pr)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		o.Links = append(o.Links, string(r.Link))
+	}
+	o.At = p.now
+	payload := o.Append([]byte{frame.TypeOnce})
+	p.onces[o.ID] = o
+	p.changes = append(p.changes, payload)
+	p.size += len(payload)
+	p.undo = append(p.undo, func() {
+		delete(p.onces, o.ID)
+		p.changes = p.changes[:len(p.changes)-1]
+		p.size -= len(payload)
+	})
+	return records, nil
+}
+
+// once returns what is known of the key with the id, if it is to be heeded.
+func (p *plan) once(id [16]byte) (frame.Once, bool) {
+	if o, ok := p.onces[id]; ok {
+		return o, true
+	}
+	p.store.mu.RLock()
+	defer p.store.mu.RUnlock()
+	o, ok := p.store.engine.Once(id)
+	return o, ok && !o.Expired(p.now)
+}
+
+// present returns the documents as the batch has left them, tombstones for
+// those that are gone.
+func (p *plan) present(links []string) []kit.Record {
+	records := make([]kit.Record, len(links))
+	for i, l := range links {
+		link := kit.Link(l)
+		records[i] = kit.Record{Meta: kit.Meta{Link: link, Kind: link.Kind()}, Deleted: true}
+		if d := p.find(link); d != nil {
+			records[i] = d.Record
+		}
+	}
+	return records
+}

@@ -1,0 +1,74 @@
+package store
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"landfall.dev/kit"
+)
+
+func withKey(key string, w ...kit.Write) Proposal {
+	return Proposal{By: "users/ada", Key: key, Writes: w}
+}
+
+func TestRepeatedWriteHappensOnce(t *testing.T) {
+	n := newNode(t)
+	create := withKey("k1", write("create", "orders/", `{"amount":1}`), write("create", "notes/", `{"text":"x"}`))
+	got := n.propose(create, create)
+	if got[0].Err != nil || got[1].Err != nil || got[0].Records[0].Link != "orders/1" || got[1].Records[0].Link != "orders/1" || got[1].Records[1].Link != got[0].Records[1].Link {
+		t.Fatalf("twice in a batch: %+v", got)
+	}
+	n.must("update", "orders/1", `{"amount":2}`)
+	n.must("delete", string(got[0].Records[1].Link), "")
+	entries := len(n.log)
+	again := n.propose(create)[0]
+	if again.Err != nil || again.Records[0].Version != 2 || !again.Records[1].Deleted || n.Count("orders") != 1 || len(n.log) != entries {
+		t.Errorf("repeated: %+v, %d orders, %d entries more", again, n.Count("orders"), len(n.log)-entries)
+	}
+	wantError(t, "another write", n.propose(withKey("k1", write("create", "orders/", `{}`)))[0].Err, kit.ErrConflict, `"k1"`, "new key")
+	other := create
+	other.By = "users/bob"
+	if r := n.propose(other)[0]; r.Err != nil || r.Records[0].Link != "orders/2" {
+		t.Errorf("the key of another caller: %+v", r)
+	}
+	if r := n.propose(withKey("k2", write("update", "notes/none", `{}`)))[0]; r.Err == nil {
+		t.Error("a refused write is taken")
+	}
+	n.must("create", "notes/none", "{}")
+	if r := n.propose(withKey("k2", write("update", "notes/none", `{"text":"y"}`)))[0]; r.Err != nil {
+		t.Errorf("the key of a refused write is used up: %v", r.Err)
+	}
+
+	copied := newNode(t)
+	if err := copied.Restore(bytes.NewReader(snapshotOf(t, n))); err != nil {
+		t.Fatal(err)
+	}
+	copied.now = n.now.Add(kit.OnceAge - time.Second)
+	if r := copied.propose(create)[0]; r.Err != nil || r.Records[0].Version != 2 || copied.Count("orders") != 2 {
+		t.Errorf("repeated after a restore: %+v", r)
+	}
+	copied.now = n.now.Add(kit.OnceAge)
+	if r := copied.propose(create)[0]; r.Err != nil || r.Records[0].Link != "orders/3" {
+		t.Errorf("repeated after the key is forgotten: %+v", r)
+	}
+	copied.now = copied.now.Add(kit.OnceAge)
+	if copied.must("create", "notes/z", "{}"); copied.engine.Usage().Keys != 0 {
+		t.Errorf("%d keys are kept for too long", copied.engine.Usage().Keys)
+	}
+	checkEngine(t, copied.engine)
+}
+
+func TestFormOfIdempotencyKeys(t *testing.T) {
+	n := newNode(t)
+	for _, key := range []string{"a b", "ü", strings.Repeat("x", 101), "a/b"} {
+		wantError(t, key, n.propose(withKey(key, write("create", "notes/", "{}")))[0].Err, kit.ErrInvalid, "idempotency key")
+	}
+	for _, key := range []string{"a", "..", "A-._~9", strings.Repeat("x", 100)} {
+		if err := n.propose(withKey(key, write("create", "notes/", "{}")))[0].Err; err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	wantError(t, "the key of a tick", n.propose(Proposal{Tick: true, Key: "k"})[0].Err, kit.ErrInvalid, "only writes")
+}

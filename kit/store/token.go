@@ -1,0 +1,70 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"landfall.dev/kit"
+)
+
+// pageToken says where in which list a page has ended. It is encoded as
+//
+//	version:1 query:8 epoch:8 seq:8 key crc32c:4
+//
+// in big-endian numbers, in base64 for URLs.
+type pageToken struct {
+	at  kit.Position // what all pages show
+	key []byte       // of the last document looked at, in the order of the list
+}
+
+const (
+	tokenVersion = 1
+	tokenHead    = 1 + 8 + 8 + 8
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// encode returns the token as a part of the list q.
+func (t pageToken) encode(q kit.Query) string {
+	b := append([]byte{tokenVersion}, querySum(q)...)
+	b = binary.BigEndian.AppendUint64(b, uint64(t.at.Epoch))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.at.Seq))
+	b = append(b, t.key...)
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// parseToken returns the token of q, which has one.
+func parseToken(q kit.Query) (pageToken, error) {
+	refuse := func(why, hint string) (pageToken, error) {
+		shown := q.Token
+		if len(shown) > 80 {
+			shown = shown[:80] + "..."
+		}
+		return pageToken{}, &kit.Error{Fault: kit.ErrInvalid, Detail: fmt.Sprintf("the page token %q %s", shown, why), Hint: hint}
+	}
+	b, err := base64.RawURLEncoding.DecodeString(q.Token)
+	if err != nil || len(b) < tokenHead+4 || binary.BigEndian.Uint32(b[len(b)-4:]) != crc32.Checksum(b[:len(b)-4], castagnoli) {
+		return refuse("is damaged", "pass the next of the page before as it is")
+	}
+	if b[0] != tokenVersion {
+		return refuse("is of another version", "list again from the first page")
+	}
+	if !bytes.Equal(b[1:9], querySum(q)) {
+		return refuse("is of another list", "keep kind, filter, order and asOf as they were for the first page")
+	}
+	return pageToken{
+		at:  kit.Position{Epoch: int64(binary.BigEndian.Uint64(b[9:])), Seq: int64(binary.BigEndian.Uint64(b[17:]))},
+		key: b[tokenHead : len(b)-4],
+	}, nil
+}
+
+// querySum tells lists apart, in 8 bytes.
+func querySum(q kit.Query) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %s", q.Kind, q.Filter, q.Order, q.AsOf))
+	return sum[:8]
+}
