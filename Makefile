@@ -6,7 +6,7 @@ export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 DEMO ?=
 ONLY ?=
 
-.PHONY: demo test lint bench docs build setup
+.PHONY: demo test soak lint bench docs build setup
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/landfall ./cmd/landfall
 	CGO_ENABLED=0 go build -trimpath -o bin/ledger ./examples/ledger
@@ -22,12 +22,15 @@ demo:
 test: setup build
 	sh test/run.sh
 
+soak: # histories of real processes under new faults; SOAK says for how long
+	SOAK=$${SOAK:-30m} go test -count=1 -timeout 0 -v -run TestSoak ./test/linear
+
 lint:
 	unformatted=$$(gofmt -l .) && { test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted; exit 1; }; }
 	go vet ./...
 
 bench: setup build
-	sh test/bench/run.sh "$(ONLY)"
+	go run ./test/bench -only "$(ONLY)"
 
 docs:
 	go test ./cmd/landfall -run TestGraph -update

@@ -14,12 +14,17 @@ suite() { # name command...
 		failed="$failed $name"
 	fi
 }
-unit=$(go list ./... | grep -v '/test/\|/engine/docker$\|/web$')
+unit=$(go list ./... | grep -v '/test/\|/engine/docker$\|/web$\|/kit/page$')
 suite lint make -s lint
 # shellcheck disable=SC2086 # the packages are words
 suite unit go test -race -count=1 -timeout 20m $unit
+suite simulation env LANDFALL_SEEDS=3000 go test -count=1 -timeout 10m -run Simul ./kit/kittest
+suite skew go test -count=1 -timeout 5m ./test/skew
+suite linear go test -count=1 -timeout 10m ./test/linear
 suite docker go test -race -count=1 -timeout 10m ./engine/docker
-suite pages go test -count=1 -timeout 10m ./web
+suite pages go test -count=1 -timeout 10m ./web ./kit/page
+suite tutorial go test -count=1 -timeout 10m ./test/tutorial
+suite bench go test -count=1 -timeout 10m ./test/bench/...
 suite path go test -count=1 -timeout 10m ./test/path
 suite scripts go test -count=1 -timeout 15m ./test/script
 suite kill go test -count=1 -timeout 20m ./test/kill
