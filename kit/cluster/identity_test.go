@@ -120,11 +120,20 @@ func TestACopyOfADirectoryIsNotStarted(t *testing.T) {
 		b, err := os.ReadFile(filepath.Join(nodes[2].config.Dir, "peers.json"))
 		return err == nil && strings.Contains(string(b), mustLocate(t, nodes[0], nodes[2].ID()))
 	})
+	// The node goes on meanwhile: what its mark vouches for must be in the copy
+	// of the log.
+	mark, err := os.ReadFile(filepath.Join(nodes[2].config.Dir, "mark"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	copied := filepath.Join(t.TempDir(), "copy")
 	if err := os.CopyFS(copied, os.DirFS(nodes[2].config.Dir)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := open(t, copied, newNotes(), nil)
+	if err := os.WriteFile(filepath.Join(copied, "mark"), mark, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = open(t, copied, newNotes(), nil)
 	isFault(t, err, kit.ErrConflict, nodes[2].ID(), copied, "is running already", "give the new one an empty --data")
 	writeTo(t, nodes, "a", "x")
 
