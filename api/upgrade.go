@@ -27,6 +27,8 @@ type Upgrade struct {
 	// Stateless says that blue keeps no documents: nothing is copied or fenced.
 	Stateless bool    `json:"stateless,omitempty"`
 	Cycles    []Cycle `json:"cycles,omitempty"`
+	// Copying is how far a cycle that takes longer than a second has come.
+	Copying *Copying `json:"copying,omitempty"`
 	// Predicted and Pause are the hold as predicted before and as it was.
 	Predicted Duration `json:"predicted,omitempty"`
 	Pause     Duration `json:"pause,omitempty"`
@@ -45,6 +47,12 @@ type Upgrade struct {
 	History []Moment `json:"history,omitempty"`
 	// Deployment is what ordered the upgrade, if a pipeline did.
 	Deployment kit.Link `json:"deployment,omitempty"`
+}
+
+// Copying compares the documents that green has with those that blue has.
+type Copying struct {
+	Documents int64 `json:"documents"`
+	Of        int64 `json:"of"`
 }
 
 // Side is a group of instances with one version.

@@ -228,6 +228,9 @@ func (a *app) watchUpgrade(c *cobra.Command, args []string) error {
 			fmt.Fprintln(out, cycleLine(k))
 			out.set(copied, copied+k.Left)
 		}
+		if k := u.Copying; k != nil {
+			out.set(k.Documents, max(k.Of, k.Documents))
+		}
 		for ; states < len(u.History); states++ {
 			m := u.History[states]
 			fmt.Fprintf(out, "%s  %s %s\n", m.At.Format("15:04:05.000"), m.State, m.Text)

@@ -97,6 +97,16 @@ func (c copier) Position(ctx context.Context, side api.Side) (string, error) {
 	return s.Position, err
 }
 
+// Documents implements upgrade.Copier.
+func (c copier) Documents(ctx context.Context, side api.Side) (int64, error) {
+	m, err := c.cluster(ctx, side)
+	if err != nil {
+		return 0, err
+	}
+	s, err := m.Status(ctx)
+	return s.Documents, err
+}
+
 // Changed implements upgrade.Copier.
 func (c copier) Changed(ctx context.Context, side api.Side, after string) (int64, error) {
 	m, err := c.cluster(ctx, side)

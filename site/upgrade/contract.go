@@ -31,6 +31,10 @@ type Copier interface {
 	// leader, and nothing is left afterwards if from is fenced.
 	Cycle(ctx context.Context, from, to api.Side, final bool) (Copied, error)
 
+	// Documents returns how many documents the side has, also during a cycle.
+	// Those that stay with the side do not count.
+	Documents(ctx context.Context, side api.Side) (int64, error)
+
 	// Fence makes the side refuse writes, durably, or lifts that. An epoch older
 	// than the side has seen is kit.ErrConflict. It may be repeated.
 	Fence(ctx context.Context, side api.Side, epoch int64, on bool) error

@@ -148,10 +148,43 @@ func (d *driver) unlessMoved(result any, err error) (any, error) {
 func (d *driver) cycle(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	var result copied
 	err := d.during(ctx, r.Link, api.UpgradeCopying, func(ctx context.Context, u api.Upgrade) (err error) {
+		telling, stop := context.WithCancel(ctx)
+		var told sync.WaitGroup
+		told.Go(func() { d.tell(telling, u) })
 		result, err = d.copy(ctx, u, false)
+		stop()
+		told.Wait()
 		return err
 	})
 	return d.unlessMoved(result, err)
+}
+
+// tellEvery is how often a running cycle tells how far it has come.
+const tellEvery = time.Second
+
+// tell writes into u how far its cycle has come, until ctx ends. It is for who
+// looks on: an error is no reason to stop copying.
+func (d *driver) tell(ctx context.Context, u api.Upgrade) {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		here, err := d.copier.Documents(ctx, u.Green)
+		var all int64
+		if err == nil {
+			all, err = d.copier.Documents(ctx, u.Blue)
+		}
+		if err == nil {
+			_, err = api.Upgrades.Send(ctx, d.client, u.Link.ID(), copyingEvent, api.Copying{Documents: here, Of: all})
+		}
+		if err != nil && ctx.Err() == nil {
+			d.log.Warn("how far the copy has come is not known", "upgrade", u.Link, "error", err)
+		}
+	}
 }
 
 func (d *driver) copy(ctx context.Context, u api.Upgrade, final bool) (copied, error) {

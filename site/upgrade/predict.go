@@ -64,7 +64,7 @@ func record(u api.Upgrade, c copied, now time.Time) api.Upgrade {
 	if len(cycles) > keptFirst+keptLast {
 		cycles = slices.Delete(cycles, keptFirst, len(cycles)-keptLast)
 	}
-	u.Cycles = cycles
+	u.Cycles, u.Copying = cycles, nil
 	cycles[len(cycles)-1].Predicted = api.Seconds(predict(u, c.Left))
 	return u
 }

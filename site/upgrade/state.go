@@ -36,6 +36,8 @@ func next(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 		return failed(u, e, now, api.UpgradeCopying)
 	case "cutover.failed":
 		return failed(u, e, now, api.UpgradeReady)
+	case copyingEvent:
+		return copying(u, e)
 	case reachedEvent:
 		return reached(u, e, now)
 	case reopenedEvent:
@@ -292,6 +294,20 @@ func retired(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
 		return enter(u, api.UpgradeRetired, now, ""), nil
 	}
 	return enter(u, api.UpgradeRetired, now, left.Group+" is deleted"), []kit.Op{kit.Call("retire", "1", left)}
+}
+
+// copyingEvent tells how far the action cycle has come; an api.Copying.
+const copyingEvent = "copying"
+
+func copying(u api.Upgrade, e kit.Event) (api.Upgrade, []kit.Op) {
+	var c api.Copying
+	if err := e.Into(&c); err != nil {
+		return u, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	if u.State == api.UpgradeCopying {
+		u.Copying = &c
+	}
+	return u, nil
 }
 
 // The events by which the action cutover takes an upgrade on.

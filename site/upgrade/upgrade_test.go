@@ -476,3 +476,32 @@ func TestStaleEpochNeverMovesTraffic(t *testing.T) {
 		})
 	})
 }
+
+func TestLongCycleTellsHowFarItHasCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var cycles int
+		w.cycles = func(bool) Copied {
+			cycles++
+			c := Copied{Documents: 1000, Took: 10 * time.Millisecond}
+			if cycles == 1 {
+				c.Took = 90 * time.Second
+			}
+			return c
+		}
+		r := start(t, w, nil)
+		r.create(wanted())
+		time.Sleep(45 * time.Second)
+		synctest.Wait()
+		during, err := api.Upgrades.Read(t.Context(), r.Admin(), "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if during.Copying == nil || *during.Copying != (api.Copying{Documents: 400, Of: 1000}) {
+			t.Errorf("in the middle of a cycle it has come to %+v, want 400 of 1000", during.Copying)
+		}
+		if u := r.await(api.UpgradeSoak); u.Copying != nil {
+			t.Errorf("after the cycles it still copies: %+v", u.Copying)
+		}
+	})
+}

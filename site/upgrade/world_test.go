@@ -144,6 +144,10 @@ func (w *world) Fence(ctx context.Context, side api.Side, epoch int64, on bool) 
 	})
 }
 
+func (w *world) Documents(_ context.Context, side api.Side) (int64, error) {
+	return map[string]int64{"blue": 1000, "green": 400}[side.Group], nil
+}
+
 func (w *world) Position(ctx context.Context, side api.Side) (string, error) {
 	var p string
 	err := w.call(ctx, "position "+side.Group, func() error { p = fmt.Sprintf("3.%d", w.written[side.Group]); return nil })

@@ -22,6 +22,10 @@
 //   - eventual reads of a session, at one node, never go back, not even over
 //     its restart;
 //   - two documents that change in one batch are never seen apart;
+//   - a watch, resumed at whichever node answers, never goes back and has told
+//     in the end what there is;
+//   - a list as of an earlier position is what it was, at every node that still
+//     knows;
 //   - every node has in the end what was acknowledged, nothing that was
 //     refused, and the same as the others.
 //

@@ -81,11 +81,24 @@ func play(t *testing.T, s schedule, slot int) {
 	for i, m := range c.members {
 		m.set(0, int64(s.skews[i]/time.Second))
 	}
-	r := &record{began: time.Now(), entries: map[kit.Link]kit.Fault{}, refused: map[kit.Link][]string{}}
+	r := &record{began: time.Now(), entries: map[kit.Link]kit.Fault{}, refused: map[kit.Link][]string{}, watched: map[kit.Link]document{}}
+	watching, stop := context.WithCancel(t.Context())
+	defer stop()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		c.follow(watching, r)
+	}()
 	c.load(r, s)
 	c.mend()
 	c.settle(r)
+	c.until("the watch has told all", func(ctx context.Context) error { return c.told(ctx, r) })
+	stop()
+	<-watched
 	r.judge(t)
+	if s.steady && r.recalls == 0 {
+		t.Error("no member has told the past again")
+	}
 	if t.Failed() {
 		t.Logf("play it again by LANDFALL_SEED=%d go test -count=1 ./test/linear -run TestHistories\n%s", s.seed, s)
 	}
@@ -105,6 +118,7 @@ func (c *cluster) load(r *record, s schedule) {
 	work.Go(func() { c.enter(ctx, r, 101) })
 	work.Go(func() { c.pair(ctx, r, 0) })
 	work.Go(func() { c.compare(ctx, r) })
+	work.Go(func() { c.recall(ctx, r) })
 	for i := range c.members {
 		work.Go(func() { c.look(ctx, r, i) })
 	}
