@@ -185,12 +185,12 @@ func (a *app) projectCommand() *cobra.Command {
 				return err
 			}
 		}
-		url, _, err := a.where()
+		at, err := a.where()
 		if err != nil {
 			return err
 		}
 		return show(a, c.OutOrStdout(), made, func(m api.Project) []string {
-			return []string{fmt.Sprintf("made %s: git clone %s/git/%s", m.Link, url, m.Link.ID())}
+			return []string{fmt.Sprintf("made %s: git clone %s/git/%s", m.Link, at.URL, m.Link.ID())}
 		})
 	})
 	create.Flags().StringVar(&from, "from", "", "directory with the first commit's files")

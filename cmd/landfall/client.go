@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,13 +24,14 @@ import (
 
 // app is what the client commands share: where the hub is and who asks.
 type app struct {
-	url, token, output string
+	url, token, ca, output string
 }
 
 func (a *app) flags(c *cobra.Command) {
 	f := c.PersistentFlags()
 	f.StringVar(&a.url, "url", "", "address of the hub or agent (LANDFALL_URL, or that of landfall login)")
 	f.StringVar(&a.token, "token", "", "token, or @FILE (LANDFALL_TOKEN, or that of landfall login)")
+	f.StringVar(&a.ca, "ca", "", "file with the certificate that the server's is signed by, if the system does not trust it (LANDFALL_CA, or that of landfall login)")
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
 }
 
@@ -36,6 +39,7 @@ func (a *app) flags(c *cobra.Command) {
 type login struct {
 	URL   string `json:"url"`
 	Token string `json:"token"`
+	CA    string `json:"ca,omitempty"` // certificates in PEM
 }
 
 func loginFile() (string, error) {
@@ -46,9 +50,9 @@ func loginFile() (string, error) {
 	return filepath.Join(dir, "landfall", "login.json"), nil
 }
 
-// where returns the address and the token to use: those of the flags, else of
-// the environment, else of the last login.
-func (a *app) where() (url, token string, err error) {
+// where returns the address, the token and the certificates to use: those of
+// the flags, else of the environment, else of the last login.
+func (a *app) where() (login, error) {
 	var saved login
 	if path, err := loginFile(); err == nil {
 		b, err := os.ReadFile(path)
@@ -56,12 +60,42 @@ func (a *app) where() (url, token string, err error) {
 			err = json.Unmarshal(b, &saved)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", "", fmt.Errorf("%s cannot be read: %w; run landfall login again", path, err)
+			return login{}, fmt.Errorf("%s cannot be read: %w; run landfall login again", path, err)
 		}
 	}
-	url = first(a.url, os.Getenv("LANDFALL_URL"), saved.URL, "http://127.0.0.1:7700")
-	token, err = tokenText(first(a.token, os.Getenv("LANDFALL_TOKEN"), saved.Token))
-	return strings.TrimRight(url, "/"), token, err
+	at := login{URL: strings.TrimRight(first(a.url, os.Getenv("LANDFALL_URL"), saved.URL, "http://127.0.0.1:7700"), "/")}
+	if at.URL == saved.URL {
+		at.CA = saved.CA
+	}
+	var err error
+	if at.Token, err = tokenText(first(a.token, os.Getenv("LANDFALL_TOKEN"), saved.Token)); err != nil {
+		return at, err
+	}
+	if path := first(a.ca, os.Getenv("LANDFALL_CA")); path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return at, fmt.Errorf("the certificate cannot be read: %w", err)
+		}
+		at.CA = string(b)
+	}
+	return at, nil
+}
+
+// transport returns what carries requests to the server.
+func (l login) transport() (http.RoundTripper, error) {
+	if l.CA == "" {
+		return http.DefaultTransport, nil
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM([]byte(l.CA)) {
+		return nil, errors.New("--ca: there is no certificate in the file: use the ca.pem of the server's data directory")
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	return t, nil
 }
 
 func first(values ...string) string {
@@ -89,33 +123,44 @@ func tokenText(s string) (string, error) {
 
 // client returns the client of the hub.
 func (a *app) client() (kit.Client, error) {
-	url, token, err := a.where()
+	at, err := a.where()
 	if err != nil {
 		return nil, err
 	}
-	return rest.NewClient(url, token, rest.ClientOptions{})
+	via, err := at.transport()
+	if err != nil {
+		return nil, err
+	}
+	return rest.NewClient(at.URL, at.Token, rest.ClientOptions{Transport: via})
 }
 
 // call makes a request to a raw route of the hub and returns the body of the
 // answer, which the caller closes.
 func (a *app) call(ctx context.Context, method, path string, body io.Reader, header ...string) (io.ReadCloser, error) {
-	url, token, err := a.where()
+	at, err := a.where()
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, url+path, body)
+	via, err := at.transport()
 	if err != nil {
 		return nil, err
 	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+	req, err := http.NewRequestWithContext(ctx, method, at.URL+path, body)
+	if err != nil {
+		return nil, err
+	}
+	if at.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+at.Token)
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: via}).Do(req)
+	if unknown := (*tls.CertificateVerificationError)(nil); errors.As(err, &unknown) {
+		return nil, &kit.Error{Fault: kit.ErrUnauthenticated, Detail: fmt.Sprintf("nobody known vouches for %s", at.URL), Hint: "copy ca.pem from its data directory and name it with --ca", Err: err}
+	}
 	if err != nil {
-		return nil, &kit.Error{Fault: kit.ErrUnavailable, Detail: fmt.Sprintf("%s does not answer", url), Hint: "is the hub running there? name another with --url", Err: err}
+		return nil, &kit.Error{Fault: kit.ErrUnavailable, Detail: fmt.Sprintf("%s does not answer", at.URL), Hint: "is the hub running there? name another with --url", Err: err}
 	}
 	if resp.StatusCode/100 != 2 {
 		defer resp.Body.Close()
@@ -218,6 +263,11 @@ func (a *app) loginCommand() *cobra.Command {
 				return fmt.Errorf("no token came: landfall login %s < FILE-WITH-TOKEN", l.URL)
 			}
 			a.url, a.token = l.URL, l.Token
+			at, err := a.where()
+			if err != nil {
+				return err
+			}
+			l.CA = at.CA
 			var self struct {
 				Subject string `json:"subject"`
 			}

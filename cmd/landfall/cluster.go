@@ -105,8 +105,8 @@ func (a *app) leaveCommand() *cobra.Command {
 		if err := a.callJSON(c.Context(), http.MethodPost, platform.LeavePath, nil, nil); err != nil {
 			return err
 		}
-		url, _, err := a.where()
-		fmt.Fprintf(c.OutOrStdout(), "%s leaves, and stops then\n", url)
+		at, err := a.where()
+		fmt.Fprintf(c.OutOrStdout(), "%s leaves, and stops then\n", at.URL)
 		return err
 	})
 	c.Long = `Have the node at --url leave its cluster and stop.
