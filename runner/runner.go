@@ -49,7 +49,9 @@ type Config struct {
 	// Mounts are caches that all builds see, read-only: a tool chain, modules.
 	Mounts []engine.Mount
 	// Env is in the environment of all builds.
-	Env    map[string]string
+	Env map[string]string
+	// Limits bound what each build may use.
+	Limits engine.Limits
 	Logger *slog.Logger
 }
 

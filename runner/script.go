@@ -41,6 +41,7 @@ func (a *attempt) script(ctx context.Context, limit time.Duration) error {
 		Command: []string{"sh", "-c", `. "$` + scriptVariable + `/main.sh"`},
 		Env:     a.env(),
 		Mounts:  append(slices.Clone(r.Mounts), steps),
+		Limits:  r.Limits,
 		Network: engine.NoNetwork,
 	}, a.log)
 	switch {

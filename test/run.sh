@@ -22,11 +22,12 @@ suite simulation env LANDFALL_SEEDS=3000 go test -count=1 -timeout 10m -run Simu
 suite skew go test -count=1 -timeout 5m ./test/skew
 suite linear go test -count=1 -timeout 10m ./test/linear
 suite docker go test -race -count=1 -timeout 10m ./engine/docker
-suite pages go test -count=1 -timeout 10m ./web ./kit/page
+suite pages go test -race -count=1 -timeout 10m ./web ./kit/page
 suite tutorial go test -count=1 -timeout 10m ./test/tutorial
 suite bench go test -count=1 -timeout 10m ./test/bench/...
 suite path go test -count=1 -timeout 10m ./test/path
 suite scripts go test -count=1 -timeout 15m ./test/script
+suite demo make -s demo DEMO='--documents 20000'
 suite kill go test -count=1 -timeout 20m ./test/kill
 if [ -n "$failed" ]; then
 	echo "failed:$failed"

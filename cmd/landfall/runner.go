@@ -88,6 +88,9 @@ func runnerCommand() *cobra.Command {
 	f.StringVar(&busybox, "busybox", "/bin/busybox", "static busybox to make the default image of, where it is missing")
 	f.StringSliceVar(&mounts, "mount", nil, "read-only cache for all builds, VARIABLE=HOST[:TARGET]; VARIABLE tells the build where it is")
 	f.StringToStringVar(&config.Env, "env", nil, "environment of all builds, KEY=VALUE")
+	f.Int64Var(&config.Limits.Pids, "pids", 4096, "processes and threads of a build in a container; 0 means no limit")
+	f.Int64Var(&config.Limits.MemoryMB, "memory", 0, "MiB of memory of a build in a container; 0 means no limit")
+	f.Float64Var(&config.Limits.CPUs, "cpus", 0, "processors of a build in a container; 0 means all")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log details")
 	e.flags(c)
 	return c

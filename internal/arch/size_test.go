@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// The limits of size, in lines, and of nesting.
+// The limits of size, in lines.
 const (
 	maxFile     = 700
 	maxAPIFile  = 2500

@@ -125,9 +125,10 @@ func next(l Leader, e kit.Event, now time.Time) (Leader, []kit.Op) {
 	return l, nil
 }
 
-// higher returns the next fencing number. A document that was deleted, or a
-// cluster that was restored or replaced, does not begin at 1 again.
-func higher(fence int64, now time.Time) int64 { return max(fence+1, now.Unix()) }
+// higher returns the next fencing number. After a document that was deleted, or
+// a cluster that was restored or replaced, the time in microseconds is higher
+// than any number before, since no leader is made so fast.
+func higher(fence int64, now time.Time) int64 { return max(fence+1, now.UnixMicro()) }
 
 func deposed(holder string, now, yours int64) string {
 	if holder == "" {

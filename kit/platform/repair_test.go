@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster"
 	"landfall.dev/kit/cluster/authority"
+	"landfall.dev/kit/elect"
 	"landfall.dev/kit/platform"
 	"landfall.dev/kit/rest"
 )
@@ -233,4 +235,38 @@ func TestADamagedSingleNodeNamesTheBackup(t *testing.T) {
 	says(t, broken.err, file+" is damaged at byte ", "landfall cluster restore --data")
 	_, err := platform.Refill(t.Context(), m.config)
 	says(t, err, "no other member is known")
+}
+
+func TestAnAdministratorsTokenThatWasTakenAwayIsNotMadeAgain(t *testing.T) {
+	m, c, token := lone(t, configIn(t.TempDir()))
+	fence := func(ctx context.Context) (int64, error) {
+		l, err := elect.Leaders.Read(ctx, c, "tasks")
+		return l.Fence, err
+	}
+	var before int64
+	until(t, "the first term of the tasks", patience, func(ctx context.Context) (err error) {
+		before, err = fence(ctx)
+		return err
+	})
+	m.stop()
+	file := filepath.Join(m.config.Data, "admin.token")
+	if err := os.Remove(file); err != nil { // it is in a safe place by now
+		t.Fatal(err)
+	}
+	again := enter(t, m.config)
+	c = clientOf(t, again.url, token, nil)
+	until(t, "the next term of the tasks, which come after all preparations", patience, func(ctx context.Context) error {
+		now, err := fence(ctx)
+		if err == nil && now == before {
+			err = errors.New("it is the former still")
+		}
+		return err
+	})
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("admin.token is there again: %v", err)
+	}
+	p, err := c.List(t.Context(), kit.Query{Kind: rest.Tokens.Name, Filter: `subject == "users/admin"`})
+	if err != nil || len(p.Items) != 1 {
+		t.Errorf("the administrator has %d tokens, want the first alone: %v", len(p.Items), err)
+	}
 }

@@ -130,12 +130,12 @@ func (n *Node) prepare(ctx context.Context) error {
 	if epoch, fenced := n.store.Fenced(); fenced || epoch > 0 {
 		return nil // a side of an upgrade: its tokens came with the documents
 	}
+	if made := path + madeSuffix; exists(made) || exists(path) {
+		return os.WriteFile(made, nil, 0o600) // the file may have been taken to a safer place since
+	}
 	token, err := rest.Bootstrap(ctx, c)
 	if err != nil {
 		return err
-	}
-	if _, err := os.Stat(path); err == nil && token == "" {
-		return nil
 	}
 	if token == "" && len(n.config.Join) > 0 {
 		return nil // whoever made the cluster has it
@@ -148,8 +148,20 @@ func (n *Node) prepare(ctx context.Context) error {
 	if err := writeFile(path, token+"\n"); err != nil {
 		return err
 	}
+	if err := os.WriteFile(path+madeSuffix, nil, 0o600); err != nil {
+		return err
+	}
 	n.log.Info("made the administrator's token", "file", path, "use", fmt.Sprintf("landfall login %s < %s", n.url, path))
 	return nil
+}
+
+// madeSuffix marks a directory whose administrator's token was made: it is not
+// made again, wherever the file is by now.
+const madeSuffix = ".made"
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // writeFile puts a secret into place, whole or not at all.

@@ -67,6 +67,7 @@ func TestWrongLimitIsRefused(t *testing.T) {
 	c := kittest.Serve(t)
 	for name, l := range map[string]rest.Limit{
 		"nobody's": {Requests: 1}, "a negative one": {Subjects: []string{"users/ada"}, Watches: -1}, "a wrong subject": {Subjects: []string{"ada"}},
+		"one in a century": {Subjects: []string{"users/ada"}, Requests: 1e-11}, "a burst of millions": {Subjects: []string{"users/ada"}, Burst: 5_000_000},
 	} {
 		if _, err := rest.Limits.Create(t.Context(), c.Admin(), "", l); kit.FaultOf(err) != kit.ErrInvalid {
 			t.Errorf("%s: %v, want invalid", name, err)

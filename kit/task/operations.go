@@ -116,7 +116,7 @@ func (o *operations) update(d *document, r kit.Record) {
 		}
 	}
 	d.latest = r
-	o.clock.saw(r.Updated)
+	o.clock.saw(r)
 	for id, e := range d.runs {
 		if op, ok := pending(r, id); !ok || !equal(op, e.op) {
 			e.cancel(errCancelled)

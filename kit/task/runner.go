@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"landfall.dev/kit"
@@ -167,19 +166,33 @@ func panicSite() string {
 func pause(attempt int) time.Duration { return kit.Retry{}.Pause(attempt) }
 
 // clock tells the time of the log, which is ahead where this machine's clock is
-// behind that of an earlier leader.
-type clock struct{ ahead atomic.Int64 }
+// behind that of an earlier leader. Its methods may be called concurrently.
+type clock struct {
+	mu    sync.Mutex
+	seq   int64     // of the latest change seen
+	stamp time.Time // of that change
+	at    time.Time // when it was seen, by the monotonic clock
+}
 
-// saw notes that it is t or later.
-func (c *clock) saw(t time.Time) {
-	ahead := int64(time.Until(t))
-	for old := c.ahead.Load(); ahead > old && !c.ahead.CompareAndSwap(old, ahead); old = c.ahead.Load() {
+// saw notes that r was changed at its time. What a later change says counts: a
+// clock that was wrong, here or at a document's origin, may be right by now.
+func (c *clock) saw(r kit.Record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.Seq > c.seq {
+		c.seq, c.stamp, c.at = r.Seq, r.Updated, time.Now()
 	}
 }
 
 // until returns how long it is until t.
 func (c *clock) until(t time.Time) time.Duration {
-	return time.Until(t) - time.Duration(c.ahead.Load())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	left := time.Until(t)
+	if c.seq > 0 {
+		left = min(left, t.Sub(c.stamp)-time.Since(c.at))
+	}
+	return left
 }
 
 // sleep returns when d has passed or ctx has ended.

@@ -59,7 +59,8 @@ func TestFormerSecretSignsForADay(t *testing.T) {
 }
 
 func TestOnlyPublicAddressesCanBeRequired(t *testing.T) {
-	for _, address := range []string{"127.0.0.1:80", "[::1]:80", "10.1.2.3:80", "192.168.1.1:80", "169.254.169.254:80", "[fe80::1]:80", "[::ffff:127.0.0.1]:80", "0.0.0.0:80"} {
+	for _, address := range []string{"127.0.0.1:80", "[::1]:80", "10.1.2.3:80", "192.168.1.1:80", "169.254.169.254:80", "[fe80::1]:80", "[::ffff:127.0.0.1]:80", "0.0.0.0:80",
+		"0.1.2.3:80", "100.100.100.200:80", "198.18.0.1:80", "240.0.0.1:80", "[64:ff9b::7f00:1]:80", "[2002:7f00:1::1]:80"} {
 		if onlyPublic("tcp", address, nil) == nil {
 			t.Errorf("%s counts as public", address)
 		}

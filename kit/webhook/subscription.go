@@ -185,7 +185,28 @@ func checkURL(text string, public bool) error {
 	return nil
 }
 
+// special are the networks that are not the public internet's, beside those
+// that the standard library knows: IANA's registries of special-purpose
+// addresses (RFC 6890 and later), and those that lead to IPv4 addresses.
+var special = networks(
+	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
+	"203.0.113.0/24", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16",
+	"3fff::/20", "5f00::/16",
+)
+
+func networks(prefixes ...string) []*net.IPNet {
+	var all []*net.IPNet
+	for _, p := range prefixes {
+		_, n, err := net.ParseCIDR(p)
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
 // isPublic tells whether ip may be reached where only public receivers may.
 func isPublic(ip net.IP) bool {
-	return ip.IsGlobalUnicast() && !ip.IsPrivate()
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !slices.ContainsFunc(special, func(n *net.IPNet) bool { return n.Contains(ip) })
 }

@@ -11,9 +11,9 @@ import (
 
 // elsewhere are the lines of README.md that no script runs, with the reason.
 var elsewhere = map[string]string{
-	"make demo":             "the demo is a suite of its own",
-	"make demo DEMO=--keep": "the demo is a suite of its own",
-	"make demo DEMO='--engine process --documents 20000'": "the demo is a suite of its own",
+	"make demo":             "the suite demo of test/run.sh does, with fewer documents",
+	"make demo DEMO=--keep": "the suite demo of test/run.sh does, and ends it",
+	"make demo DEMO='--engine process --documents 20000'": "the suite demo of test/run.sh does, on Docker",
 	"go build -o landfall ./cmd/landfall":                 "TestMain does, and every script runs what it builds",
 }
 

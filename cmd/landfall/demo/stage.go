@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,6 +44,20 @@ func (s *stage) say(format string, args ...any) {
 	fmt.Fprintf(s.out, "\n[%5.1f s] %s\n", time.Since(s.started).Seconds(), fmt.Sprintf(format, args...))
 }
 
+// plain is a word that a shell takes as it is.
+var plain = regexp.MustCompile(`^[\w@%+=:,./~^-]+$`)
+
+// typed returns args as one would type them.
+func typed(args []string) string {
+	words := make([]string, len(args))
+	for i, a := range args {
+		if words[i] = a; !plain.MatchString(a) {
+			words[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 // person is who runs a command: a token for landfall, a name for git.
 type person struct {
 	name, token string
@@ -51,7 +66,7 @@ type person struct {
 // landfall runs a client command as p, printing both, and returns what it
 // printed. A failure is returned with the output.
 func (s *stage) landfall(ctx context.Context, p person, args ...string) (string, error) {
-	fmt.Fprintf(s.out, "  %s $ landfall %s\n", p.name, strings.Join(args, " "))
+	fmt.Fprintf(s.out, "  %s $ landfall %s\n", p.name, typed(args))
 	cmd := exec.CommandContext(ctx, s.Landfall, args...)
 	cmd.Env = append(os.Environ(), "LANDFALL_URL="+s.hubURL(), "LANDFALL_TOKEN="+p.token)
 	return s.run(cmd, true)
@@ -64,7 +79,7 @@ func (s *stage) watch(ctx context.Context, p person, args ...string) error {
 		_, err := s.landfall(ctx, p, args...)
 		return err
 	}
-	fmt.Fprintf(s.out, "  %s $ landfall %s\n", p.name, strings.Join(args, " "))
+	fmt.Fprintf(s.out, "  %s $ landfall %s\n", p.name, typed(args))
 	cmd := exec.CommandContext(ctx, s.Landfall, args...)
 	cmd.Env = append(os.Environ(), "LANDFALL_URL="+s.hubURL(), "LANDFALL_TOKEN="+p.token)
 	cmd.Stdout, cmd.Stderr = s.out, s.out
@@ -90,7 +105,7 @@ func (s *stage) quiet(ctx context.Context, p person, into any, args ...string) e
 
 // secret is landfall for a command that prints a secret, which is not shown.
 func (s *stage) secret(ctx context.Context, p person, args ...string) (string, error) {
-	fmt.Fprintf(s.out, "  %s $ landfall %s\n", p.name, strings.Join(args, " "))
+	fmt.Fprintf(s.out, "  %s $ landfall %s\n", p.name, typed(args))
 	cmd := exec.CommandContext(ctx, s.Landfall, args...)
 	cmd.Env = append(os.Environ(), "LANDFALL_URL="+s.hubURL(), "LANDFALL_TOKEN="+p.token)
 	out, err := s.run(cmd, false)
@@ -99,7 +114,7 @@ func (s *stage) secret(ctx context.Context, p person, args ...string) (string, e
 
 // git runs git in dir as p.
 func (s *stage) git(ctx context.Context, p person, dir string, args ...string) (string, error) {
-	fmt.Fprintf(s.out, "  %s $ git %s\n", p.name, strings.ReplaceAll(strings.Join(args, " "), p.token, "TOKEN"))
+	fmt.Fprintf(s.out, "  %s $ git %s\n", p.name, strings.ReplaceAll(typed(args), p.token, "TOKEN"))
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_GLOBAL=/dev/null",
@@ -147,7 +162,7 @@ func (s *stage) silent(cmd *exec.Cmd) (string, error) {
 
 // start starts a role in the background; its output goes to a file.
 func (s *stage) start(name string, env []string, program string, args ...string) (*process, error) {
-	fmt.Fprintf(s.out, "  %s $ %s %s &\n", name, filepath.Base(program), strings.Join(args, " "))
+	fmt.Fprintf(s.out, "  %s $ %s %s &\n", name, filepath.Base(program), typed(args))
 	log, err := os.Create(filepath.Join(s.Dir, "logs", name+".log"))
 	if err != nil {
 		return nil, err

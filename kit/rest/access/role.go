@@ -140,6 +140,12 @@ type Limit struct {
 // limited.
 var Limits = kit.Define[Limit]("limits")
 
+// The bounds of a Limit.
+const (
+	leastRequests = 1.0 / (24 * 60 * 60)
+	mostBurst     = 100_000
+)
+
 // checkLimit is the life of a Limit.
 func checkLimit(l Limit, _ kit.Event, _ time.Time) (Limit, []kit.Op) {
 	if refusal := checkSubjects(l.Subjects); refusal != nil {
@@ -150,6 +156,9 @@ func checkLimit(l Limit, _ kit.Event, _ time.Time) (Limit, []kit.Op) {
 	}
 	if l.Requests < 0 || l.Burst < 0 || l.Watches < 0 {
 		return l, kit.Refuse(kit.ErrInvalid, "a limit is 0, which means the server's default, or more")
+	}
+	if l.Requests > 0 && l.Requests < leastRequests || l.Burst > mostBurst {
+		return l, kit.Refuse(kit.ErrInvalid, "a limit is at least %v requests a second, one in a day, with a burst of at most %d", leastRequests, mostBurst)
 	}
 	return l, nil
 }
