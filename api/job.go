@@ -6,7 +6,7 @@ import (
 	"landfall.dev/kit"
 )
 
-// Jobs are the definitions of each project as of its branch's tip, expanded.
+// Jobs are the definitions of each project as of its main branch's tip, expanded.
 // The id is "project~name".
 var Jobs = kit.Define[Job]("jobs")
 

@@ -7,7 +7,8 @@ import (
 )
 
 // Runs are executions of plans. The id comes from the cause: "change-42-3"
-// for a patch set, "ledger-main-<12 hex digits>" for a commit that landed.
+// for a patch set, "ledger-main-<12 hex digits>" for a commit that landed; one
+// that was run again ends with "-r1".
 var Runs = kit.Define[Run]("runs")
 
 // Run is one walk through the graph that a project's pipeline made from an
@@ -23,6 +24,12 @@ type Run struct {
 	Definitions string   `json:"definitions"`
 	Change      kit.Link `json:"change,omitempty"`
 	PatchSet    int      `json:"patchSet,omitempty"`
+	// Round is 0 for the first run, 1 for the first time that it was run again.
+	Round int `json:"round,omitempty"`
+	// Next is the run that was made to run this one again.
+	Next kit.Link `json:"next,omitempty"`
+	// Superseded tells that there is a later patch set.
+	Superseded bool `json:"superseded,omitempty"`
 
 	State RunState  `json:"state"`
 	Plan  Plan      `json:"plan"`
@@ -42,7 +49,7 @@ const (
 	RunRunning   RunState = "running"
 	RunPassed    RunState = "passed"
 	RunFailed    RunState = "failed"
-	RunCancelled RunState = "cancelled" // superseded by a later patch set, or a need failed
+	RunCancelled RunState = "cancelled" // superseded by a later patch set, by a person, or a need failed
 )
 
 // Final tells whether s is final.
@@ -56,6 +63,7 @@ type NodeRun struct {
 	Link     kit.Link  `json:"link,omitempty"` // the Build, Deployment, Release
 	Image    string    `json:"image,omitempty"`
 	Error    string    `json:"error,omitempty"`
+	By       string    `json:"by,omitempty"` // who approved
 	Started  time.Time `json:"started,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`
 }

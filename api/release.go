@@ -39,7 +39,7 @@ const (
 	ReleaseDraft    ReleaseState = "draft"    // its notes are being made
 	ReleaseUnsigned ReleaseState = "unsigned" // waits for a release manager's signature
 	ReleaseSigned   ReleaseState = "signed"   // can be put on channels
-	ReleaseFailed   ReleaseState = "failed"   // its notes could not be made
+	ReleaseFailed   ReleaseState = "failed"   // its notes could not be made, or its image has not passed where it must
 )
 
 // Channels are what environments out of the maker's control follow. The id
@@ -53,8 +53,6 @@ type Channel struct {
 	Name    string    `json:"name"`
 	Release kit.Link  `json:"release,omitempty"`
 	History []Offered `json:"history,omitempty"`
-	// Entitled are the subjects and groups that may follow it.
-	Entitled []string `json:"entitled,omitempty"`
 	// Error says why the last promotion failed.
 	Error string `json:"error,omitempty"`
 }
@@ -83,6 +81,20 @@ type Metadata struct {
 	// Content is the file, byte for byte: the signatures cover it. It is text.
 	Content string `json:"content"`
 }
+
+// TrustRole says how long the signatures of a role of the metadata hold, as GET
+// /tuf/roles answers for each.
+type TrustRole struct {
+	Role    string    `json:"role"` // "root", "targets", "releases", "channels", "snapshot", "timestamp"
+	Version int64     `json:"version"`
+	Expires time.Time `json:"expires"`
+	// Renew is when people should have signed it anew at the latest; zero for
+	// the roles that the hub signs by itself.
+	Renew time.Time `json:"renew,omitzero"`
+}
+
+// Due tells whether people should sign the role anew.
+func (r TrustRole) Due(now time.Time) bool { return !r.Renew.IsZero() && now.After(r.Renew) }
 
 // ReleaseTarget is the signed description of a release: the content of a TUF
 // target, which an agent believes and nothing else.

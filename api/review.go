@@ -43,14 +43,16 @@ const (
 
 // PatchSet is one version of a change.
 type PatchSet struct {
-	Number   int       `json:"number"` // from 1
-	Commit   string    `json:"commit"`
-	Parent   string    `json:"parent"`
-	Author   string    `json:"author"`
-	Email    string    `json:"email"`
-	Message  string    `json:"message"`
-	Uploader string    `json:"uploader"` // subject
-	Created  time.Time `json:"created"`
+	Number   int    `json:"number"` // from 1
+	Commit   string `json:"commit"`
+	Parent   string `json:"parent"`
+	Author   string `json:"author"`
+	Email    string `json:"email"`
+	Message  string `json:"message"`
+	Uploader string `json:"uploader"` // subject
+	// Authors are the users with the address of the commit's author: "users/ada".
+	Authors []string  `json:"authors,omitempty"`
+	Created time.Time `json:"created"`
 	// Rebase tells that source made it of the patch set before, with the same
 	// difference: Code-Review stays, Verified goes.
 	Rebase bool     `json:"rebase,omitempty"`
@@ -65,13 +67,14 @@ type Vote struct {
 	Value int       `json:"value"`
 	By    string    `json:"by"`
 	At    time.Time `json:"at"`
-	// Link is the evidence: the run that verified.
+	// Link is the evidence: the build, with its log, or the run that verified.
 	Link kit.Link `json:"link,omitempty"`
 	Text string   `json:"text,omitempty"`
 }
 
 // The labels. A change can be submitted with Verified +1 and Code-Review +2
-// by somebody other than its owner and its uploader, and no minimum on either.
+// by somebody other than its owner, its uploader and its commit's author, and
+// no minimum on either. Verified 0 says that the run was cancelled.
 const (
 	LabelVerified   = "Verified"    // -1 to +1; a run's verdict
 	LabelCodeReview = "Code-Review" // -2 to +2; a person's

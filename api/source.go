@@ -1,6 +1,8 @@
 package api
 
 import (
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +24,18 @@ type Project struct {
 	// Protected are the branches (path.Match patterns) that take no direct
 	// push; empty means every branch.
 	Protected []string `json:"protected,omitempty"`
+}
+
+// Protects tells whether the branch takes no direct push. A pattern that is
+// malformed protects every branch.
+func (p Project) Protects(branch string) bool {
+	if len(p.Protected) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(p.Protected, func(pattern string) bool {
+		ok, err := path.Match(pattern, branch)
+		return ok || err != nil
+	})
 }
 
 // Refs are the branches of the projects: the truth, which the repositories
@@ -94,6 +108,9 @@ type Landing struct {
 	// NewCommit is the rebased commit, if the branch had moved on.
 	NewCommit string `json:"newCommit,omitempty"`
 	Detail    string `json:"detail,omitempty"`
+	// Protected tells that the branch took no direct push when the commit landed
+	// on it, so that all that is on it was reviewed.
+	Protected bool `json:"protected,omitempty"`
 }
 
 // LandingState is where a Landing is.

@@ -79,7 +79,7 @@ type Node struct {
 	Image       string            `json:"image,omitempty"`       // deploy, release: id of the node that built it
 	Environment string            `json:"environment,omitempty"` // deploy
 	Tests       []string          `json:"tests,omitempty"`       // deploy: commands run against the deployment
-	By          string            `json:"by,omitempty"`          // approve: the subject, "users/rita"; empty: whoever has a role for it
+	By          string            `json:"by,omitempty"`          // approve: "groups/release-managers", "users/rita"; empty: whoever has a role for it
 	Version     string            `json:"version,omitempty"`     // release
 	Text        string            `json:"text,omitempty"`        // notify
 

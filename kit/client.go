@@ -124,7 +124,8 @@ type Query struct {
 	// Limit is the page's size, 1 to 1000; 0 means 100.
 	Limit int
 	// Token is the Next of the page before. All pages of a list show the
-	// documents as they were when the first was read.
+	// documents as they were when the first was read; it is ErrGone where the
+	// history kept does not go back so far any more. Kind.All goes on then.
 	Token       string
 	Consistency Consistency
 	// AsOf, if not zero, lists the documents as they were at that position. It

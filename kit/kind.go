@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"reflect"
 )
 
@@ -122,30 +121,6 @@ func (k Kind[T]) Read(ctx context.Context, c Client, id string) (T, error) {
 		return zero, err
 	}
 	return k.Decode(r)
-}
-
-// All yields the documents that the CEL filter passes, page by page in the
-// given order; see Query for both.
-func (k Kind[T]) All(ctx context.Context, c Client, filter, order string) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		q := Query{Kind: k.Name, Filter: filter, Order: order, Limit: 1000}
-		for {
-			p, err := c.List(ctx, q)
-			if err != nil {
-				var zero T
-				yield(zero, err)
-				return
-			}
-			for _, r := range p.Items {
-				if !yield(k.Decode(r)) {
-					return
-				}
-			}
-			if q.Token = p.Next; q.Token == "" {
-				return
-			}
-		}
-	}
 }
 
 // Modify reads the document with id, lets change alter it, and writes the

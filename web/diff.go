@@ -13,6 +13,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
+	"landfall.dev/kit/page/layout"
 )
 
 const (
@@ -66,7 +67,7 @@ func (s site) diff(r request, project, from, to string, split bool) diff {
 	}
 	b, err := s.fetch(r.Context(), d.Raw, maxDiff)
 	if err != nil {
-		d.Error = faultOf(err).Detail
+		d.Error = layout.FaultOf(err).Detail
 		return d
 	}
 	parsed, _, err := gitdiff.Parse(bytes.NewReader(b))

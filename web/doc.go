@@ -43,7 +43,8 @@ type site struct {
 }
 
 func (s site) routes() []kit.Route {
-	var routes []kit.Route
+	pages := s.pages()
+	routes := pages.Routes()
 	// Browsers without a token get the sign-in page instead of a 401.
 	add := func(pattern string, h http.HandlerFunc) {
 		routes = append(routes, kit.Route{Pattern: pattern, Handler: h, Anonymous: true})
@@ -63,16 +64,12 @@ func (s site) routes() []kit.Route {
 		{"/upgrades", s.upgrades}, {"/upgrades/{id}", s.upgrade},
 		{"/projects", s.projects}, {"/projects/{id}", s.project},
 	} {
-		add("GET "+p.path, s.page(p.view))
+		add("GET "+p.path, pages.Handler(s.view(p.view)))
 	}
-	add("POST /changes/{id}/{do}", s.act(api.Changes.Name, changeForms))
-	add("POST /runs/{id}/{do}", s.act(api.Runs.Name, runForms))
-	add("POST /builds/{id}/{do}", s.act(api.Builds.Name, buildForms))
+	add("POST /changes/{id}/{do}", pages.Handler(s.view(act(api.Changes.Name, changeForms))))
+	add("POST /runs/{id}/{do}", pages.Handler(s.view(act(api.Runs.Name, runForms))))
+	add("POST /builds/{id}/{do}", pages.Handler(s.view(act(api.Builds.Name, buildForms))))
 	add("GET /live", s.live)
-	add("GET /login", s.login)
-	add("POST /login", s.signIn)
-	add("POST /logout", s.signOut)
-	add("GET /static/{file}", static)
-	add("/", s.nothing)
+	add("/", s.nothing(pages))
 	return routes
 }

@@ -7,6 +7,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
+	"landfall.dev/kit/page/layout"
 )
 
 // evidence is one step of the walk back from what runs to what was pushed.
@@ -132,7 +133,7 @@ func (t *trail) reviewed() error {
 	t.add("change", c.Link, c.Subject, "")
 	for _, ps := range c.PatchSets {
 		if ps.Commit == t.commit && ps.Push != "" {
-			t.add("push", ps.Push, fmt.Sprintf("patch set %d by %s", ps.Number, who(ps.Uploader)), "")
+			t.add("push", ps.Push, fmt.Sprintf("patch set %d by %s", ps.Number, layout.Who(ps.Uploader)), "")
 		}
 	}
 	return nil

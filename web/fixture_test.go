@@ -134,7 +134,7 @@ func ledgerDelivery(h *hub) {
 		Notes: "## ledger 2.0.0\n\nChanges since 1.9.0.\n\n### Features\n\n- Accounts have a limit (b2b2b2b2b2b2)\n",
 	})
 	put(h, api.Channels, "ledger-stable", api.Channel{
-		Project: "ledger", Name: "stable", Release: "releases/ledger-2.0.0", Entitled: []string{"accounts/acme"},
+		Project: "ledger", Name: "stable", Release: "releases/ledger-2.0.0",
 		History: []api.Offered{{Release: "releases/ledger-2.0.0", At: began, By: "users/rita", Comment: "after a week in staging"}},
 	})
 	put(h, api.Environments, "production", api.Environment{Description: "Where customers are", Strategy: api.BlueGreen, Nodes: 3})

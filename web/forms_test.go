@@ -84,3 +84,16 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 		t.Errorf("the change is %s, wanted it open: %v", c.Status, err)
 	}
 }
+
+func TestRunThatDidNotPassIsRunAgain(t *testing.T) {
+	h := start(t)
+	ledgerHub(h)
+	b := h.as("users/admin")
+	const button = "Run this again"
+	b.open("/runs/ledger-main-b2").hides(t, button)
+	b.post("/runs/ledger-main-b2/cancel").shows(t, button)
+	p := b.post("/runs/ledger-main-b2/rerun")
+	p.shows(t, "Run again as")
+	p.leads(t, "/runs/ledger-main-b2-r1")
+	p.hides(t, button)
+}

@@ -31,8 +31,8 @@ type interest map[string]struct {
 	links []kit.Link
 }
 
-// follow returns the query of /live for documents, "changes/42", and for all
-// of a kind, "changes".
+// follow returns the address that tells when documents, "changes/42", or any of
+// a kind, "changes", have changed.
 func follow(names ...string) string {
 	q := url.Values{}
 	for _, name := range names {
@@ -42,7 +42,7 @@ func follow(names ...string) string {
 			q.Add("kind", name)
 		}
 	}
-	return q.Encode()
+	return "/live?" + q.Encode()
 }
 
 func interestOf(q url.Values) (interest, error) {

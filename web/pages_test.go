@@ -1,9 +1,15 @@
 package web_test
 
 import (
+	"fmt"
+	"html"
+	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
@@ -26,7 +32,7 @@ func TestPagesShowTheFactsOfTheirDocuments(t *testing.T) {
 		links []string
 	}{
 		{"/", []string{"Say why a payment was refused", "landed on main", "production upgraded live", "ledger-2.0.0", "copying"},
-			[]string{"/changes/2", "/runs/ledger-main-b2", "/environments/production", "/channels/ledger-stable", "/upgrades/production~2", "/static/app.js"}},
+			[]string{"/changes/2", "/runs/ledger-main-b2", "/environments/production", "/channels/ledger-stable", "/upgrades/production~2", "/static/live.js"}},
 		{"/changes", []string{"Say why a payment was refused", "open"}, []string{"/changes/2"}},
 		{"/changes?status=merged&project=ledger", []string{"Let accounts have a limit", "Verified +1", "Code-Review +2"}, []string{"/changes/1"}},
 		{"/changes/1", []string{"merged", "Patch set 2", commit2, "Payments over it are refused.", "Code-Review +2 rita clear", "Files 3 +4 −2",
@@ -63,6 +69,26 @@ func TestPagesShowTheFactsOfTheirDocuments(t *testing.T) {
 		p.shows(t, test.texts...)
 		p.leads(t, test.links...)
 	}
+}
+
+func TestAChannelTellsWhenItsSignaturesEnd(t *testing.T) {
+	h := start(t)
+	ledgerHub(h)
+	b := h.as("users/admin")
+	now := time.Now().UTC()
+	role := func(name string, days int) api.TrustRole {
+		end := now.AddDate(0, 0, days)
+		return api.TrustRole{Role: name, Version: 1, Expires: end, Renew: end.AddDate(0, 0, -30)}
+	}
+	hubs := api.TrustRole{Role: "timestamp", Version: 9, Expires: now.Add(time.Hour)}
+	h.roles = []api.TrustRole{role("root", 300), role("targets", 90), role("releases", 300), hubs}
+	p := b.open("/channels/ledger-stable")
+	p.shows(t, "signatures hold until "+now.AddDate(0, 0, 90).Format("2006-01-02"))
+	if strings.Contains(p.text, "trust renew") {
+		t.Errorf("90 days before the end the page warns: %s", p.text)
+	}
+	h.roles[1] = role("targets", 20)
+	b.open("/channels/ledger-stable").shows(t, "The signatures of targets end at "+now.AddDate(0, 0, 20).Format("2006-01-02"), "landfall trust renew --keys DIR")
 }
 
 func TestPagesThatAreNotThereSaySo(t *testing.T) {
@@ -172,7 +198,7 @@ func TestPagesMayLoadNothingFromElsewhere(t *testing.T) {
 		t.Error("the page has styles or scripts of its own, which its policy forbids")
 	}
 	b := h.browser()
-	for path, kind := range map[string]string{"/static/app.js": "text/javascript", "/static/style.css": "text/css", "/static/icon.svg": "image/svg+xml"} {
+	for path, kind := range map[string]string{"/static/live.js": "text/javascript", "/static/style.css": "text/css", "/static/icon.svg": "image/svg+xml"} {
 		p := b.open(path)
 		if p.status != http.StatusOK || p.header.Get("Content-Type") != kind || p.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: got %d %s", path, p.status, p.header)
@@ -184,4 +210,47 @@ func TestPagesMayLoadNothingFromElsewhere(t *testing.T) {
 	if p := b.open("/static/..%2fdoc.go"); p.status != http.StatusNotFound {
 		t.Errorf("a file that is not public: got %d, wanted 404", p.status)
 	}
+}
+
+func TestListThatIsTooOldBeginsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t)
+		for i := range 60 {
+			put(h, api.Projects, fmt.Sprintf("p%d", i), api.Project{})
+		}
+		get := func(path string) *http.Response {
+			t.Helper()
+			res, err := h.Server.HTTP("users/admin").Get("http://hub.example" + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return res
+		}
+		text := func(res *http.Response) string {
+			t.Helper()
+			defer res.Body.Close()
+			b, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != http.StatusOK {
+				t.Fatalf("got %s, %v", res.Status, err)
+			}
+			return html.UnescapeString(string(b))
+		}
+		next := regexp.MustCompile(`/projects\?page=[^"]+`).FindString(text(get("/projects")))
+		if rest := text(get(next)); !strings.Contains(rest, `"/projects/p9"`) {
+			t.Fatalf("the next page %q has no p9: %s", next, rest)
+		}
+		for range 5 { // the history moves on with writes
+			if _, err := h.Admin().Update(t.Context(), "projects/p9", []byte(`{"description":"changed"}`), 0); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			put(h, api.Pushes, "", api.Push{})
+		}
+		again := text(get(next))
+		for _, want := range []string{"begins again, as it is now", `"/projects/p0"`, `"/projects?page=`} {
+			if !strings.Contains(again, want) {
+				t.Errorf("the next page, too late, lacks %s: %s", want, again)
+			}
+		}
+	})
 }

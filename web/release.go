@@ -1,10 +1,15 @@
 package web
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"landfall.dev/api"
+	"landfall.dev/kit"
 )
 
 // releasesPage is a list of releases.
@@ -104,6 +109,8 @@ type channelPage struct {
 	api.Channel
 	Offers    []api.Offered // newest first
 	Followers []place
+	Signed    api.TrustRole // by people, with the earliest end; zero before the trust is set up
+	Due       bool          // people must sign it anew
 }
 
 func (s site) channel(r request) (page, error) {
@@ -122,8 +129,34 @@ func (s site) channel(r request) (page, error) {
 	if p.Followers, err = places(r, followers); err != nil {
 		return page{}, err
 	}
+	if p.Signed, err = s.firstEnd(r.Context()); err != nil {
+		return page{}, err
+	}
+	p.Due = p.Signed.Due(time.Now())
 	return page{
 		Title: "Channel " + c.Link.ID(), Section: "/channels", Body: "channel", Content: p,
 		Live: follow(string(c.Link), api.Environments.Name, api.Statuses.Name),
 	}, nil
+}
+
+// firstEnd returns the role of the signed metadata that ends first among those
+// that people must sign anew. Before the trust is set up there is none.
+func (s site) firstEnd(ctx context.Context) (first api.TrustRole, err error) {
+	b, err := s.fetch(ctx, "/tuf/roles", kit.MaxDocument)
+	if errors.Is(err, kit.ErrNotFound) {
+		return first, nil
+	}
+	if err != nil {
+		return first, err
+	}
+	var roles []api.TrustRole
+	if err := json.Unmarshal(b, &roles); err != nil {
+		return first, err
+	}
+	for _, r := range roles {
+		if !r.Renew.IsZero() && (first.Role == "" || r.Expires.Before(first.Expires)) {
+			first = r
+		}
+	}
+	return first, nil
 }

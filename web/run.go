@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"landfall.dev/api"
+	"landfall.dev/kit/page/layout"
 )
 
 // runsPage is a list of runs.
@@ -27,7 +28,8 @@ type runPage struct {
 	api.Run
 	Graph  graph
 	Steps  []runStep
-	Cancel bool // the caller may
+	// Cancel and Again tell what the caller may do.
+	Cancel, Again bool
 }
 
 // runStep is a node of a run's graph.
@@ -47,7 +49,7 @@ func (s runStep) What() string {
 	case api.NodeRelease:
 		return s.Plan.Version
 	case api.NodeApprove:
-		return who(s.Plan.By)
+		return layout.Who(s.Plan.By)
 	}
 	return s.Plan.Text
 }
@@ -58,6 +60,7 @@ func (s site) run(r request) (page, error) {
 		return page{}, err
 	}
 	p := runPage{Run: run, Cancel: !run.State.Final() && r.may("cancel", run.Link)}
+	p.Again = run.State.Final() && run.State != api.RunPassed && run.Next == "" && !run.Superseded && r.may("rerun", run.Link)
 	done := map[string]api.NodeRun{}
 	for _, n := range run.Nodes {
 		done[n.ID] = n
@@ -75,4 +78,5 @@ func (s site) run(r request) (page, error) {
 var runForms = map[string]form{
 	"approve": func(r *http.Request) (any, error) { return api.ApproveArgs{Node: r.PostFormValue("node")}, nil },
 	"cancel":  noArguments,
+	"rerun":   noArguments,
 }

@@ -27,6 +27,7 @@ type hub struct {
 	*kittest.Cluster
 	t     testing.TB
 	diffs map[string]string // by project and range: "ledger/a..b"
+	roles []api.TrustRole
 	logs  *logs
 }
 
@@ -36,7 +37,7 @@ func start(t testing.TB) *hub {
 		Name: "stub",
 		Owns: []kit.Owned{
 			kit.Own(api.Changes, nextChange, "vote", "submit", "abandon", "restore", "comment"),
-			kit.Own(api.Runs, nextRun, "approve", "cancel"),
+			kit.Own(api.Runs, nextRun, "approve", "cancel", "rerun"),
 			kit.Own(api.Builds, nextBuild, "cancel"),
 			kit.Own[api.Project](api.Projects, nil), kit.Own[api.Ref](api.Refs, nil), kit.Own[api.Push](api.Pushes, nil),
 			kit.Own[api.Job](api.Jobs, nil), kit.Own[api.Image](api.Images, nil),
@@ -47,6 +48,12 @@ func start(t testing.TB) *hub {
 		Serves: []kit.Route{
 			{Pattern: "GET /source/{project}/diff/{range}", Handler: http.HandlerFunc(h.diff)},
 			{Pattern: "GET /logs/{build}", Handler: h.logs},
+			{Pattern: "GET /tuf/roles", Handler: kit.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+				if h.roles == nil {
+					return kit.Errorf(kit.ErrNotFound, "", "nobody has set up signing yet")
+				}
+				return json.NewEncoder(w).Encode(h.roles)
+			})},
 		},
 	}
 	h.Cluster = kittest.Serve(t, stub)
@@ -97,6 +104,8 @@ func nextRun(r api.Run, e kit.Event, _ time.Time) (api.Run, []kit.Op) {
 		}
 	case "cancel":
 		r.State = api.RunCancelled
+	case "rerun":
+		r.Next = r.Link + "-r1"
 	}
 	return r, nil
 }

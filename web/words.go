@@ -18,14 +18,12 @@ var words = template.FuncMap{
 	"shown": shown,
 	"ago":   func(t time.Time) string { return ago(t, time.Now()) },
 	"utc":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"clock": func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
 	"span":  func(from, to time.Time) string { return span(from, to, time.Now()) },
 	"short": func(s any) string { return short(fmt.Sprint(s)) }, // of any string type
 	"image": image,
 	"size":  size,
 	"count": func(n int64) string { return count(n) },
-	"who":   who,
 	"plus":  func(n int) string { return fmt.Sprintf("%+d", n) },
 	"pause": func(d api.Duration) string { return brief(d.Std()) },
 	"secs":  func(s float64) string { return brief(time.Duration(s * float64(time.Second))) },
@@ -95,15 +93,6 @@ func brief(d time.Duration) string {
 func short(s string) string {
 	s = strings.TrimPrefix(s, "sha256:")
 	return s[:min(len(s), 12)]
-}
-
-// who returns the name of a subject: "ada" of "users/ada".
-func who(subject string) string {
-	_, name, ok := strings.Cut(subject, "/")
-	if !ok {
-		return subject
-	}
-	return name
 }
 
 // image returns the name of an image with the first digits of its digest.

@@ -36,7 +36,7 @@ var defaults = map[string]rest.Role{
 			{Kinds: []string{"projects"}, Verbs: []kit.Verb{"push"}},
 			{Kinds: []string{"changes"}, Verbs: []kit.Verb{"vote", "submit", "abandon", "restore", "comment"}},
 			{Kinds: []string{"builds"}, Verbs: []kit.Verb{kit.VerbCreate, "cancel"}},
-			{Kinds: []string{"runs"}, Verbs: []kit.Verb{"cancel", "approve"}},
+			{Kinds: []string{"runs"}, Verbs: []kit.Verb{"cancel", "rerun", "approve"}},
 			{Kinds: []string{"images"}, Verbs: []kit.Verb{"pull"}},
 		},
 	},
@@ -44,7 +44,7 @@ var defaults = map[string]rest.Role{
 		Subjects: []string{"groups/release-managers"},
 		Rules: []rest.Rule{
 			{Kinds: seen, Verbs: look},
-			{Kinds: []string{"channels"}, Verbs: []kit.Verb{kit.VerbCreate, kit.VerbUpdate, "promote"}},
+			{Kinds: []string{"channels"}, Verbs: []kit.Verb{kit.VerbCreate, "promote"}},
 			{Kinds: []string{"releases"}, Verbs: []kit.Verb{"sign"}},
 			{Kinds: []string{"environments"}, Verbs: []kit.Verb{kit.VerbCreate, kit.VerbUpdate}},
 			{Kinds: []string{"runs"}, Verbs: []kit.Verb{"approve"}},

@@ -162,6 +162,8 @@ func Expand(files fstest.MapFS) ([]api.JobSpec, error) {
 	return nil, &kit.Error{Fault: kit.ErrInvalid, Detail: err.Error()}
 }
 
+// untar returns the plain files of a tar stream. It follows no symbolic link,
+// and neither does landfall job test.
 func untar(r io.Reader) (fstest.MapFS, error) {
 	files := fstest.MapFS{}
 	for t := tar.NewReader(r); ; {

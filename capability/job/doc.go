@@ -1,9 +1,9 @@
 // Package job keeps what projects' jobs are, and their builds.
 //
-// It owns jobs and builds, and watches refs: when a branch moves, the jobs
-// under jobs/ of the project are expanded again. It never runs anything: a
-// runner leases a build, renews the lease, appends to the log and says how it
-// ended.
+// It owns jobs and builds, and watches refs: when a project's main branch moves,
+// the jobs under its folder jobs are expanded again. (A build reads its job's
+// definition at a commit of its own.) It never runs anything: a runner leases a
+// build, renews the lease, appends to the log and says how it ended.
 //
 //	created ──resolve.done──▶ queued ──lease──▶ running ──finish──▶ passed | failed | error
 //	   │                        ▲  │               │

@@ -57,12 +57,12 @@ func onBuild(b api.Build, _ time.Time) []kit.Op {
 func next(n api.Notice, e kit.Event, _ time.Time) (api.Notice, []kit.Op) {
 	switch e.Name {
 	case "created":
-		n.State, n.Error = "wanted", ""
+		n.State, n.Error = api.NoticeWanted, ""
 		return n, []kit.Op{kit.Call("post", "1", nil)}
 	case "post.done":
-		n.State = "sent"
+		n.State = api.NoticeSent
 	case "post.failed":
-		n.State = "given-up"
+		n.State = api.NoticeGivenUp
 		var failure struct {
 			Error string `json:"error"`
 		}

@@ -54,7 +54,7 @@ func await(t *testing.T, c *kittest.Cluster, id string) api.Notice {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	n, err := api.Notices.Await(ctx, c.Admin(), id, func(n api.Notice) bool { return n.State != "wanted" })
+	n, err := api.Notices.Await(ctx, c.Admin(), id, func(n api.Notice) bool { return n.State != api.NoticeWanted })
 	if err != nil {
 		t.Fatalf("notice %s: %v", id, err)
 	}
@@ -65,14 +65,14 @@ func TestNoticesAreSentOrGivenUp(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		statuses []int
-		state    string
+		state    api.NoticeState
 		calls    int64
 		err      string // is in the notice's error
 	}{
-		{"the webhook takes it", nil, "sent", 1, ""},
-		{"the webhook is down for a while", []int{500, 503}, "sent", 3, ""},
-		{"the webhook is busy", []int{429}, "sent", 2, ""},
-		{"the webhook is not there", []int{404}, "given-up", 1, "the webhook answered 404: check --slack-webhook"},
+		{"the webhook takes it", nil, api.NoticeSent, 1, ""},
+		{"the webhook is down for a while", []int{500, 503}, api.NoticeSent, 3, ""},
+		{"the webhook is busy", []int{429}, api.NoticeSent, 2, ""},
+		{"the webhook is not there", []int{404}, api.NoticeGivenUp, 1, "the webhook answered 404: check --slack-webhook"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newWebhook(t, test.statuses...)
@@ -98,7 +98,7 @@ func TestWithoutAWebhookNoticesAreKept(t *testing.T) {
 	if _, err := api.Notices.Create(t.Context(), c.Admin(), "one", api.Notice{To: "users/ada", Text: "x"}); err != nil {
 		t.Fatal(err)
 	}
-	if n := await(t, c, "one"); n.State != "given-up" || !strings.Contains(n.Error, "start the hub with --slack-webhook URL") {
+	if n := await(t, c, "one"); n.State != api.NoticeGivenUp || !strings.Contains(n.Error, "start the hub with --slack-webhook URL") {
 		t.Errorf("the notice is %+v, want what to do", n)
 	}
 }

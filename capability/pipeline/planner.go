@@ -37,13 +37,45 @@ func (p planner) plan(ctx context.Context, r kit.Record, _ kit.Op) (any, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := p.checkCurrent(ctx, run); err != nil {
+		return nil, err
+	}
 	definitions, err := p.definitions(ctx, run)
 	if err != nil {
 		return nil, err
 	}
-	files, err := p.files(ctx, run.Project, definitions, "pipeline.star", "ci")
+	in, err := p.input(ctx, run, project, definitions)
 	if err != nil {
 		return nil, err
+	}
+	result, err := plan.Evaluate(ctx, in)
+	var bad *plan.Error
+	if errors.As(err, &bad) {
+		return nil, kit.Errorf(kit.ErrInvalid, "", "%v", bad)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if run.Change != "" {
+		if err := checkGate(result.Plan, project, run.Branch); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.checkEnvironments(ctx, result.Plan); err != nil {
+		return nil, err
+	}
+	if err := p.checkApprovers(ctx, result.Plan); err != nil {
+		return nil, err
+	}
+	return planResult{Definitions: definitions, Plan: result.Plan, Log: result.Log}, nil
+}
+
+// input gathers all that the pipeline of run may look at.
+func (p planner) input(ctx context.Context, run api.Run, project api.Project, definitions string) (plan.Input, error) {
+	var none plan.Input
+	files, err := p.files(ctx, run.Project, definitions, "pipeline.star", "ci")
+	if err != nil {
+		return none, err
 	}
 	in := plan.Input{
 		Event: plan.Event{
@@ -54,33 +86,34 @@ func (p planner) plan(ctx context.Context, r kit.Record, _ kit.Op) (any, error) 
 		Files:   stars(files),
 	}
 	if in.Params, err = p.params(ctx, run); err != nil {
-		return nil, err
+		return none, err
 	}
 	if in.Changed, err = p.changed(ctx, run); err != nil {
-		return nil, err
+		return none, err
 	}
 	if in.Jobs, err = p.jobs(ctx, run.Project, definitions); err != nil {
-		return nil, err
+		return none, err
 	}
-	if in.Library, err = p.library(ctx, run.Project); err != nil {
-		return nil, err
-	}
-	return p.evaluate(ctx, in, definitions)
+	in.Library, err = p.library(ctx, run.Project)
+	return in, err
 }
 
-func (p planner) evaluate(ctx context.Context, in plan.Input, definitions string) (any, error) {
-	result, err := plan.Evaluate(ctx, in)
-	var bad *plan.Error
-	if errors.As(err, &bad) {
-		return nil, kit.Errorf(kit.ErrInvalid, "", "%v", bad)
+// checkGate refuses a plan for a patch set that would pass untested, or that
+// does more than test without having been reviewed itself.
+func checkGate(pl api.Plan, project api.Project, branch string) error {
+	isBuild := func(n api.Node) bool { return n.Type == api.NodeBuild }
+	if !slices.ContainsFunc(pl.Nodes, isBuild) {
+		return kit.Errorf(kit.ErrInvalid, "", `pipeline.star has no build for a patch set, so nothing would test it: return at least one build(job = "NAME") where ctx.event.type is "patchset-created"`)
 	}
-	if err != nil {
-		return nil, err
+	if project.Protects(branch) {
+		return nil
 	}
-	if err := p.checkEnvironments(ctx, result.Plan); err != nil {
-		return nil, err
+	for _, n := range pl.Nodes {
+		if n.Type == api.NodeDeploy || n.Type == api.NodeRelease {
+			return kit.Errorf(kit.ErrInvalid, "", "%s: branch %s takes direct pushes, so nobody has reviewed its pipeline: it can build, but not %s", n.Position, branch, n.Type)
+		}
 	}
-	return planResult{Definitions: definitions, Plan: result.Plan, Log: result.Log}, nil
+	return nil
 }
 
 // definitions returns the commit that the run's definitions are read from:
@@ -248,8 +281,12 @@ func (p planner) checkEnvironments(ctx context.Context, pl api.Plan) error {
 	}
 	for _, n := range pl.Nodes {
 		if deploys(n) && !slices.Contains(known, n.Environment) {
-			return kit.Errorf(kit.ErrInvalid, "", "%s: there is no environment %q: use one of %s, or make it with landfall env create %s",
-				n.Position, n.Environment, strings.Join(known, ", "), n.Environment)
+			choice := ""
+			if len(known) > 0 {
+				choice = "use one of " + strings.Join(known, ", ") + ", or "
+			}
+			return kit.Errorf(kit.ErrInvalid, "", "%s: there is no environment %q: %smake it with landfall env create %s",
+				n.Position, n.Environment, choice, n.Environment)
 		}
 	}
 	return nil
@@ -299,6 +336,8 @@ func (p planner) makeRelease(ctx context.Context, run api.Run, a releaseArgs) (a
 		return nil, err
 	case old.Run == run.Link && old.Node == a.Node:
 		return nil, nil // made by an attempt at this that was cut off
+	case old.State == api.ReleaseFailed:
+		return nil, kit.Errorf(kit.ErrConflict, old.Link, "version %s could not be released of commit %.12s: raise VERSION, or have an administrator delete what failed", a.Version, old.Commit)
 	case old.Image == a.Image:
 		return api.NodeDone{Node: a.Node, Attempt: a.Attempt, Link: old.Link, Passed: true}, nil
 	}

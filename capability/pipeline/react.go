@@ -40,9 +40,10 @@ func gateID(c api.Change, patchSet int) string {
 }
 
 // onLanding carries a commit that has landed on, by a run. Each landing is seen,
-// however fast its branch moves on.
+// however fast its branch moves on. What stands below a commit on a branch that
+// takes direct pushes, its pipeline too, nobody has reviewed.
 func onLanding(l api.Landing, _ time.Time) []kit.Op {
-	if l.State != api.LandingLanded {
+	if l.State != api.LandingLanded || !l.Protected {
 		return nil
 	}
 	return merged(l.Link, l.Project, l.Branch, l.Commit, l.By)

@@ -20,6 +20,7 @@ func TestReleasing(t *testing.T) {
 		{"a new version", nil, nil, ""},
 		{"again after a crash", &api.Release{Run: "runs/r", Node: "x", Image: "i1"}, nil, ""},
 		{"a version of the same image", &api.Release{Run: "runs/old", Node: "x", Image: "i1"}, &api.NodeDone{Passed: true, Link: "releases/ledger-1.0.0"}, ""},
+		{"what could not be released", &api.Release{Run: "runs/old", Image: "i1", Commit: "c1", State: api.ReleaseFailed}, &api.NodeDone{}, "could not be released"},
 		{"a version of another image", &api.Release{Run: "runs/old", Image: "i0", Commit: "c0"}, &api.NodeDone{}, "was released of commit c0 already: raise VERSION"},
 		{"a version that another node made of another image", &api.Release{Run: "runs/r", Node: "y", Image: "i0"}, &api.NodeDone{}, "raise VERSION"},
 	} {

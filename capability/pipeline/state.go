@@ -14,7 +14,12 @@ func next(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 		r.State = api.RunPlanning
 		return r, []kit.Op{kit.Call("plan", "1", nil)}
 	}
-	if r.State.Final() {
+	switch {
+	case e.Name == "rerun":
+		return rerun(r)
+	case r.State.Final() && e.Name == "supersede":
+		return supersede(r)
+	case r.State.Final():
 		return r, nil
 	}
 	switch e.Name {
@@ -28,6 +33,8 @@ func next(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 		return nodeDone(r, e, now)
 	case "approve":
 		return approve(r, e, now)
+	case "admit.done":
+		return admitted(r, e, now)
 	case "cancel", "supersede":
 		return cancel(r, e, now)
 	}
@@ -88,25 +95,6 @@ func nodeDone(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	return advance(r, now)
 }
 
-func approve(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
-	var a api.ApproveArgs
-	if err := e.Into(&a); err != nil {
-		return r, kit.Refuse(kit.ErrInvalid, "%v", err)
-	}
-	i := find(r, a.Node)
-	if i < 0 || r.Plan.Nodes[i].Type != api.NodeApprove {
-		return r, kit.Refuse(kit.ErrInvalid, "the run has no approval %q", a.Node)
-	}
-	if by := r.Plan.Nodes[i].By; by != "" && by != e.By {
-		return r, kit.Refuse(kit.ErrForbidden, "%s is to approve this, not %s", by, e.By)
-	}
-	if r.Nodes[i].State != api.RunRunning {
-		return r, kit.Refuse(kit.ErrConflict, "approval %q is %s: it cannot be given now", a.Node, r.Nodes[i].State)
-	}
-	r.Nodes[i].State, r.Nodes[i].Finished = api.RunPassed, now
-	return advance(r, now)
-}
-
 func cancel(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	var ops []kit.Op
 	for i := range r.Nodes {
@@ -119,7 +107,7 @@ func cancel(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	}
 	why := "cancelled by " + e.By
 	if e.Name == "supersede" {
-		why = "a later patch set took its place"
+		why, r.Superseded = "a later patch set took its place", true
 	}
 	return end(r, api.RunCancelled, why, now), ops
 }

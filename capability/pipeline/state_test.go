@@ -196,6 +196,84 @@ func TestApprovals(t *testing.T) {
 	w.wishes("create builds/r.b.1")
 }
 
+func TestWhetherAGroupMayApproveIsFoundOut(t *testing.T) {
+	w := newWalk(t, api.Node{ID: "go", Type: api.NodeApprove, By: "groups/release-managers"}, build("b", "go"))
+	for _, test := range []struct {
+		by, refusal string
+		want        api.RunState
+	}{
+		{"users/ada", "users/ada cannot approve this", running},
+		{"users/rita", "", pass},
+	} {
+		if reason := w.does("approve", test.by, api.ApproveArgs{Node: "go"}); reason != "" {
+			t.Fatalf("%s approves: refused with %q", test.by, reason)
+		}
+		w.wishes("admit")
+		var a admission
+		if err := json.Unmarshal(w.ops[0].Data, &a); err != nil || a.By != test.by || a.Group != "groups/release-managers" {
+			t.Fatalf("%s approves: the run asks for %+v, %v, want whether they are a release manager", test.by, a, err)
+		}
+		a.Refusal = test.refusal
+		w.does("admit.done", "services/pipeline", a)
+		if n := w.run.Nodes[0]; n.State != test.want || n.Error != test.refusal {
+			t.Errorf("%s approves: the node is %+v, want it %s with %q", test.by, n, test.want, test.refusal)
+		}
+	}
+	if by := w.run.Nodes[0].By; by != "users/rita" {
+		t.Errorf("approved by %q, want users/rita", by)
+	}
+	w.wishes("create builds/r.b.1")
+	w.does("admit.done", "services/pipeline", admission{Node: "go", By: "users/ada", Refusal: "late"})
+	if n := w.run.Nodes[0]; n.State != pass || n.Error != "" {
+		t.Errorf("after a late refusal the node is %+v, want it as it was", n)
+	}
+}
+
+func TestARunThatDidNotPassCanBeRunAgain(t *testing.T) {
+	w := newWalk(t, build("a"))
+	w.run.Link, w.run.Change, w.run.PatchSet = "runs/change-7-1", "changes/7", 1
+	if reason := w.does("rerun", "users/ada", nil); !strings.Contains(reason, "the run is running: cancel it or wait") {
+		t.Errorf("run again what is running: %q, want a refusal", reason)
+	}
+	w.ends("a", 1, lost)
+	if reason := w.does("rerun", "users/ada", nil); reason != "" {
+		t.Fatalf("run again: %s", reason)
+	}
+	w.wishes("create runs/change-7-1-r1")
+	var again api.Run
+	if err := json.Unmarshal(w.ops[0].Data, &again); err != nil {
+		t.Fatal(err)
+	}
+	if again.Commit != "c1" || again.Definitions != "c0" || again.Change != "changes/7" || again.PatchSet != 1 || again.Author != "users/ada" || again.Source != "runs/change-7-1" || again.State != "" {
+		t.Errorf("the new run is %+v, want it of the same commit and definitions", again)
+	}
+	if reason := w.does("rerun", "users/ada", nil); !strings.Contains(reason, "run again already: see runs/change-7-1-r1") {
+		t.Errorf("run again twice: %q, want a refusal", reason)
+	}
+	w.does("supersede", "services/pipeline", nil)
+	w.wishes("send runs/change-7-1-r1 supersede")
+	w.does("supersede", "services/pipeline", nil)
+	w.wishes()
+
+	again.Link = "runs/change-7-1-r1"
+	w.run = again
+	w.does("created", "services/pipeline", nil)
+	w.does("cancel", "users/ada", nil)
+	w.does("rerun", "users/ada", nil)
+	w.wishes("create runs/change-7-1-r2")
+
+	w = newWalk(t, build("a"))
+	w.does("supersede", "services/pipeline", nil)
+	if reason := w.does("rerun", "users/ada", nil); !strings.Contains(reason, "a later patch set took its place") {
+		t.Errorf("run again what was superseded: %q, want a refusal", reason)
+	}
+	w = newWalk(t, build("a"))
+	w.ends("a", 1, passed)
+	if reason := w.does("rerun", "users/ada", nil); !strings.Contains(reason, "nothing to run again") {
+		t.Errorf("run again what has passed: %q, want a refusal", reason)
+	}
+}
+
 func TestDeployingReleasingAndNotifying(t *testing.T) {
 	w := newWalk(t,
 		build("image"),
@@ -276,9 +354,11 @@ func TestWhatARunIsMadeFrom(t *testing.T) {
 	merged := change
 	merged.Status = api.ChangeMerged
 	const commit = "0123456789abcdef"
-	landing := api.Landing{Project: "ledger", Branch: "release/1", Commit: commit, State: api.LandingLanded}
+	landing := api.Landing{Project: "ledger", Branch: "release/1", Commit: commit, State: api.LandingLanded, Protected: true}
 	wanted := landing
 	wanted.State = api.LandingWanted
+	open := landing
+	open.Protected = false
 	ref := api.Ref{Meta: kit.Meta{Source: "projects/ledger"}, Project: "ledger", Name: "refs/heads/main", Commit: commit}
 	pushed, moved, deleted := ref, ref, ref
 	pushed.Source, moved.Before, deleted.Commit = "", "c0", ""
@@ -291,6 +371,7 @@ func TestWhatARunIsMadeFrom(t *testing.T) {
 		{"a merged change", onChange(merged, begin), nil},
 		{"what landed", onLanding(landing, begin), []string{"create runs/ledger-release~1-0123456789ab"}},
 		{"what is to land", onLanding(wanted, begin), nil},
+		{"what landed on a branch that takes direct pushes", onLanding(open, begin), nil},
 		{"the first commit", onRef(ref, begin), []string{"create runs/ledger-main-0123456789ab"}},
 		{"a branch that was pushed", onRef(pushed, begin), nil},
 		{"a branch that moved on", onRef(moved, begin), nil},

@@ -19,6 +19,10 @@ const (
 	dockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 
+// maxSize is the size limit of what a manifest names, in bytes: what agents pull
+// at most.
+const maxSize = 1 << 40
+
 // docker's schema 1, which is not accepted: its images have no digests.
 var schema1 = []string{
 	"application/vnd.docker.distribution.manifest.v1+json",
@@ -123,6 +127,9 @@ func (m manifest) check() error {
 	for _, d := range all {
 		if _, err := checkDigest(string(d.Digest)); err != nil {
 			return err
+		}
+		if d.Size < 0 || d.Size > maxSize {
+			return invalid("the manifest says that %s has %d bytes: 0 to %d are possible", d.Digest, d.Size, int64(maxSize))
 		}
 	}
 	if b := kit.Link(m.Annotations[annotationBuild]); b != "" && (b.Kind() != api.Builds.Name || b.Check() != nil) {

@@ -193,6 +193,8 @@ func TestManifestsThatAreRefused(t *testing.T) {
 		{"index with layers", `{"schemaVersion":2,"layers":[]}`, ociIndex, "no layers"},
 		{"layer without a digest", manifestOf(config, []kit.Digest{"x"}, nil), "", "is no digest"},
 		{"subject without a digest", manifestOf(config, nil, map[string]any{"subject": described(ociManifest, "y")}), "", "is no digest"},
+		{"config of a negative size", strings.Replace(manifestOf(config, nil, nil), `"size":2`, `"size":-1`, 1), "", "has -1 bytes"},
+		{"layer of an absurd size", strings.Replace(manifestOf(config, []kit.Digest{config}, map[string]any{"config": described("a/b", config)}), `"size":2}]`, `"size":4611686018427387904}]`, 1), "", "has 4611686018427387904 bytes"},
 		{"build that is none", manifestOf(config, nil, map[string]any{"annotations": map[string]string{"dev.landfall.build": "builds"}}), "", "no link of a build"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

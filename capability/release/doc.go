@@ -7,7 +7,7 @@
 // release manager does that elsewhere, and posts the result.
 //
 //	release:  draft ──notes.done──▶ unsigned ──signed──▶ signed
-//	            └─────notes.failed─▶ failed
+//	            └─────notes.failed─▶ failed: not deployed before, or no notes
 //	channel:  promote ──publish.done──▶ Release and History
 //	                  └─publish.failed─▶ Error; what it offered stays
 package release
@@ -25,10 +25,12 @@ import (
 
 // Service declares all that release may touch. c acts as services/release, and
 // so does h, an HTTP client for the hub's raw routes at base. Keys are this
-// node's; all nodes that are to sign have the same.
-func Service(c kit.Client, h *http.Client, base string, keys trust.Online, log *slog.Logger) kit.Service {
+// node's; all nodes that are to sign have the same. An image can be released
+// once a deployment of it, by its digest, has passed in each environment of
+// after; without any, in one that is bluegreen.
+func Service(c kit.Client, h *http.Client, base string, keys trust.Online, after []string, log *slog.Logger) kit.Service {
 	r := &repository{client: c, keys: keys, now: time.Now, log: log}
-	n := notes{client: c, http: h, base: base}
+	n := notes{client: c, http: h, base: base, after: after}
 	return service(r, n)
 }
 
@@ -40,13 +42,15 @@ func service(r *repository, n notes) kit.Service {
 			kit.Own(api.Channels, nextChannel, "promote"),
 			kit.Own[api.Metadata](api.TrustMetadata, nil),
 		},
-		Reads: []string{api.Projects.Name},
+		Reads: []string{api.Projects.Name, api.Deployments.Name, api.Environments.Name},
 		Does:  kit.Does{"notes": n.notes, "publish": r.offer},
 		Serves: []kit.Route{
 			{Pattern: "GET /tuf/keys", Handler: handler(r.serveKeys)},
+			{Pattern: "GET /tuf/roles", Handler: handler(r.serveRoles)},
 			{Pattern: "GET /tuf/metadata/{file}", Handler: handler(r.serveMetadata)},
 			{Pattern: "GET /tuf/targets/{path...}", Handler: handler(r.serveTarget)},
 			{Pattern: "POST /tuf/init", Handler: handler(r.found)},
+			{Pattern: "POST /tuf/renewal", Handler: handler(r.takeRenewal)},
 			{Pattern: "POST /tuf/releases", Handler: handler(r.sign)},
 		},
 		Runs: []func(context.Context) error{r.keepFresh},

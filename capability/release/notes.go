@@ -14,11 +14,12 @@ import (
 	"landfall.dev/kit"
 )
 
-// notes writes release notes.
+// notes writes release notes, once it is sure that there may be a release.
 type notes struct {
 	client kit.Client
 	http   *http.Client
 	base   string
+	after  []string // environments; see Service
 }
 
 // madeNotes is the result of the action notes.
@@ -28,12 +29,15 @@ type madeNotes struct {
 	Target string `json:"target"`
 }
 
-// notes makes the notes of the release r out of the commits since the one
-// before it.
+// notes checks that the image of the release r was deployed before, and makes
+// its notes out of the commits since the release before it.
 func (n notes) notes(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	release, err := api.Releases.Decode(r)
 	if err != nil {
 		return nil, err
+	}
+	if err := n.checkDeployed(ctx, release); err != nil {
+		return nil, &kit.Error{Op: "release", Link: release.Link, Err: err}
 	}
 	before, err := n.before(ctx, release)
 	if err != nil {

@@ -48,8 +48,10 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{t: t, safe: filepath.Join(t.TempDir(), "safe"), now: time.Now()}
 	l.cluster = kittest.Start(t, kit.Service{
-		Name:   "source",
-		Owns:   []kit.Owned{kit.Own[api.Project](api.Projects, nil)},
+		Name: "source",
+		Owns: []kit.Owned{
+			kit.Own[api.Project](api.Projects, nil), kit.Own[api.Deployment](api.Deployments, nil), kit.Own[api.Environment](api.Environments, nil),
+		},
 		Serves: []kit.Route{{Pattern: "GET /source/{project}/log/{range}", Handler: history{}}},
 	})
 	l.client = l.cluster.Admin()
@@ -63,7 +65,25 @@ func newLab(t *testing.T) *lab {
 	s.Runs = nil // tests renew by themselves
 	l.cluster.Server.Add(s)
 	l.cluster.Run(s)
+	l.environment("staging", api.BlueGreen)
+	l.deployed("staging", image, api.DeploymentPassed)
 	return l
+}
+
+func (l *lab) environment(name string, s api.Strategy) {
+	l.t.Helper()
+	if _, err := api.Environments.Create(l.t.Context(), l.client, name, api.Environment{Strategy: s}); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// deployed says what became of an image in an environment.
+func (l *lab) deployed(environment, image string, state api.DeploymentState) {
+	l.t.Helper()
+	d := api.Deployment{Environment: environment, Project: "ledger", Image: image, State: state}
+	if _, err := api.Deployments.Create(l.t.Context(), l.client, "", d); err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 // bearer adds a token to requests.
@@ -234,6 +254,111 @@ func TestAReleaseOfAnUnknownCommitFails(t *testing.T) {
 	}
 }
 
+func TestAnImageIsReleasedAfterItsStages(t *testing.T) {
+	at := func(hex string) string { return "ledger@sha256:" + strings.Repeat(hex, 64) }
+	l := newLab(t)
+	l.environment("automation", api.Throwaway)
+	l.environment("production", api.BlueGreen)
+	l.deployed("automation", at("1"), api.DeploymentPassed)
+	l.deployed("staging", at("2"), api.DeploymentFailed)
+	l.deployed("staging", at("3"), api.DeploymentPassed)
+	l.deployed("staging", at("4"), api.DeploymentPassed)
+	l.deployed("production", at("4"), api.DeploymentPassed)
+	l.deployed("gone", at("5"), api.DeploymentPassed)
+	check := func(after []string, want map[string]string) {
+		t.Helper()
+		n := notes{client: l.cluster.Client("services/release"), after: after}
+		for hex, reason := range want {
+			err := n.checkDeployed(t.Context(), api.Release{Image: at(hex)})
+			if reason == "" && err != nil || reason != "" && (!errors.Is(err, kit.ErrConflict) || !strings.Contains(err.Error(), reason)) {
+				t.Errorf("released image %s after %v: %v, want %q", hex, after, err, reason)
+			}
+		}
+	}
+	const live = "has passed in any bluegreen environment"
+	check(nil, map[string]string{"0": live, "1": live, "2": live, "3": "", "4": "", "5": live})
+	both := []string{"staging", "production"}
+	check(both, map[string]string{"1": "in staging, nor in production", "3": "has passed in production", "4": ""})
+	check([]string{"automation"}, map[string]string{"1": "", "4": "has passed in automation"})
+
+	_, err := api.Releases.Create(t.Context(), l.client, "ledger-1.0.0", api.Release{Project: "ledger", Version: "1.0.0", Image: at("2"), Commit: commit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := l.await("1.0.0", api.ReleaseFailed); !strings.Contains(r.Error, "no deployment of "+at("2")) || !strings.Contains(r.Error, "deploy this image there before") {
+		t.Errorf("the release says %q, want why it failed", r.Error)
+	}
+}
+
+func TestPeopleSignAnewThroughTheHub(t *testing.T) {
+	l := newLab(t)
+	if _, err := l.call("users/eve", "GET", "/tuf/roles", nil); !errors.Is(err, kit.ErrNotFound) {
+		t.Errorf("the roles before there is any trust: %v, want not found", err)
+	}
+	l.found()
+	l.sign(l.make("1.0.0"))
+	l.now = l.now.Add(340 * 24 * time.Hour)
+	if err := l.repo.renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n, err := trust.SignRenewal(l.safe, l.load(), l.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.call("users/eve", "POST", "/tuf/renewal", n); !errors.Is(err, kit.ErrForbidden) {
+		t.Errorf("eve posted a renewal: %v, want forbidden", err)
+	}
+	forged := n
+	forged.Root = strings.Replace(n.Root, `"sig":"`, `"sig":"00`, 2)
+	if _, err := l.call("users/admin", "POST", "/tuf/renewal", forged); !errors.Is(err, kit.ErrForbidden) {
+		t.Errorf("posted a root with broken signatures: %v, want forbidden", err)
+	}
+	l.cluster.Allow("users/rita", rest.Rule{Kinds: []string{"releases"}, Verbs: []kit.Verb{"sign"}})
+	b, err := l.call("users/rita", "POST", "/tuf/renewal", n)
+	var roles []api.TrustRole
+	if err == nil {
+		err = json.Unmarshal(b, &roles)
+	}
+	if err != nil || len(roles) != 6 {
+		t.Fatalf("posted a renewal: %s, %v, want six roles", b, err)
+	}
+	for _, r := range roles {
+		if r.Expires.Before(l.now) || r.Due(l.now) {
+			t.Errorf("%s ends at %s, %s after it was signed anew", r.Role, r.Expires, r.Expires.Sub(l.now))
+		}
+	}
+	if _, err := l.call("users/rita", "POST", "/tuf/renewal", n); !errors.Is(err, kit.ErrStale) {
+		t.Errorf("posted a renewal twice: %v, want stale", err)
+	}
+	l.sign(l.make("1.1.0"))
+	if _, err := api.TrustMetadata.Read(t.Context(), l.client, "1.root.json"); err != nil {
+		t.Errorf("the first root: %v, want it for new agents", err)
+	}
+	if root, err := api.TrustMetadata.Read(t.Context(), l.client, "2.root.json"); err != nil || !root.Expires.IsZero() {
+		t.Errorf("the second root: %v, kept until %s, want it for ever", err, root.Expires)
+	}
+}
+
+func TestTheHubWarnsOfWhatOnlyPeopleCanSign(t *testing.T) {
+	l := newLab(t)
+	var out strings.Builder
+	l.repo.log = slog.New(slog.NewTextHandler(&out, nil))
+	warn := func(want bool) {
+		t.Helper()
+		if err := l.repo.warn(t.Context(), l.now); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(out.String(), "role=targets"); got != want || strings.Contains(out.String(), "role=root") {
+			t.Errorf("the log says %q, want a warning of targets: %t", out.String(), want)
+		}
+	}
+	warn(false)
+	l.found()
+	warn(false)
+	l.now = l.now.Add(155 * 24 * time.Hour)
+	warn(true)
+}
+
 func TestNotesGoBackToTheVersionBelow(t *testing.T) {
 	l := newLab(t)
 	for _, version := range []string{"1.0.0", "2.0.0", "1.0.1", "2.1.0-rc.1"} {
@@ -295,6 +420,9 @@ func TestTheTrustIsSetUpOnceByAnAdministrator(t *testing.T) {
 	}
 	if _, err := l.call("users/eve", "POST", "/tuf/init", first); !errors.Is(err, kit.ErrForbidden) {
 		t.Errorf("eve set up the trust: %v, want forbidden", err)
+	}
+	if _, err := l.call("users/eve", "GET", "/tuf/keys", nil); !errors.Is(err, kit.ErrForbidden) || !strings.Contains(err.Error(), "an administrator's act") {
+		t.Errorf("eve asked for what the ceremony begins with: %v, want forbidden and whom to ask", err)
 	}
 	if _, err := l.call("users/admin", "POST", "/tuf/init", map[string]string{"root": first.Root, "extra": ""}); !errors.Is(err, kit.ErrInvalid) {
 		t.Errorf("set up the trust with a misspelt body: %v, want it refused", err)

@@ -37,14 +37,7 @@ const superseded = 7 * 24 * time.Hour
 func (r *repository) change(ctx context.Context, alter func(*trust.Repository, time.Time) (trust.Changes, error), further ...kit.Write) error {
 	r.signing.Lock()
 	defer r.signing.Unlock()
-	var timestamp int64
-	current, err := trust.Load(func(name string) ([]byte, error) {
-		m, err := api.TrustMetadata.Read(ctx, r.client, name)
-		if name == trust.TimestampFile {
-			timestamp = m.Version
-		}
-		return []byte(m.Content), err
-	})
+	current, timestamp, err := r.load(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,6 +52,18 @@ func (r *repository) change(ctx context.Context, alter func(*trust.Repository, t
 	}
 	_, err = r.client.Batch(ctx, append(writes, further...))
 	return err
+}
+
+// load returns the current files, and the version of the timestamp's document.
+func (r *repository) load(ctx context.Context) (current *trust.Repository, timestamp int64, err error) {
+	current, err = trust.Load(func(name string) ([]byte, error) {
+		m, err := api.TrustMetadata.Read(ctx, r.client, name)
+		if name == trust.TimestampFile {
+			timestamp = m.Version
+		}
+		return []byte(m.Content), err
+	})
+	return current, timestamp, err
 }
 
 // writes returns the writes that store c. The timestamp comes first: its
@@ -141,12 +146,17 @@ func (r *repository) offer(ctx context.Context, record kit.Record, op kit.Op) (a
 	return o, nil
 }
 
-// keepFresh signs anew what would expire, until ctx ends. Every node does it;
-// the first one wins.
+// keepFresh signs anew what would expire, until ctx ends, and once a day warns
+// of what only people can. Every node does it; the first one wins.
 func (r *repository) keepFresh(ctx context.Context) error {
+	var warned time.Time
 	for {
 		wait := 10 * time.Minute
 		err := r.renew(ctx)
+		if now := r.now(); err == nil && now.Sub(warned) >= 24*time.Hour {
+			warned = now
+			err = r.warn(ctx, now)
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -172,4 +182,21 @@ func (r *repository) renew(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// warn logs which roles people must sign anew.
+func (r *repository) warn(ctx context.Context, now time.Time) error {
+	current, _, err := r.load(ctx)
+	if errors.Is(err, kit.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, role := range current.Roles() {
+		if role.Due(now) {
+			r.log.Error("signatures end soon, and with them every channel: run landfall trust renew --keys DIR", "role", role.Role, "expires", role.Expires)
+		}
+	}
+	return nil
 }

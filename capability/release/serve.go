@@ -25,9 +25,38 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b)
 }
 
-func (r *repository) serveKeys(w http.ResponseWriter, _ *http.Request) error {
+// mayFound refuses whoever may not set up the trust. All that agents will ever
+// believe follows from it, so it is not for release managers.
+func mayFound(req *http.Request) error {
+	caller := kit.CallerOf(req.Context())
+	err := caller.May(kit.VerbCreate, api.TrustMetadata.Link(""))
+	if kit.FaultOf(err) == kit.ErrForbidden {
+		return &kit.Error{
+			Fault: kit.ErrForbidden, Detail: caller.Subject + " may not set up the trust: that is an administrator's act, done once",
+			Hint: "ask an administrator to run landfall trust init --keys DIR, and to hand you targets.key and release.key", Err: err,
+		}
+	}
+	return err
+}
+
+// serveKeys answers with the hub's keys, to who may set up the trust: so that
+// one who may not learns it before the ceremony.
+func (r *repository) serveKeys(w http.ResponseWriter, req *http.Request) error {
+	if err := mayFound(req); err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(r.keys.Public())
+}
+
+// serveRoles says how long signatures hold.
+func (r *repository) serveRoles(w http.ResponseWriter, req *http.Request) error {
+	current, _, err := r.load(req.Context())
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(current.Roles())
 }
 
 func (r *repository) serveMetadata(w http.ResponseWriter, req *http.Request) error {
@@ -59,7 +88,7 @@ func (r *repository) serve(w http.ResponseWriter, req *http.Request, id string) 
 // found takes in the first files of the trust, which an administrator posts
 // once.
 func (r *repository) found(w http.ResponseWriter, req *http.Request) error {
-	if err := kit.CallerOf(req.Context()).May(kit.VerbCreate, api.TrustMetadata.Link("")); err != nil {
+	if err := mayFound(req); err != nil {
 		return err
 	}
 	var i trust.Initial
@@ -87,6 +116,26 @@ func (r *repository) found(w http.ResponseWriter, req *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// takeRenewal takes in files of people's roles that were signed anew, and
+// answers as serveRoles does. Who posts them matters little: the signatures
+// count.
+func (r *repository) takeRenewal(w http.ResponseWriter, req *http.Request) error {
+	if err := kit.CallerOf(req.Context()).May("sign", api.Releases.Link("")); err != nil {
+		return err
+	}
+	var n trust.Renewal
+	if err := readBody(w, req, &n); err != nil {
+		return err
+	}
+	err := r.change(req.Context(), func(t *trust.Repository, now time.Time) (trust.Changes, error) {
+		return t.AddRenewal(r.keys, n, now)
+	})
+	if err != nil {
+		return err
+	}
+	return r.serveRoles(w, req)
 }
 
 // Signed is what a release manager posts to /tuf/releases.

@@ -69,12 +69,16 @@ func draft(r api.Release) (api.Release, []kit.Op) {
 func nextChannel(c api.Channel, e kit.Event, now time.Time) (api.Channel, []kit.Op) {
 	switch e.Name {
 	case "created":
+		var unknown struct{ Entitled json.RawMessage }
+		if err := e.Into(&unknown); err != nil || unknown.Entitled != nil {
+			return c, kit.Refuse(kit.ErrInvalid, "entitled is no field of a channel: the account of every agent may follow every channel")
+		}
 		if c.Project == "" || c.Name == "" || strings.Contains(c.Project+c.Name, "/") || c.Link.ID() != c.Project+"-"+c.Name {
 			return c, kit.Refuse(kit.ErrInvalid, "the id of a channel is PROJECT-NAME: %s-%s", c.Project, c.Name)
 		}
 		c.Release, c.History, c.Error = "", nil, ""
 	case "updated":
-		return updated(c, e)
+		return c, kit.Refuse(kit.ErrConflict, "a channel cannot be written: use the method promote to change what it offers")
 	case "promote":
 		return promote(c, e)
 	case "publish.done":
@@ -86,20 +90,6 @@ func nextChannel(c api.Channel, e kit.Event, now time.Time) (api.Channel, []kit.
 		c.Release, c.History, c.Error = o.Release, append(c.History, o), ""
 	case "publish.failed":
 		c.Error = reason(e)
-	}
-	return c, nil
-}
-
-// updated lets an update name who is entitled, and nothing else.
-func updated(c api.Channel, e kit.Event) (api.Channel, []kit.Op) {
-	var patch map[string]json.RawMessage
-	if err := e.Into(&patch); err != nil {
-		return c, kit.Refuse(kit.ErrInvalid, "%v", err)
-	}
-	for _, field := range []string{"project", "name", "release", "history", "error"} {
-		if _, ok := patch[field]; ok {
-			return c, kit.Refuse(kit.ErrConflict, "the %s of a channel cannot be written: use the method promote", field)
-		}
 	}
 	return c, nil
 }

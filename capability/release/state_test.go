@@ -96,15 +96,15 @@ func TestAChannelKeepsItsHistory(t *testing.T) {
 }
 
 func TestWhatAChannelOffersCannotBeWritten(t *testing.T) {
-	for patch, want := range map[string]kit.Fault{
-		`{"entitled":["groups/acme"]}`:        0,
-		`{"release":"releases/ledger-2.0.0"}`: kit.ErrConflict,
-		`{"history":[]}`:                      kit.ErrConflict,
-		`{"project":"till"}`:                  kit.ErrConflict,
-	} {
-		if _, ops := nextChannel(api.Channel{}, kit.Event{Name: "updated", Data: []byte(patch)}, time.Now()); refusal(ops) != want {
-			t.Errorf("updated with %s: %v, want %v", patch, ops, want)
+	for _, patch := range []string{`{"release":"releases/ledger-2.0.0"}`, `{"history":[]}`, `{"project":"till"}`, `{"entitled":["groups/acme"]}`} {
+		if _, ops := nextChannel(api.Channel{}, kit.Event{Name: "updated", Data: []byte(patch)}, time.Now()); refusal(ops) != kit.ErrConflict {
+			t.Errorf("updated with %s: %v, want a conflict", patch, ops)
 		}
+	}
+	c := api.Channel{Meta: kit.Meta{Link: "channels/ledger-stable"}, Project: "ledger", Name: "stable"}
+	restricted := kit.Event{Name: "created", Data: []byte(`{"project":"ledger","name":"stable","entitled":["accounts/acme"]}`)}
+	if _, ops := nextChannel(c, restricted, time.Now()); refusal(ops) != kit.ErrInvalid {
+		t.Errorf("made a channel for some, which all can follow: %v, want it refused", ops)
 	}
 	if _, ops := nextChannel(api.Channel{}, kit.Event{Name: "promote", Data: []byte(`{"release":"builds/1"}`)}, time.Now()); refusal(ops) != kit.ErrInvalid {
 		t.Errorf("promoted a build: %v, want it refused", ops)

@@ -9,8 +9,8 @@
 //	  │  └─abandon─▶ abandoned      ├─rebased: a new patch set, tested first, then a landing again
 //	  └──restore──┘                 └─conflict: Submit is taken back
 //
-// A vote belongs to one patch set. Verified certifies a tree and is never
-// copied; Code-Review certifies a difference and is copied to a patch set that
+// A vote belongs to one patch set. Verified certifies a tree, goes when its run
+// is run again, and is never copied; Code-Review certifies a difference and is copied to a patch set that
 // source made by rebasing. A patch set that is not the current one any more
 // decides nothing, with one exception: if its commit lands all the same, since
 // the next one came too late, the change is merged.
@@ -32,6 +32,7 @@ func Service(c kit.Client) kit.Service {
 			kit.On(api.Runs, onRun),
 			kit.On(api.Landings, onLanding),
 		},
+		Reads:  []string{api.Users.Name},
 		Writes: []string{api.Landings.Name},
 		Does:   kit.Does{"file": f.file},
 	}

@@ -19,6 +19,7 @@ func hub(t *testing.T) (*kittest.Cluster, *filer) {
 	c.Server.Add(s)
 	c.Server.Add(kit.Service{Name: "others", Owns: []kit.Owned{
 		kit.Own[api.Push](api.Pushes, nil), kit.Own[api.Run](api.Runs, nil), kit.Own[api.Landing](api.Landings, nil),
+		kit.Own[api.User](api.Users, nil),
 	}})
 	c.Run(s)
 	return c, &filer{client: c.Client("services/review")}
@@ -78,6 +79,22 @@ func TestAPushIsFiledOnceHoweverOften(t *testing.T) {
 	}
 	if x := await(t, c, "1", func(api.Change) bool { return true }); x.Owner != "users/ada" || x.Topic != "counting" || x.Source != p.Link {
 		t.Errorf("the first change is %+v, want ada's from %s", x, p.Link)
+	}
+}
+
+func TestACommitsAuthorIsFoundByAddress(t *testing.T) {
+	c, _ := hub(t)
+	for id, email := range map[string]string{"bob": "Bob@Example.com", "rob": "bob@example.com", "cy": "cy@example.com", "dan": ""} {
+		if _, err := api.Users.Create(t.Context(), c.Admin(), id, api.User{Name: id, Email: email}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	push(t, c, "", api.Push{Commits: []api.Commit{{SHA: "a1", ChangeID: "Ia", Email: "bob@example.COM"}, {SHA: "b1", ChangeID: "Ib"}}})
+	for id, want := range map[string][]string{"1": {"users/bob", "users/rob"}, "2": nil} {
+		x := await(t, c, id, func(api.Change) bool { return true })
+		if got := x.Current().Authors; !slices.Equal(got, want) {
+			t.Errorf("change %s is by %q, want %q", id, got, want)
+		}
 	}
 }
 

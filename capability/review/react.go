@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,21 +21,50 @@ func onPush(p api.Push, _ time.Time) []kit.Op {
 }
 
 // onRun makes the verdict of a gating run a vote on the patch set that it
-// tested.
+// tested. One that was run again has no say any more.
 func onRun(r api.Run, _ time.Time) []kit.Op {
-	if r.Change == "" {
+	if r.Change == "" || r.Next != "" {
 		return nil
 	}
-	v := api.VoteArgs{PatchSet: r.PatchSet, Label: api.LabelVerified, Link: r.Link}
-	switch r.State {
-	case api.RunPassed:
+	v := api.VoteArgs{PatchSet: r.PatchSet, Label: api.LabelVerified, Link: evidence(r)}
+	switch {
+	case r.State == api.RunPassed:
 		v.Value, v.Text = 1, "The gating run passed."
-	case api.RunFailed:
+	case r.State == api.RunFailed:
 		v.Value, v.Text = -1, "The gating run failed: "+reason(r)
+	case r.State == api.RunCancelled && !r.Superseded:
+		v.Text = fmt.Sprintf("The gating run was %s; landfall pipeline rerun %s repeats it.", r.Error, r.Link.ID())
+	case !r.State.Final() && r.Round > 0:
+		return []kit.Op{kit.Send(r.Change, "gating", gating{PatchSet: r.PatchSet, Run: r.Link})}
 	default:
 		return nil
 	}
 	return []kit.Op{kit.Send(r.Change, "vote", v)}
+}
+
+// gating is the event "gating" of a change: a patch set is tested once more.
+type gating struct {
+	PatchSet int      `json:"patchSet"`
+	Run      kit.Link `json:"run"`
+}
+
+// evidence is the build whose log tells of r's verdict, that of the node that
+// failed or the only one; else it is r.
+func evidence(r api.Run) kit.Link {
+	var builds []kit.Link
+	for _, n := range r.Nodes {
+		if n.Link.Kind() != api.Builds.Name {
+			continue
+		}
+		if n.State == api.RunFailed {
+			return n.Link
+		}
+		builds = append(builds, n.Link)
+	}
+	if r.State == api.RunPassed && len(builds) == 1 {
+		return builds[0]
+	}
+	return r.Link
 }
 
 func reason(r api.Run) string {
@@ -80,16 +110,40 @@ func (f *filer) file(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	}
 	f.turn.Lock()
 	defer f.turn.Unlock()
+	people, err := f.people(ctx)
+	if err != nil {
+		return nil, &kit.Error{Op: "review.file", Link: p.Link, Err: err}
+	}
 	for _, c := range p.Commits {
-		if err := f.fileCommit(ctx, p, c); err != nil {
+		if err := f.fileCommit(ctx, p, c, people[strings.ToLower(c.Email)]); err != nil {
 			return nil, &kit.Error{Op: "review.file", Link: p.Link, Err: err}
 		}
 	}
 	return nil, nil
 }
 
-func (f *filer) fileCommit(ctx context.Context, p api.Push, c api.Commit) error {
+// people returns the subjects of the users by their addresses in lower case.
+// A hub without people has none.
+func (f *filer) people(ctx context.Context) (map[string][]string, error) {
+	all := map[string][]string{}
+	for u, err := range api.Users.All(ctx, f.client, "", "") {
+		if errors.Is(err, kit.ErrNotFound) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if u.Email != "" {
+			address := strings.ToLower(u.Email)
+			all[address] = append(all[address], string(u.Link))
+		}
+	}
+	return all, nil
+}
+
+func (f *filer) fileCommit(ctx context.Context, p api.Push, c api.Commit, authors []string) error {
 	x := filing{PatchSet: patchSet(p, c)}
+	x.Authors = authors
 	change, err := f.find(ctx, p, c.ChangeID, &x)
 	if err != nil {
 		return err

@@ -27,6 +27,8 @@ func decide(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
 		return addPatchSet(c, e, now)
 	case "vote":
 		return vote(c, e, now)
+	case "gating":
+		return testAgain(c, e, now)
 	case "submit":
 		return submit(c, e, now)
 	case "landing":
@@ -134,6 +136,21 @@ func vote(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
 		return c, land(c, now)
 	}
 	return c, nil
+}
+
+// testAgain takes the verdict on a patch set back: it is being tested once more.
+func testAgain(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
+	var a gating
+	if err := e.Into(&a); err != nil || a.PatchSet < 1 || a.PatchSet > len(c.PatchSets) {
+		return c, kit.Refuse(kit.ErrInvalid, "change %s has no patch set %d", c.Link.ID(), a.PatchSet)
+	}
+	ps := &c.PatchSets[a.PatchSet-1]
+	verdict := func(v api.Vote) bool { return v.Label == api.LabelVerified }
+	if !slices.ContainsFunc(ps.Votes, verdict) {
+		return c, nil
+	}
+	ps.Votes = slices.DeleteFunc(ps.Votes, verdict)
+	return say(c, now, e.By, fmt.Sprintf("Patch set %d is tested again.", a.PatchSet), a.Run), nil
 }
 
 // same tells whether a and b are one vote, at whatever time.

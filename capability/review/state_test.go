@@ -2,6 +2,7 @@ package review
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,30 @@ func TestSubmittingIsRefusedInWords(t *testing.T) {
 			s.must("patchset", verifier, filing{PatchSet: api.PatchSet{Commit: "c2", Uploader: "users/bob", Push: "pushes/11"}})
 			s.ready()
 		}, []string{"needs Code-Review +2 by somebody other"}},
+		{"the vote of the commit's author, which somebody else has pushed", func(s *story) {
+			s.must("patchset", verifier, filing{PatchSet: api.PatchSet{Commit: "c2", Uploader: "users/ada", Authors: []string{"users/bob"}, Push: "pushes/11"}})
+			s.ready()
+		}, []string{"needs Code-Review +2 by somebody other"}},
+		{"the run was cancelled", func(s *story) {
+			s.ready()
+			s.must("vote", verifier, api.VoteArgs{PatchSet: 1, Label: api.LabelVerified, Text: "Cancelled; repeat it."})
+		}, []string{"needs Verified +1: Cancelled; repeat it"}},
+		{"it is tested again", func(s *story) {
+			s.ready()
+			s.must("gating", verifier, gating{PatchSet: 1, Run: "runs/change-7-1-r1"})
+		}, []string{"needs Verified +1: the gating run has not passed"}},
+		{"it was tested again, in vain", func(s *story) {
+			s.ready()
+			s.must("gating", verifier, gating{PatchSet: 1})
+			s.vote(verifier, api.LabelVerified, -1)
+		}, []string{"Verified -1 by services/review stands against it"}},
+		{"it was tested again, and passed", func(s *story) {
+			s.ready()
+			s.vote(verifier, api.LabelVerified, -1)
+			s.must("gating", verifier, gating{PatchSet: 1})
+			s.must("gating", verifier, gating{PatchSet: 1})
+			s.vote(verifier, api.LabelVerified, 1)
+		}, nil},
 		{"half a vote", func(s *story) {
 			s.vote(verifier, api.LabelVerified, 1)
 			s.vote("users/bob", api.LabelCodeReview, 1)
@@ -331,29 +356,41 @@ func TestAVoteThatIsRepeatedChangesNothing(t *testing.T) {
 }
 
 func TestRunsBecomeVerdicts(t *testing.T) {
+	nodes := func(n ...api.NodeRun) []api.NodeRun { return n }
+	passed := func(id string) api.NodeRun {
+		return api.NodeRun{ID: id, State: api.RunPassed, Link: api.Builds.Link(id)}
+	}
+	broken := api.NodeRun{ID: "b", State: api.RunFailed, Link: "builds/b", Error: "exit 1"}
 	for _, test := range []struct {
 		name string
 		run  api.Run
-		want int // 0: no vote
-		text string
+		want string // event, vote, link and text; empty: nothing is told
 	}{
-		{"passed", api.Run{Change: "changes/7", PatchSet: 2, State: api.RunPassed}, 1, "passed"},
-		{"a node failed", api.Run{Change: "changes/7", State: api.RunFailed, Nodes: []api.NodeRun{{ID: "gate", State: api.RunFailed, Error: "exit 1"}}}, -1, "gate: exit 1"},
-		{"the plan is broken", api.Run{Change: "changes/7", State: api.RunFailed, Error: "pipeline.star:3:1: syntax"}, -1, "pipeline.star:3:1"},
-		{"running", api.Run{Change: "changes/7", State: api.RunRunning}, 0, ""},
-		{"cancelled", api.Run{Change: "changes/7", State: api.RunCancelled}, 0, ""},
-		{"of what landed", api.Run{State: api.RunPassed}, 0, ""},
+		{"passed", api.Run{State: api.RunPassed, Nodes: nodes(passed("a"))}, "vote +1 builds/a The gating run passed."},
+		{"passed in two builds", api.Run{State: api.RunPassed, Nodes: nodes(passed("a"), passed("b"))}, "vote +1 runs/r The gating run passed."},
+		{"a node failed", api.Run{State: api.RunFailed, Nodes: nodes(passed("a"), broken)}, "vote -1 builds/b The gating run failed: b: exit 1"},
+		{"the plan is broken", api.Run{State: api.RunFailed, Error: "pipeline.star:3:1: syntax"}, "vote -1 runs/r The gating run failed: pipeline.star:3:1: syntax"},
+		{"running", api.Run{State: api.RunRunning}, ""},
+		{"running again", api.Run{State: api.RunRunning, Round: 1}, "gating +0  "},
+		{"failed, and run again since", api.Run{State: api.RunFailed, Next: "runs/r-r1"}, ""},
+		{"cancelled", api.Run{State: api.RunCancelled, Error: "cancelled by users/ada", Nodes: nodes(passed("a"))},
+			"vote +0 runs/r The gating run was cancelled by users/ada; landfall pipeline rerun r repeats it."},
+		{"cancelled by a later patch set", api.Run{State: api.RunCancelled, Superseded: true}, ""},
 	} {
-		ops := onRun(test.run, start)
-		if len(ops) == 0 {
-			if test.want != 0 {
-				t.Errorf("%s: no vote, want %+d", test.name, test.want)
+		test.run.Link, test.run.Change, test.run.PatchSet = "runs/r", "changes/7", 2
+		got := ""
+		for _, op := range onRun(test.run, start) {
+			var v api.VoteArgs
+			if err := json.Unmarshal(op.Data, &v); err != nil || v.PatchSet != 2 || op.Link != "changes/7" {
+				t.Errorf("%s: %+v, %v, want it told to the second patch set of changes/7", test.name, op, err)
 			}
-			continue
+			got += fmt.Sprintf("%s %+d %s %s", op.Event, v.Value, v.Link, v.Text)
 		}
-		var v api.VoteArgs
-		if err := json.Unmarshal(ops[0].Data, &v); err != nil || v.Value != test.want || v.PatchSet != test.run.PatchSet || !strings.Contains(v.Text, test.text) {
-			t.Errorf("%s: the vote is %+v, %v, want %+d on patch set %d with %q", test.name, v, err, test.want, test.run.PatchSet, test.text)
+		if got != test.want {
+			t.Errorf("%s: told %q, want %q", test.name, got, test.want)
 		}
+	}
+	if ops := onRun(api.Run{State: api.RunPassed}, start); len(ops) > 0 {
+		t.Errorf("a run of what landed tells %+v, want nothing", ops)
 	}
 }

@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +22,12 @@ func missing(c api.Change) []string {
 	ps := c.Current()
 	var reasons []string
 	verified, reviewed := false, false
+	untested := "the gating run has not passed"
 	for _, v := range ps.Votes {
-		own := v.By == c.Owner || v.By == ps.Uploader
+		own := v.By == c.Owner || v.By == ps.Uploader || slices.Contains(ps.Authors, v.By)
 		switch {
+		case v.Label == api.LabelVerified && v.Value == 0:
+			untested = strings.TrimSuffix(v.Text, ".")
 		case v.Label == api.LabelVerified && v.Value > 0:
 			verified = true
 		case v.Label == api.LabelCodeReview && v.Value == 2 && !own:
@@ -33,7 +37,7 @@ func missing(c api.Change) []string {
 		}
 	}
 	if !verified {
-		reasons = append(reasons, "needs Verified +1: the gating run has not passed")
+		reasons = append(reasons, "needs Verified +1: "+untested)
 	}
 	if !reviewed {
 		reasons = append(reasons, "needs Code-Review +2 by somebody other than its author")

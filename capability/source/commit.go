@@ -83,8 +83,14 @@ func (j *judgement) moveRef(ctx context.Context, c git.Command) (kit.Write, erro
 	if old.Link == "" {
 		w.Verb, w.Link = kit.VerbCreate, api.Refs.Link(api.RefID(j.project, c.Ref))
 	}
+	// The first commit of a project is its own, like an imported one, and so is
+	// carried on by a pipeline; what else is pushed past the review is not.
+	source := kit.Link("")
+	if c.Ref == mainRef && old.Commit == "" && j.owner {
+		source = api.Projects.Link(j.project)
+	}
 	w.Body, err = json.Marshal(map[string]any{
-		"project": j.project, "name": c.Ref, "commit": commit, "before": old.Commit, "by": j.by, "source": "",
+		"project": j.project, "name": c.Ref, "commit": commit, "before": old.Commit, "by": j.by, "source": source,
 	})
 	return w, err
 }

@@ -2,7 +2,8 @@
 // real git over HTTP, and the rules for pushing to them.
 //
 // It owns projects, refs, pushes and landings. A push for review becomes a
-// Push document; a push to an unprotected branch moves its Ref. It watches
+// Push document; a push to an unprotected branch moves its Ref, and so does the
+// first push to a protected one by somebody who may change the project. It watches
 // changes, for each of whose patch sets it makes refs/changes/NN/N/PS. The
 // Ref document is the truth, which the repository follows: whatever a crash
 // interrupts is brought in line by the reaction to the document. A branch that

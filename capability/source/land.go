@@ -17,6 +17,7 @@ type landResult struct {
 	State     api.LandingState `json:"state"`
 	NewCommit string           `json:"newCommit,omitempty"`
 	Detail    string           `json:"detail,omitempty"`
+	Protected bool             `json:"protected,omitempty"`
 }
 
 // land moves the branch of the landing r to its commit, if the branch stands at
@@ -27,6 +28,11 @@ func (s source) land(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	project, err := api.Projects.Read(ctx, s.client, l.Project)
+	if err != nil {
+		return nil, err
+	}
+	done := landResult{State: api.LandingLanded, Protected: project.Protects(l.Branch)}
 	repository, err := s.git.Repository(l.Project)
 	if err != nil {
 		return nil, fault(err)
@@ -49,7 +55,7 @@ func (s source) land(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 			return nil, fault(err)
 		}
 		if landed {
-			return landResult{State: api.LandingLanded}, s.bring(ctx, l.Project, name)
+			return done, s.bring(ctx, l.Project, name)
 		}
 		straight, err := follows(ctx, repository, commit, ref.Commit)
 		if err != nil {
@@ -60,7 +66,7 @@ func (s source) land(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 		}
 		err = s.move(ctx, ref, l)
 		if !errors.Is(err, kit.ErrStale) {
-			return landResult{State: api.LandingLanded}, err
+			return done, err
 		}
 	}
 }
@@ -178,11 +184,16 @@ func (s source) person(ctx context.Context, subject string) (git.Person, error) 
 
 // init makes the repository of the project r.
 func (s source) init(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
-	err := s.git.Create(ctx, r.Link.ID())
-	if errors.Is(err, git.ErrExists) {
-		err = nil
-	}
+	_, err := s.made(ctx, r.Link.ID())
 	return nil, fault(err)
+}
+
+// made returns the repository of a project, which is made if there is none.
+func (s source) made(ctx context.Context, project string) (*git.Repository, error) {
+	if err := s.git.Create(ctx, project); err != nil && !errors.Is(err, git.ErrExists) {
+		return nil, err
+	}
+	return s.git.Repository(project)
 }
 
 // sync brings the repository in line with the ref r.

@@ -13,8 +13,8 @@ func TestALandingMovesTheBranchToTheTestedCommit(t *testing.T) {
 	c := s.clone("users/ada")
 	one := c.commit("a", "a\n", "Count what comes in")
 	c.push("HEAD:refs/for/main")
-	if l := s.landing("1-1", one); l.State != api.LandingLanded || s.tip("refs/heads/main") != one {
-		t.Fatalf("the landing is %+v, main at %s, want it at %s", l, s.tip("refs/heads/main"), one)
+	if l := s.landing("1-1", one); l.State != api.LandingLanded || s.tip("refs/heads/main") != one || !l.Protected {
+		t.Fatalf("the landing is %+v, main at %s, want it at %s, protected", l, s.tip("refs/heads/main"), one)
 	}
 	r, err := api.Refs.Read(t.Context(), s.admin, "ledger~heads~main")
 	if err != nil || r.Commit != one || r.Before != s.first || r.Source != "landings/1-1" || r.By != "users/ada" {
@@ -48,6 +48,18 @@ func TestALandingOnABranchThatMovedOnMakesARebasedCommit(t *testing.T) {
 	}
 	if l := s.landing("2-2", rebased.SHA); l.State != api.LandingLanded || s.tip("refs/heads/main") != rebased.SHA {
 		t.Errorf("the landing of the rebased commit is %+v, want it landed", l)
+	}
+}
+
+func TestALandingOnABranchThatTakesDirectPushesSaysSo(t *testing.T) {
+	s := newSite(t)
+	c := s.clone("users/ada")
+	c.push("HEAD:try")
+	one := c.commit("a", "a\n", "Count what comes in")
+	c.push("HEAD:refs/for/try")
+	create(s, api.Landings, "1-1", api.Landing{Project: "ledger", Branch: "try", Change: "changes/1", PatchSet: 1, Commit: one, By: "users/ada"})
+	if l := s.landed("1-1"); l.State != api.LandingLanded || l.Protected {
+		t.Errorf("the landing is %+v, want it landed, and not protected", l)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -27,14 +26,23 @@ func (s source) open(r *http.Request, project, service string) (*git.Repository,
 	if kit.CallerOf(r.Context()).May(verb, api.Projects.Link(project)) != nil {
 		return nil, git.ErrDenied
 	}
-	return s.git.Repository(project)
+	repository, err := s.git.Repository(project)
+	if !errors.Is(err, git.ErrNotFound) {
+		return repository, err
+	}
+	// The project may have been made just now.
+	if _, unknown := api.Projects.Read(r.Context(), s.client, project); unknown != nil {
+		return nil, err
+	}
+	return s.made(r.Context(), project)
 }
 
 // judge returns the judge of one push to project.
 func (s source) judge(r *http.Request, project string) git.Judge {
-	by := kit.CallerOf(r.Context()).Subject
+	caller := kit.CallerOf(r.Context())
 	return func(ctx context.Context, p *git.Push) git.Verdict {
-		j := judgement{source: s, project: project, by: by, old: map[string]bool{}}
+		j := judgement{source: s, project: project, by: caller.Subject, old: map[string]bool{}}
+		j.owner = caller.May(kit.VerbUpdate, api.Projects.Link(project)) == nil
 		v := git.Verdict{Results: make([]git.Result, len(p.Commands))}
 		doc, err := api.Projects.Read(ctx, s.client, project)
 		for i, c := range p.Commands {
@@ -56,6 +64,7 @@ func (s source) judge(r *http.Request, project string) git.Judge {
 type judgement struct {
 	source
 	project, by string
+	owner       bool // may change the project itself
 
 	pushes   []api.Push
 	moves    []git.Command
@@ -71,8 +80,10 @@ func (j *judgement) command(ctx context.Context, p *git.Push, c git.Command, doc
 	switch {
 	case !isBranch:
 		return git.Result{Reason: "only branches and refs/for/BRANCH can be pushed to"}
-	case protected(doc, branch):
+	case doc.Protects(branch) && c.Old != git.Zero:
 		return git.Result{Reason: fmt.Sprintf("branch %s is protected: push to refs/for/%s for review", branch, branch)}
+	case doc.Protects(branch) && !j.owner:
+		return git.Result{Reason: fmt.Sprintf("branch %s is protected: %s", branch, unborn(branch))}
 	case kit.CheckID(api.RefID(j.project, c.Ref)) != nil:
 		return git.Result{Reason: fmt.Sprintf("%q is no name of a branch here: use letters, digits, slash, dot, dash and underscore", branch)}
 	}
@@ -80,14 +91,9 @@ func (j *judgement) command(ctx context.Context, p *git.Push, c git.Command, doc
 	return c.Move()
 }
 
-func protected(p api.Project, branch string) bool {
-	if len(p.Protected) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(p.Protected, func(pattern string) bool {
-		ok, err := path.Match(pattern, branch)
-		return ok || err != nil
-	})
+// unborn says how a protected branch comes to be.
+func unborn(branch string) string {
+	return fmt.Sprintf("it does not exist yet, and its first commit is pushed to %s by somebody who may change the project", branch)
 }
 
 // review decides on a push to refs/for/target, where target is a branch and
@@ -104,7 +110,7 @@ func (j *judgement) review(ctx context.Context, p *git.Push, c git.Command, targ
 	commits, err := p.Commits(ctx, c.New, "refs/heads/"+branch)
 	switch {
 	case errors.Is(err, git.ErrNotFound):
-		return git.Result{Reason: fmt.Sprintf("branch %s not found", branch)}
+		return git.Result{Reason: fmt.Sprintf("branch %s not found: %s", branch, unborn(branch))}
 	case err != nil:
 		j.log.Error("read a push", "project", j.project, "err", err)
 		return git.Result{Reason: "the push could not be read: try again"}
@@ -132,7 +138,7 @@ func (j *judgement) check(ctx context.Context, p *git.Push, branch string, commi
 	seen := map[string]string{}
 	for _, c := range commits {
 		reasons = append(reasons, git.Message(c)...)
-		findings, err := p.Check(ctx, c.SHA)
+		findings, err := p.Check(ctx, c.SHA, "refs/heads/"+branch)
 		if err != nil {
 			j.log.Error("checked a commit", "commit", c.SHA, "err", err)
 			return "the push could not be checked: try again"

@@ -90,6 +90,47 @@ func TestPushesAreRefusedWithTheReason(t *testing.T) {
 	}
 }
 
+// Whoever may change a project begins it, and its protected branches.
+func TestAProtectedBranchBeginsWithADirectPush(t *testing.T) {
+	s := newSite(t)
+	create(s, api.Projects, "fresh", api.Project{})
+	c := clone{s, t.TempDir()}
+	run(t, c.dir, "init", "--quiet", "--initial-branch=main")
+	one := c.commit("a", "a\n", "fix bug")
+	fresh := func(subject string) string { return strings.TrimSuffix(s.remote(subject), "ledger") + "fresh" }
+	for _, test := range []struct{ name, subject, ref, want string }{
+		{"for review", "users/ada", "HEAD:refs/for/main", "branch main not found: it does not exist yet, and its first commit is pushed to main by somebody who may change the project"},
+		{"by a developer", "users/ada", "HEAD:main", "branch main is protected: it does not exist yet, and its first commit is pushed to main by somebody"},
+	} {
+		if out, err := try(t, c.dir, "push", fresh(test.subject), test.ref); err == nil || !strings.Contains(out, test.want) {
+			t.Errorf("push %s: %v\n%s\nwant a refusal with %q", test.name, err, out, test.want)
+		}
+	}
+	for _, branch := range []string{"main", "release/1"} {
+		run(t, c.dir, "push", fresh("users/admin"), "HEAD:"+branch)
+		r, err := api.Refs.Read(t.Context(), s.admin, api.RefID("fresh", "refs/heads/"+branch))
+		want := map[string]kit.Link{"main": "projects/fresh"}[branch] // which a pipeline carries on
+		if err != nil || r.Commit != one || r.Source != want || r.By != "users/admin" {
+			t.Errorf("%s is %+v, %v, want %s from %q by users/admin", branch, r, err, one, want)
+		}
+	}
+	c.commit("a", "b\n", "Change the file")
+	if out, err := try(t, c.dir, "push", fresh("users/admin"), "HEAD:main"); err == nil || !strings.Contains(out, "push to refs/for/main for review") {
+		t.Errorf("the second direct push: %v\n%s\nwant a refusal", err, out)
+	}
+}
+
+// The exceptions from the checks are those of the branch.
+func TestAPatchDoesNotChooseItsOwnChecks(t *testing.T) {
+	s := newSite(t)
+	c := s.clone("users/ada")
+	c.commit(".gitattributes", "* -whitespace\n", "Allow any white space")
+	c.commit("x", "x \n", "Add a file")
+	if out, err := try(t, c.dir, "push", "origin", "HEAD:refs/for/main"); err == nil || !strings.Contains(out, "x:1: trailing whitespace") {
+		t.Errorf("push of a series that begins with its own exception: %v\n%s\nwant a refusal", err, out)
+	}
+}
+
 func TestAClosedChangeTakesNoPatchSet(t *testing.T) {
 	s := newSite(t)
 	c := s.clone("users/ada")

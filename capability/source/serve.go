@@ -174,6 +174,9 @@ func (s source) changed(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// mainRef is the branch that a project begins with.
+const mainRef = "refs/heads/main"
+
 // maxImport bounds the files of a first commit, in bytes.
 const maxImport = 64 << 20
 
@@ -189,10 +192,7 @@ func (s source) importTar(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.git.Create(r.Context(), project); err != nil && !errors.Is(err, git.ErrExists) {
-		return err
-	}
-	repository, err := s.git.Repository(project)
+	repository, err := s.made(r.Context(), project)
 	if err != nil {
 		return err
 	}
@@ -210,9 +210,9 @@ func (s source) importTar(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ref, err := api.Refs.Create(r.Context(), s.client, api.RefID(project, "refs/heads/main"), api.Ref{
+	ref, err := api.Refs.Create(r.Context(), s.client, api.RefID(project, mainRef), api.Ref{
 		Meta:    kit.Meta{Source: doc.Link},
-		Project: project, Name: "refs/heads/main", Commit: commit, By: caller.Subject,
+		Project: project, Name: mainRef, Commit: commit, By: caller.Subject,
 	})
 	if errors.Is(err, kit.ErrConflict) {
 		return kit.Errorf(kit.ErrConflict, doc.Link, "%s has a main branch already: push to it instead", project)

@@ -29,7 +29,7 @@ func nextProject(p api.Project, e kit.Event, _ time.Time) (api.Project, []kit.Op
 func nextLanding(l api.Landing, e kit.Event, _ time.Time) (api.Landing, []kit.Op) {
 	switch e.Name {
 	case "created":
-		l.State, l.NewCommit, l.Detail = api.LandingWanted, "", ""
+		l.State, l.NewCommit, l.Detail, l.Protected = api.LandingWanted, "", "", false
 		return l, []kit.Op{kit.Call("land", "1", nil)}
 	case "again":
 		return again(l, e)
@@ -38,7 +38,7 @@ func nextLanding(l api.Landing, e kit.Event, _ time.Time) (api.Landing, []kit.Op
 		if err := e.Into(&done); err != nil {
 			return l, kit.Refuse(kit.ErrInvalid, "%v", err)
 		}
-		l.State, l.NewCommit, l.Detail = done.State, done.NewCommit, done.Detail
+		l.State, l.NewCommit, l.Detail, l.Protected = done.State, done.NewCommit, done.Detail, done.Protected
 	case "land.failed":
 		var f struct {
 			Error string `json:"error"`

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing/fstest"
@@ -47,22 +49,23 @@ func (a *app) jobCommand() *cobra.Command {
 }
 
 // definitionFiles reads the definitions in dir/jobs, or in dir if it has no
-// such folder, as the folder jobs.
+// such folder, as the folder jobs. Like the hub it takes plain files only: a
+// symbolic link could lead out of the project.
 func definitionFiles(dir string) (fstest.MapFS, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("%s is no directory: name the one of the project, or of its definitions", dir)
 	}
 	root := os.DirFS(dir)
 	prefix := "jobs/"
-	if info, err := fs.Stat(root, "jobs"); err == nil && info.IsDir() {
+	if info, err := fs.Lstat(root, "jobs"); err == nil && (info.IsDir() || info.Mode()&fs.ModeSymlink != 0) {
 		prefix = ""
 	}
 	files := fstest.MapFS{}
 	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		if !strings.HasSuffix(name, ".yml") && !strings.HasSuffix(name, ".yaml") {
+		if !strings.HasPrefix(prefix+name, "jobs/") || !strings.HasSuffix(name, ".yml") && !strings.HasSuffix(name, ".yaml") {
 			return nil
 		}
 		b, err := fs.ReadFile(root, name)
@@ -70,7 +73,7 @@ func definitionFiles(dir string) (fstest.MapFS, error) {
 		return err
 	})
 	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("%s has no definitions: they are *.yml files in its folder jobs", dir)
+		err = fmt.Errorf("%s has no definitions: they are *.yml files in its folder jobs, and no symbolic links", dir)
 	}
 	return files, err
 }
@@ -141,9 +144,24 @@ func (a *app) pipelineCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r, err := api.Runs.Send(c.Context(), client, args[0], "approve", api.ApproveArgs{Node: node})
+		if _, err := api.Runs.Send(c.Context(), client, args[0], "approve", api.ApproveArgs{Node: node}); err != nil {
+			return err
+		}
+		// Who is in a group is found out after the event.
+		var n api.NodeRun
+		r, err := api.Runs.Await(c.Context(), client, args[0], func(r api.Run) bool {
+			i := slices.IndexFunc(r.Nodes, func(n api.NodeRun) bool { return n.ID == node })
+			if i < 0 {
+				return true
+			}
+			n = r.Nodes[i]
+			return n.State != api.RunRunning || n.Error != ""
+		})
 		if err != nil {
 			return err
+		}
+		if n.Error != "" {
+			return errors.New(n.Error)
 		}
 		return show(a, c.OutOrStdout(), r, describeRun)
 	})
@@ -168,13 +186,64 @@ func (a *app) pipelineCommand() *cobra.Command {
 			return show(a, c.OutOrStdout(), r, describeRun)
 		}),
 		command("watch RUN", "Print what happens in a run until it ends; fails if it does not pass", cobra.ExactArgs(1), a.watchRun),
-		approve)
+		approve,
+		command("cancel RUN", "End a run and its builds", cobra.ExactArgs(1), a.cancelRun),
+		command("rerun RUN", "Run what failed or was cancelled again, as a new run of the same commit", cobra.ExactArgs(1), a.rerunRun))
+}
+
+func (a *app) cancelRun(c *cobra.Command, args []string) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	r, err := api.Runs.Send(c.Context(), client, args[0], "cancel", nil)
+	if err != nil {
+		return err
+	}
+	return show(a, c.OutOrStdout(), r, describeRun)
+}
+
+// rerunRun returns when the verdict of the old run counts no longer, so that
+// landfall change wait waits for that of the new one.
+func (a *app) rerunRun(c *cobra.Command, args []string) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	r, err := api.Runs.Read(c.Context(), client, args[0])
+	if err != nil {
+		return err
+	}
+	var before *api.Vote
+	if r.Change != "" {
+		x, err := api.Changes.Read(c.Context(), client, r.Change.ID())
+		if err != nil {
+			return err
+		}
+		before = verdict(x, r.PatchSet)
+	}
+	if r, err = api.Runs.Send(c.Context(), client, args[0], "rerun", nil); err != nil {
+		return err
+	}
+	if before != nil {
+		_, err = api.Changes.Await(c.Context(), client, r.Change.ID(), func(x api.Change) bool {
+			now := verdict(x, r.PatchSet)
+			return now == nil || !now.At.Equal(before.At)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return show(a, c.OutOrStdout(), r, describeRun)
 }
 
 func describeRun(r api.Run) []string {
 	lines := []string{fmt.Sprintf("run %s  %s of %s at %s: %s %s", r.Link.ID(), r.Event, r.Project, r.Commit, r.State, r.Error)}
 	for _, n := range r.Nodes {
 		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %-24s %-9s %6s  %s %s %s", n.ID, n.State, span(n.Started, n.Finished), n.Link, n.Image, n.Error), " "))
+	}
+	if r.Next != "" {
+		lines = append(lines, "run again as "+string(r.Next))
 	}
 	return lines
 }

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -137,14 +139,7 @@ func (a *app) sendChange(c *cobra.Command, id, event string, args any) error {
 
 func (a *app) changeWait(c *cobra.Command, args []string) error {
 	done := map[string]func(api.Change) bool{
-		"verified": func(x api.Change) bool {
-			for _, v := range x.Current().Votes {
-				if v.Label == api.LabelVerified {
-					return true
-				}
-			}
-			return x.Status != api.ChangeOpen
-		},
+		"verified":  func(x api.Change) bool { return verdict(x, x.Current().Number) != nil || x.Status != api.ChangeOpen },
 		"merged":    func(x api.Change) bool { return x.Status != api.ChangeOpen },
 		"abandoned": func(x api.Change) bool { return x.Status != api.ChangeOpen },
 	}[args[1]]
@@ -165,6 +160,22 @@ func (a *app) changeWait(c *cobra.Command, args []string) error {
 	if args[1] != "verified" && string(x.Status) != args[1] {
 		return fmt.Errorf("change %s is %s, not %s", args[0], x.Status, args[1])
 	}
+	if v := verdict(x, x.Current().Number); args[1] == "verified" && v != nil && v.Value == 0 {
+		return fmt.Errorf("change %s has no verdict: %s", args[0], v.Text)
+	}
+	return nil
+}
+
+// verdict returns the vote Verified on a patch set, nil if there is none yet.
+// Its value is 0 if the gating run was cancelled.
+func verdict(x api.Change, patchSet int) *api.Vote {
+	for _, ps := range x.PatchSets {
+		for _, v := range ps.Votes {
+			if ps.Number == patchSet && v.Label == api.LabelVerified {
+				return &v
+			}
+		}
+	}
 	return nil
 }
 
@@ -176,7 +187,13 @@ func (a *app) projectCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := checkDir(from); err != nil {
+			return err
+		}
 		made, err := api.Projects.Create(c.Context(), client, args[0], p)
+		if errors.Is(err, kit.ErrConflict) && from != "" {
+			made, err = begun(c, client, args[0], p)
+		}
 		if err != nil {
 			return err
 		}
@@ -193,7 +210,7 @@ func (a *app) projectCommand() *cobra.Command {
 			return []string{fmt.Sprintf("made %s: git clone %s/git/%s", m.Link, at.URL, m.Link.ID())}
 		})
 	})
-	create.Flags().StringVar(&from, "from", "", "directory with the first commit's files")
+	create.Flags().StringVar(&from, "from", "", "directory with the first commit's files; an import that broke off is made good")
 	create.Flags().StringVar(&p.Type, "type", "", "what pipelines tell projects apart by")
 	create.Flags().StringToStringVar(&p.Attributes, "attribute", nil, "further facts for pipelines, KEY=VALUE")
 	create.Flags().StringSliceVar(&p.Protected, "protected", nil, "branches that take no direct push (default: all)")
@@ -208,10 +225,31 @@ func (a *app) projectCommand() *cobra.Command {
 		}))
 }
 
-func (a *app) importDir(c *cobra.Command, project, dir string) error {
+// begun returns the project of that name if it is the one to be made, so that
+// an import that broke off can be made good.
+func begun(c *cobra.Command, client kit.Client, name string, want api.Project) (api.Project, error) {
+	p, err := api.Projects.Read(c.Context(), client, name)
+	if err != nil {
+		return p, err
+	}
+	if p.Type != want.Type || !maps.Equal(p.Attributes, want.Attributes) || !slices.Equal(p.Protected, want.Protected) {
+		return p, &kit.Error{Fault: kit.ErrConflict, Link: p.Link, Detail: "the project exists, with another type, other attributes or other protected branches", Hint: "give those that it has, or choose another name"}
+	}
+	return p, nil
+}
+
+// checkDir refuses what --from names unless it is empty or a directory.
+func checkDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return &kit.Error{Fault: kit.ErrInvalid, Detail: fmt.Sprintf("%s is no directory", dir), Hint: "name the one with the project's files by --from"}
 	}
+	return nil
+}
+
+func (a *app) importDir(c *cobra.Command, project, dir string) error {
 	in, out := io.Pipe()
 	go func() { out.CloseWithError(tarDir(out, dir)) }()
 	answer, err := a.call(c.Context(), http.MethodPost, "/source/"+project+"/import", in, "Content-Type", "application/x-tar")

@@ -68,6 +68,32 @@ func (a *app) docGet() *cobra.Command {
 	return c
 }
 
+// told prints what q tells of the documents, instead of them.
+func told(c *cobra.Command, client kit.Client, q kit.Query) error {
+	for {
+		p, err := client.List(c.Context(), q)
+		switch {
+		case err != nil:
+			return err
+		case p.Plan != nil:
+			return writeJSON(c.OutOrStdout(), p.Plan)
+		case p.Count != nil:
+			_, err := fmt.Fprintln(c.OutOrStdout(), *p.Count)
+			return err
+		}
+		for _, g := range p.Groups {
+			b, err := json.Marshal(g)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(c.OutOrStdout(), string(b))
+		}
+		if q.Token = p.Next; q.Token == "" {
+			return nil
+		}
+	}
+}
+
 func (a *app) docList() *cobra.Command {
 	var q kit.Query
 	var f reading
@@ -81,35 +107,19 @@ func (a *app) docList() *cobra.Command {
 			return err
 		}
 		q.Kind, q.Consistency, q.AsOf = args[0], o.Consistency, o.AsOf
+		if q.Explain || q.Count || len(q.Group)+len(q.Compute) > 0 {
+			return told(c, client, q)
+		}
 		out := a.rows(c.OutOrStdout(), q.Select)
-		for {
-			p, err := client.List(c.Context(), q)
+		for r, err := range kit.Records(c.Context(), client, q) {
+			if err == nil {
+				err = out.row(r)
+			}
 			if err != nil {
 				return err
 			}
-			if p.Plan != nil {
-				return writeJSON(c.OutOrStdout(), p.Plan)
-			}
-			if p.Count != nil {
-				_, err := fmt.Fprintln(c.OutOrStdout(), *p.Count)
-				return err
-			}
-			for _, g := range p.Groups {
-				b, err := json.Marshal(g)
-				if err != nil {
-					return err
-				}
-				fmt.Fprintln(c.OutOrStdout(), string(b))
-			}
-			for _, r := range p.Items {
-				if err := out.row(r); err != nil {
-					return err
-				}
-			}
-			if q.Token = p.Next; q.Token == "" {
-				return out.end()
-			}
 		}
+		return out.end()
 	})
 	c.Flags().StringVar(&q.Filter, "filter", "", `CEL expression, as in status == "open"`)
 	c.Flags().StringVar(&q.Order, "order", "", "link, created, updated or an indexed field, with - in front for the reverse")

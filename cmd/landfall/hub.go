@@ -35,6 +35,7 @@ type hub struct {
 	data    string
 	base    string // the address in links
 	webhook string
+	after   []string // environments that releases have passed
 	blobs   *blob.Disk
 	log     *slog.Logger
 }
@@ -87,7 +88,7 @@ var capabilities = []capability{
 		if err != nil {
 			return kit.Service{}, err
 		}
-		return release.Service(h.node.Client("services/release"), h.node.HTTP("services/release"), h.base, keys, h.log), nil
+		return release.Service(h.node.Client("services/release"), h.node.HTTP("services/release"), h.base, keys, h.after, h.log), nil
 	}},
 	{"notify", kinds(api.Notices.Name), nil, func(h *hub) (kit.Service, error) {
 		return notify.Service(h.webhook, h.base), nil
@@ -124,11 +125,12 @@ func hubCommand() *cobra.Command {
 	f.StringVar(&config.Listen, "listen", "127.0.0.1:7700", "address to serve on")
 	f.StringVar(&config.Cert, "tls-cert", "", "certificate file (PEM); without one, addresses other than loopback are served with the cluster's own (ca.pem in --data)")
 	f.StringVar(&config.Key, "tls-key", "", "the certificate's key file (PEM)")
-	f.StringSliceVar(&config.Join, "join", nil, "addresses of hubs to make a cluster with")
+	f.StringSliceVar(&config.Join, "join", nil, "addresses of hubs to make a cluster with: it shares documents; git repositories, signing keys, logs, uploads and the bytes of images stay with the node that has them")
 	f.StringVar(&config.Token, "cluster-token", "", "the cluster's secret, or @FILE, to join with (cluster.token in a member's data directory)")
 	f.StringVar(&durability, "durability", "synced", "synced, or relaxed: acknowledge writes before they are on the disk")
 	f.StringVar(&h.base, "public-url", "", "the hub's address in links (default: where it listens)")
 	f.StringVar(&h.webhook, "slack-webhook", os.Getenv("LANDFALL_SLACK_WEBHOOK"), "Slack incoming webhook for notices (LANDFALL_SLACK_WEBHOOK)")
+	f.StringSliceVar(&h.after, "release-after", nil, "environments in which an image must have passed before it can be released (default: any that is bluegreen)")
 	f.StringSliceVar(&wanted, "capabilities", names(capabilities), "what this hub does")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log details")
 	return c
@@ -162,6 +164,9 @@ func (h *hub) run(c *cobra.Command, config platform.Config, wanted []string) err
 	node, err := platform.New(config)
 	if err != nil {
 		return err
+	}
+	if len(config.Join) > 0 {
+		h.log.Warn("the hubs of a cluster share documents only: back up the data directory of the node that serves git, builds and images")
 	}
 	h.node, h.data = node, config.Data
 	if h.base == "" {

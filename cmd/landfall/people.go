@@ -87,6 +87,10 @@ func (a *app) accountCommand() *cobra.Command {
 func (a *app) tokenCommand() *cobra.Command {
 	var description string
 	create := command("create SUBJECT", "Make a token and print it: it cannot be had again", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		root, err := a.pinnedRoot(c, kit.Link(args[0]))
+		if err != nil {
+			return err
+		}
 		var answer struct {
 			Token string `json:"token"`
 		}
@@ -94,11 +98,7 @@ func (a *app) tokenCommand() *cobra.Command {
 		if err := a.callJSON(c.Context(), http.MethodPost, "/identity/tokens", in, &answer); err != nil {
 			return err
 		}
-		token, err := a.withRoot(c, kit.Link(args[0]), answer.Token)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(c.OutOrStdout(), token)
+		_, err = fmt.Fprintln(c.OutOrStdout(), answer.Token+root)
 		return err
 	})
 	create.Flags().StringVar(&description, "description", "", "what it is for")
@@ -118,11 +118,14 @@ func (a *app) tokenCommand() *cobra.Command {
 		}))
 }
 
-// withRoot adds the digest of the hub's trust root to the token of an agent's
-// account, so that the agent need not trust the hub at its first use.
-func (a *app) withRoot(c *cobra.Command, subject kit.Link, token string) (string, error) {
+// pinnedRoot returns what is added to a token of the subject: "~" and the digest
+// of the hub's trust root, if it is the account of an agent whose environment
+// follows a channel. Such an agent need not trust the hub at its first use, and
+// believes only what is signed. Others take what pipelines deploy, which nobody
+// signs.
+func (a *app) pinnedRoot(c *cobra.Command, subject kit.Link) (string, error) {
 	if subject.Kind() != api.ServiceAccounts.Name {
-		return token, nil
+		return "", nil
 	}
 	client, err := a.client()
 	if err != nil {
@@ -130,14 +133,27 @@ func (a *app) withRoot(c *cobra.Command, subject kit.Link, token string) (string
 	}
 	acc, err := api.ServiceAccounts.Read(c.Context(), client, subject.ID())
 	if err != nil || acc.Role != "agent" {
-		return token, err
+		return "", err
+	}
+	e, err := api.Environments.Read(c.Context(), client, acc.Environment)
+	if errors.Is(err, kit.ErrNotFound) {
+		return "", &kit.Error{
+			Fault: kit.ErrNotFound, Link: api.Environments.Link(acc.Environment), Detail: "the environment of " + string(subject) + " does not exist yet: whether it follows a channel decides what the token pins",
+			Hint: "make it first: landfall env create " + acc.Environment, Err: err,
+		}
+	}
+	if err != nil || e.Channel == "" {
+		return "", err
 	}
 	root, err := api.TrustMetadata.Read(c.Context(), client, "1.root.json")
 	if errors.Is(err, kit.ErrNotFound) {
-		return token, nil // an agent that takes deployments only needs none
+		return "", &kit.Error{
+			Fault: kit.ErrConflict, Link: e.Link, Detail: fmt.Sprintf("it follows %s, whose releases its agent believes by the trust's root, and the hub has no trust yet", e.Channel),
+			Hint: "set it up first: an administrator runs landfall trust init --keys DIR", Err: err,
+		}
 	}
 	if err != nil {
 		return "", err
 	}
-	return token + "~" + kit.DigestOf([]byte(root.Content)).Hex(), nil
+	return "~" + kit.DigestOf([]byte(root.Content)).Hex(), nil
 }

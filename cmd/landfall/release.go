@@ -108,28 +108,6 @@ func currentReleases(c *cobra.Command, client kit.Client) ([]byte, error) {
 	return []byte(content), nil
 }
 
-func (a *app) trustCommand() *cobra.Command {
-	var keys string
-	initialise := command("init", "Make the keys of the trust, and set the hub up with their public halves", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
-		var online trust.Keys
-		if err := a.callJSON(c.Context(), http.MethodGet, "/tuf/keys", nil, &online); err != nil {
-			return err
-		}
-		initial, err := trust.Init(keys, online)
-		if err != nil {
-			return err
-		}
-		if err := a.callJSON(c.Context(), http.MethodPost, "/tuf/init", initial, nil); err != nil {
-			return err
-		}
-		fmt.Fprintf(c.OutOrStdout(), "made the keys in %s: keep root1.key to root3.key away from any network\nroot %s\n", keys, trust.RootDigest([]byte(initial.Root)))
-		return nil
-	})
-	initialise.Flags().StringVar(&keys, "keys", "", "directory for the keys")
-	_ = initialise.MarkFlagRequired("keys") // the flag exists
-	return group("trust", "What agents believe: keys and signatures", initialise)
-}
-
 func (a *app) channelCommand() *cobra.Command {
 	var comment string
 	promote := command("promote CHANNEL RELEASE", "Offer a signed release on a channel", cobra.ExactArgs(2), func(c *cobra.Command, args []string) error {

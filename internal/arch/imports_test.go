@@ -36,7 +36,7 @@ var table = []row{
 	{packages: "api", may: []string{"kit"}},
 	{packages: "capability/*", may: []string{"kit", "kit/...", "api", "self"}, not: []string{"kit/store", "kit/cluster", "kit/platform"}},
 	{packages: "capability/*/...", may: []string{"kit", "kit/...", "api", "family"}, not: []string{"kit/store", "kit/cluster", "kit/platform"}},
-	{packages: "web", may: []string{"kit", "api"}},
+	{packages: "web", may: []string{"kit", "api", "kit/page/layout"}},
 	{packages: "engine/...", may: []string{"kit", "kit/blob", "engine/..."}},
 	{packages: "runner", may: []string{"kit", "kit/blob", "api", "engine"}},
 	{packages: "site/front", may: []string{"kit", "kit/rest"}},

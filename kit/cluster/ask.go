@@ -2,141 +2,46 @@ package cluster
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
-	"net"
-	"sync"
-	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/cluster/wire"
 )
 
-// A question of one member to another is its kind and a log index, 1 and 8
-// bytes; the answer is a log index, 8 bytes, all big-endian. A member that
-// cannot answer closes the connection.
+// The questions of one member to another, each with a number.
 const (
-	// askApplied asks for an answer once the index is applied.
+	// askApplied asks for an answer, a log index, once that index is applied.
 	askApplied = 1
 	// askRead asks the leader which index a linearizable read must see.
 	askRead = 2
+	// askTerm asks which term the member is in.
+	askTerm = 3
+	// askLeave asks the leader to remove who asks. The answer comes once the
+	// removal is committed, or was refused since no majority would remain.
+	askLeave = 4
 
-	askSize = 1 + 8
+	leaveGranted = 1
+	leaveRefused = 2
 )
 
-// idleAsks is how many connections to a member are kept.
-const idleAsks = 8
-
-// asker asks other members. Its methods may be called concurrently.
-type asker struct {
-	dial func(id string) (net.Conn, error)
-
-	mu     sync.Mutex
-	idle   map[string][]net.Conn
-	closed bool
-}
-
-// ask puts one question to the node id.
-func (a *asker) ask(ctx context.Context, id string, kind byte, index uint64) (uint64, error) {
-	for {
-		c, used, err := a.connect(id)
-		if err != nil {
-			return 0, err
-		}
-		answer, err := exchange(ctx, c, kind, index)
-		if err == nil {
-			a.release(id, c)
-			return answer, nil
-		}
-		_ = c.Close()
-		if !used || ctx.Err() != nil {
-			return 0, err
-		} // else the member may have started again since
-	}
-}
-
-func exchange(ctx context.Context, c net.Conn, kind byte, index uint64) (uint64, error) {
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	b := binary.BigEndian.AppendUint64([]byte{kind}, index)
-	if _, err := c.Write(b); err != nil {
-		return 0, err
-	}
-	if _, err := io.ReadFull(c, b[:8]); err != nil {
-		return 0, err
-	}
-	if !stop() {
-		return 0, context.Cause(ctx) // its deadline has passed
-	}
-	return binary.BigEndian.Uint64(b), nil
-}
-
-// connect returns a connection to the node id, and whether it was used before.
-func (a *asker) connect(id string) (c net.Conn, used bool, err error) {
-	a.mu.Lock()
-	if idle := a.idle[id]; len(idle) > 0 {
-		c = idle[len(idle)-1]
-		a.idle[id] = idle[:len(idle)-1]
-	}
-	a.mu.Unlock()
-	if c != nil {
-		return c, true, nil
-	}
-	c, err = a.dial(id)
-	return c, false, err
-}
-
-func (a *asker) release(id string, c net.Conn) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.closed || len(a.idle[id]) >= idleAsks {
-		_ = c.Close()
-		return
-	}
-	a.idle[id] = append(a.idle[id], c)
-}
-
-func (a *asker) close() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closed = true
-	for _, idle := range a.idle {
-		for _, c := range idle {
-			_ = c.Close()
-		}
-	}
-	a.idle = nil
-}
-
-// answer serves the questions of another member on c until it is closed.
-func (n *Node) answer(c net.Conn) {
-	defer func() { _ = c.Close() }()
-	b := make([]byte, askSize)
-	for {
-		if _, err := io.ReadFull(c, b); err != nil {
-			return
-		}
-		index, err := n.reply(b[0], binary.BigEndian.Uint64(b[1:]))
-		if err != nil {
-			return
-		}
-		if _, err := c.Write(binary.BigEndian.AppendUint64(nil, index)); err != nil {
-			return
-		}
-	}
-}
-
-func (n *Node) reply(kind byte, index uint64) (uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), raftRPC)
+// answer answers a question of the member id.
+func (n *Node) answer(id string, kind byte, number uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), wire.CallLimit)
 	defer cancel()
 	switch kind {
 	case askApplied:
-		return n.awaitApplied(ctx, index)
+		return n.awaitApplied(ctx, number)
 	case askRead:
-		err := n.Barrier(ctx)
-		return n.replica.applied.Load(), err
+		index := n.replica.applied.Load()
+		return index, n.Barrier(ctx)
+	case askTerm:
+		if r := n.votes.Load(); r != nil {
+			return r.CurrentTerm(), nil
+		}
+	case askLeave:
+		return n.letGo(id)
 	}
-	return 0, errors.New("an unknown question")
+	return 0, errors.New("no answer")
 }
 
 // awaitApplied returns once the entry at index is applied here.
@@ -162,17 +67,100 @@ func (n *Node) CatchUp(ctx context.Context) error {
 	if n.lead.Load() != nil {
 		return n.Barrier(ctx)
 	}
-	const op = "cluster.catchup"
-	_, leader := n.raft.LeaderWithID()
-	if leader == "" || string(leader) == n.ID() {
-		return n.notLeader(op)
-	}
-	index, err := n.asker.ask(ctx, string(leader), askRead, 0)
+	index, err := n.readIndex(ctx)
 	if err == nil {
 		_, err = n.awaitApplied(ctx, index)
 	}
 	if err != nil {
-		return &kit.Error{Fault: kit.ErrUnavailable, Op: op, Detail: "this node could not catch up with the leader", Hint: "try again", Err: err}
+		return &kit.Error{
+			Fault: kit.ErrUnavailable, Op: "cluster.catchup", Detail: "this node could not catch up with the leader",
+			Hint: "try again", Err: err,
+		}
 	}
 	return nil
 }
+
+// bound is the answer to who asks which index a read must see.
+type bound struct {
+	index uint64
+	err   error
+}
+
+// readIndex returns the index that a read which begins now must see.
+func (n *Node) readIndex(ctx context.Context) (uint64, error) {
+	answer := make(chan bound, 1)
+	select {
+	case n.readers <- answer:
+	case <-n.closing:
+		return 0, errStopped
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	select {
+	case b := <-answer:
+		return b.index, b.err
+	case <-n.closing:
+		return 0, errStopped
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+// followReads asks the leader for all readers that wait here at once, until
+// ctx ends.
+func (n *Node) followReads(ctx context.Context) error {
+	for {
+		waiting := together(ctx, n.readers)
+		if waiting == nil {
+			return nil
+		}
+		index, err := n.askLeader(ctx)
+		for _, w := range waiting {
+			w <- bound{index, err}
+		}
+	}
+}
+
+// askLeader asks the leader which index a read must see, until another leads.
+func (n *Node) askLeader(ctx context.Context) (uint64, error) {
+	changed := n.Leader().Changed
+	_, leader := n.raft.LeaderWithID()
+	if leader == "" || string(leader) == n.ID() {
+		return 0, n.notLeader("cluster.catchup")
+	}
+	ctx, cancel := context.WithTimeout(ctx, wire.CallLimit)
+	defer cancel()
+	asked := make(chan struct{})
+	defer close(asked)
+	go func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-asked:
+		}
+	}()
+	return n.transport.Ask(ctx, string(leader), askRead, 0)
+}
+
+// together returns who waits in the queue, at least one, or none if ctx ends.
+func together[T any](ctx context.Context, queue <-chan T) []T {
+	var all []T
+	select {
+	case w := <-queue:
+		all = append(all, w)
+	case <-ctx.Done():
+		return nil
+	}
+	for len(all) < maxTogether {
+		select {
+		case w := <-queue:
+			all = append(all, w)
+		default:
+			return all
+		}
+	}
+	return all
+}
+
+// maxTogether bounds how many share a round of questions.
+const maxTogether = 4096

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -121,67 +120,5 @@ func TestASnapshotOfFormat1IsRead(t *testing.T) {
 	}
 	if r.applied.Load() != 7 || r.decided.Load() != 9 || r.machine.(*notes).read("a") != "1" {
 		t.Errorf("it was read as %d, %d, %q", r.applied.Load(), r.decided.Load(), r.machine.(*notes).read("a"))
-	}
-}
-
-// slowly is a state whose writing waits until it is released.
-type slowly struct {
-	io.WriterTo
-	began, release chan struct{}
-}
-
-func (s slowly) WriteTo(w io.Writer) (int64, error) {
-	close(s.began)
-	<-s.release
-	return s.WriterTo.WriteTo(w)
-}
-
-// slowNotes are notes whose next snapshot is written slowly.
-type slowNotes struct {
-	*notes
-	slow slowly
-}
-
-func (m slowNotes) Snapshot() io.WriterTo {
-	m.slow.WriterTo = m.notes.Snapshot()
-	return m.slow
-}
-
-func TestWritesGoOnWhileASnapshotIsWritten(t *testing.T) {
-	m := slowNotes{newNotes(), slowly{began: make(chan struct{}), release: make(chan struct{})}}
-	n, err := Open(t.Context(), Config{Dir: t.TempDir(), Advertise: "http://127.0.0.1:1", Logger: quiet(t)}, m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	r := &running{Node: n, notes: m.notes, done: make(chan struct{})}
-	go func() { defer close(r.done); r.err = n.Run(ctx) }()
-	defer func() { stop(); <-r.done }()
-	leaderOf(t, r)
-	writeTo(t, []*running{r}, "before", "x")
-	taken := make(chan error)
-	go func() { taken <- n.raft.Snapshot().Error() }()
-	<-m.slow.began
-	for i := range 100 { // none of these could end if the snapshot held them up
-		writeTo(t, []*running{r}, fmt.Sprint(i), "x")
-	}
-	close(m.slow.release)
-	if err := <-taken; err != nil {
-		t.Fatal(err)
-	}
-	metas, err := n.storage.Snaps.List()
-	if err != nil || len(metas) != 1 {
-		t.Fatalf("there are %d snapshots (%v), want 1", len(metas), err)
-	}
-	_, in, err := n.storage.Snaps.Open(metas[0].ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	read := newNotes()
-	if err := (&replica{machine: read}).Restore(in); err != nil {
-		t.Fatal(err)
-	}
-	if values, _ := read.count(); values != 1 || read.read("before") != "x" {
-		t.Errorf("the snapshot has %d values, want the one from before it", values)
 	}
 }

@@ -140,7 +140,7 @@ func start(t testing.TB, dir string, change func(*Config), join ...*running) *ru
 	return n
 }
 
-func open(t testing.TB, dir string, m *notes, change func(*Config), join ...*running) (*running, error) {
+func open(t testing.TB, dir string, m Machine, change func(*Config), join ...*running) (*running, error) {
 	t.Helper()
 	var handler atomic.Pointer[http.Handler]
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -167,7 +167,8 @@ func open(t testing.TB, dir string, m *notes, change func(*Config), join ...*run
 	h := n.JoinHandler()
 	handler.Store(&h)
 	runCtx, stop := context.WithCancel(context.Background())
-	r := &running{Node: n, notes: m, server: server, done: make(chan struct{})}
+	r := &running{Node: n, server: server, done: make(chan struct{})}
+	r.notes, _ = m.(*notes)
 	go func() {
 		defer close(r.done)
 		r.err = n.Run(runCtx)

@@ -14,13 +14,16 @@
 //	Write ─┼→ Decide (leader) → entry → majority's disks → Apply (every node)
 //	Write ─┘
 //
-// Consensus is Raft (github.com/hashicorp/raft), over mutual TLS between nodes:
-// each has a certificate with its id, issued by the cluster's own [Authority],
-// whose key pair is derived from the cluster's key. Members find each other and
-// notice deaths by SWIM (github.com/hashicorp/memberlist), encrypted with a key
-// derived from the same. A new node asks any member over HTTP for that key,
-// with the join token, and then appears in the gossip, where the leader sees
-// it:
+// A linearizable read takes no entry: the leader asks the voters whether it
+// still leads, once for all readers that wait ([Node.Barrier]).
+//
+// Consensus is Raft (github.com/hashicorp/raft), over mutual TLS between nodes
+// (package wire): each has a certificate with its id, issued by the cluster's
+// own [Authority], whose key pair is derived from the cluster's key. Members
+// find each other and notice deaths by SWIM (github.com/hashicorp/memberlist),
+// encrypted with a key derived from the same. A new node asks any member over
+// HTTP for that key, with the join token, and then appears in the gossip, where
+// the leader sees it:
 //
 //	join → gossip → reader → ready (caught up) → voter (up to Config.Voters)
 //	                              dead for Config.Grace → removed, if that is safe

@@ -11,6 +11,8 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/authority"
 	"landfall.dev/kit/cluster/disk"
+	"landfall.dev/kit/cluster/warnings"
+	"landfall.dev/kit/cluster/wire"
 )
 
 // startGossip appears among the members.
@@ -19,7 +21,7 @@ func (n *Node) startGossip(context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := gossipLog(n.log)
+	log := warnings.Gossip(n.log)
 	transport, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{
 		BindAddrs: []string{n.config.Host}, BindPort: n.id.GossipPort, Logger: log,
 	})
@@ -40,7 +42,7 @@ func (n *Node) startGossip(context.Context) error {
 	c.SecretKey = key
 	c.ProbeInterval, c.ProbeTimeout = beat, beat/2
 	c.GossipInterval = tick
-	c.TCPTimeout = dialLimit
+	c.TCPTimeout = wire.DialLimit
 	c.Logger = log
 	c.Delegate, c.Events, c.Alive, c.Conflict = n.roster, n.roster, n.roster, n.roster
 	n.gossip, err = memberlist.Create(c)
@@ -112,7 +114,7 @@ func (n *Node) electAlone() {
 func (n *Node) strangers() []string {
 	var addrs []string
 	for _, p := range n.roster.all() {
-		if !p.alive && !p.left && p.Gossip != "" && p.ID != n.ID() {
+		if !p.alive && !n.roster.isExpelled(p.ID) && p.Gossip != "" && p.ID != n.ID() {
 			addrs = append(addrs, p.Gossip)
 		}
 	}
@@ -169,6 +171,7 @@ func (n *Node) catchUp() {
 // expelled stops the node because it was removed, unless it wanted that.
 func (n *Node) expelled() {
 	if n.leaves.Load() {
+		n.dismissed.Store(true)
 		return
 	}
 	err := n.setIdentity(func(id *disk.Identity) { id.Left = true })

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/authority"
 	"landfall.dev/kit/cluster/disk"
+	"landfall.dev/kit/cluster/wire"
 )
 
 // JoinPath is where a node must serve its JoinHandler, below its advertised
@@ -165,7 +167,7 @@ func (n *Node) checkCluster(ctx context.Context, id disk.Identity) error {
 		return err
 	}
 	q := joinRequest{ID: id.ID, Format: disk.Format, Schema: n.config.Schema, Cluster: own.Digest()}
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	ctx, cancel := context.WithTimeout(ctx, wire.DialLimit)
 	defer cancel()
 	for _, url := range n.config.Join {
 		answer, err := n.ask(ctx, url, q)
@@ -195,11 +197,17 @@ func (n *Node) ask(ctx context.Context, url string, q joinRequest) (joinAnswer, 
 	if err != nil {
 		return answer, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, raftRPC)
+	ctx, cancel := context.WithTimeout(ctx, wire.CallLimit)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(url, "/")+JoinPath, bytes.NewReader(body))
 	if err != nil || r.URL.Host == "" {
 		return answer, &kit.Error{Fault: kit.ErrInvalid, Detail: fmt.Sprintf("%q is no address of a member", url), Hint: "write it like http://127.0.0.1:7700", Err: err}
+	}
+	if r.URL.Scheme != "https" && !(r.URL.Scheme == "http" && loopback(r.URL.Hostname())) {
+		return answer, &kit.Error{
+			Fault: kit.ErrInvalid, Detail: fmt.Sprintf("whoever is on the way to %s could read the token, so it was not sent", url),
+			Hint: "write https://" + r.URL.Host,
+		}
 	}
 	r.Header.Set("Authorization", "Bearer "+n.config.JoinToken)
 	r.Header.Set("Content-Type", "application/json")
@@ -223,6 +231,9 @@ func (n *Node) ask(ctx context.Context, url string, q joinRequest) (joinAnswer, 
 	}
 	return parseAnswer(b)
 }
+
+// loopback tells whether what is sent to the host stays on this machine.
+func loopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
 // parseAnswer reads the answer to a request to join.
 func parseAnswer(b []byte) (joinAnswer, error) {

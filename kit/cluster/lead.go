@@ -96,7 +96,12 @@ type leadership struct {
 	clock clock
 	queue chan *write
 	done  chan struct{} // closed when every write taken was answered
+
+	readers chan chan struct{} // each is closed once it is confirmed: see Barrier
+	over    <-chan struct{}    // closed when the leadership ends
 }
+
+var errDeposed = errors.New("another node leads")
 
 // followRaft starts to lead and stops as raft says. Raft waits for each of
 // its words on notify to be taken, and they are taken only when the former
@@ -131,7 +136,7 @@ func (n *Node) startLeading(ctx context.Context) func() {
 		}
 	})
 	return func() {
-		cancel(errors.New("another node leads"))
+		cancel(errDeposed)
 		g.Wait()
 	}
 }
@@ -139,7 +144,7 @@ func (n *Node) startLeading(ctx context.Context) func() {
 // applyEarlier waits until all entries of earlier leaders are applied here.
 func (n *Node) applyEarlier(ctx context.Context) bool {
 	for ctx.Err() == nil {
-		err := n.raft.Barrier(enqueueLimit).Error()
+		err := n.await(n.raft.Barrier(enqueueLimit))
 		if err == nil {
 			return true
 		}
@@ -151,7 +156,11 @@ func (n *Node) applyEarlier(ctx context.Context) bool {
 }
 
 func (n *Node) leadTerm(ctx context.Context, term uint64) {
-	l := &leadership{term, newClock(n.config.Clock(), n.replica.decided.Load()), make(chan *write, maxBatch), make(chan struct{})}
+	l := &leadership{
+		term: term, clock: newClock(n.config.Clock(), n.replica.decided.Load()),
+		queue: make(chan *write, maxBatch), done: make(chan struct{}),
+		readers: make(chan chan struct{}, maxTogether), over: ctx.Done(),
+	}
 	if l.clock.behind > time.Minute {
 		n.log.Warn("found the clock behind the log: times stay ahead of it", "by", l.clock.behind)
 	}
@@ -161,6 +170,7 @@ func (n *Node) leadTerm(ctx context.Context, term uint64) {
 	n.log.Info("leads", "node", n.ID(), "term", term)
 	var g sync.WaitGroup
 	g.Go(func() { n.reconcile(ctx) })
+	g.Go(func() { n.confirm(ctx, l) })
 	n.serve(ctx, l)
 	n.lead.Store(nil)
 	n.roster.setLeads(false)
@@ -181,10 +191,9 @@ const (
 // microseconds unless it is just about to tell that this node leads no more.
 const enqueueLimit = time.Second
 
-// write is a proposal on its way, or a barrier.
+// write is a proposal on its way.
 type write struct {
 	proposal any
-	barrier  bool
 	claim    atomic.Bool  // by the leader that takes it, or the writer that gives up
 	done     chan Outcome // of capacity 1
 	index    uint64       // of the entry, set before done
@@ -280,24 +289,18 @@ func (n *Node) serve(ctx context.Context, l *leadership) {
 			return
 		}
 		began := time.Now()
-		var proposals []any
-		for _, w := range batch {
-			if !w.barrier {
-				proposals = append(proposals, w.proposal)
-			}
+		proposals := make([]any, len(batch))
+		for i, w := range batch {
+			proposals[i] = w.proposal
 		}
-		index, outcomes, err := n.decide(proposals, l.clock.now(), len(proposals) < len(batch))
+		index, outcomes, err := n.decide(ctx, l, proposals)
 		p = pace{len(batch) + len(l.queue), min(time.Since(began)/4, longestPause)}
-		for _, w := range batch {
+		for i, w := range batch {
 			w.index = index
-			switch {
-			case err != nil:
+			if err != nil {
 				w.done <- Outcome{Err: err}
-			case w.barrier:
-				w.done <- Outcome{}
-			default:
-				w.done <- outcomes[0]
-				outcomes = outcomes[1:]
+			} else {
+				w.done <- outcomes[i]
 			}
 		}
 	}
@@ -350,33 +353,28 @@ func gather(ctx context.Context, queue <-chan *write, p pace) []*write {
 }
 
 // decide has the machine decide proposals and returns once their entry, whose
-// index it returns, is applied. If there is none, but barrier or an outcome
-// that says something, it still makes sure that this node leads.
-func (n *Node) decide(proposals []any, now time.Time, barrier bool) (uint64, []Outcome, error) {
-	var entry []byte
-	var outcomes []Outcome
-	if len(proposals) > 0 {
-		entry, outcomes = n.replica.decide(proposals, now)
-	}
+// index it returns, is applied. If there is none, but an outcome that says
+// something, it still makes sure that this node leads.
+func (n *Node) decide(ctx context.Context, l *leadership, proposals []any) (uint64, []Outcome, error) {
+	now := l.clock.now()
+	entry, outcomes := n.replica.decide(proposals, now)
 	if len(outcomes) != len(proposals) {
 		return 0, nil, kit.Errorf(kit.ErrInternal, "", "the machine decided %d of %d proposals; nothing was changed", len(outcomes), len(proposals))
 	}
-	switch {
-	case entry != nil:
+	if entry != nil {
 		f := n.raft.Apply(encodeEntry(entry, now), enqueueLimit)
-		if err := n.logged(f.Error()); err != nil {
+		if err := n.logged(n.await(f)); err != nil {
 			return 0, nil, err
 		}
 		if failure, _ := f.Response().(error); failure != nil {
 			return 0, nil, &kit.Error{Fault: kit.ErrInternal, Op: "cluster.write", Detail: "the entry was logged, but this node cannot apply it", Err: failure}
 		}
 		return f.Index(), outcomes, nil
-	case barrier, slices.ContainsFunc(outcomes, Outcome.tells):
-		// Without it a former leader, that was stopped for a while and goes on,
-		// would refuse writes for what is not so any more.
-		if n.raft.Barrier(enqueueLimit).Error() != nil {
-			return 0, nil, n.notLeader("cluster.write")
-		}
+	}
+	// Else a former leader, that was stopped for a while and goes on, would
+	// refuse writes for what is not so any more.
+	if slices.ContainsFunc(outcomes, Outcome.tells) && l.confirmed(ctx) != nil {
+		return 0, nil, n.notLeader("cluster.write")
 	}
 	return 0, outcomes, nil
 }
@@ -397,24 +395,5 @@ func (n *Node) logged(err error) error {
 			Fault: kit.ErrTimeout, Op: op, Detail: "the write was logged, but not acknowledged by a majority; it may still be applied",
 			Hint: "read what has become of it", Err: err,
 		}
-	}
-}
-
-// Barrier returns once a read of the machine on this node is linearizable: it
-// sees every write that was acknowledged anywhere before the call. It is
-// ErrUnavailable where this node does not lead.
-//
-// It waits for an entry of this term to be logged by a majority: that of the
-// writes with which it shares a batch, or an empty one. (raft's VerifyLeader
-// would need no entry, but it counts answers to heartbeats that were sent
-// before the call, and those of readers.)
-func (n *Node) Barrier(ctx context.Context) error {
-	_, err := n.submit(ctx, &write{barrier: true, done: make(chan Outcome, 1)})
-	if err == nil {
-		return nil
-	}
-	return &kit.Error{
-		Fault: kit.ErrUnavailable, Op: "cluster.barrier", Detail: "no majority confirmed that this node leads",
-		Hint: "try again", Err: err,
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -88,9 +87,9 @@ type replica struct {
 
 	mu       sync.Mutex // raft applies while a leadership that ends still decides
 	machine  Machine
-	broken   error           // the reason why nothing is applied any more
-	expelled map[string]bool // the nodes that were removed on purpose, for ever
-	waiting  chan struct{}   // closed when more is applied, if somebody waits
+	broken   error         // the reason why nothing is applied any more
+	expelled []string      // the nodes that were removed on purpose, the oldest first
+	waiting  chan struct{} // closed when more is applied, if somebody waits
 
 	applied atomic.Uint64 // the log index of the last entry applied
 	decided atomic.Int64  // the newest time in the log, in Unix nanoseconds
@@ -155,8 +154,10 @@ type capture struct {
 
 // freeze returns the state as it is. The caller holds mu.
 func (r *replica) freeze() *capture {
-	expelled := slices.Sorted(maps.Keys(r.expelled))
-	return &capture{snapshot.Head{Applied: r.applied.Load(), Decided: r.decided.Load(), Schema: r.schema, Expelled: expelled}, r.machine.Snapshot()}
+	head := snapshot.Head{
+		Applied: r.applied.Load(), Decided: r.decided.Load(), Schema: r.schema, Expelled: slices.Clone(r.expelled),
+	}
+	return &capture{head, r.machine.Snapshot()}
 }
 
 // writeTo writes the snapshot to w.
@@ -204,7 +205,7 @@ func (r *replica) Restore(from io.ReadCloser) error {
 			Hint:   "start a binary that knows its disk.Format, or move the data directory away and join again",
 		})
 	}
-	r.expelled = map[string]bool{}
+	r.expelled = nil
 	r.banish(in.Head.Expelled)
 	r.decided.Store(in.Head.Decided)
 	r.advance(in.Head.Applied)
@@ -231,13 +232,20 @@ func (r *replica) changes() <-chan struct{} {
 	return r.waiting
 }
 
+// maxExpelled is how many nodes are remembered that were removed on purpose. One
+// that as many others have followed may join again with its old directory.
+const maxExpelled = 4096
+
 // banish notes nodes that were removed on purpose. The caller holds mu.
 func (r *replica) banish(ids []string) {
 	for _, id := range ids {
-		r.expelled[id] = true
+		if !slices.Contains(r.expelled, id) {
+			r.expelled = append(r.expelled, id)
+		}
 	}
+	r.expelled = slices.Clone(r.expelled[max(0, len(r.expelled)-maxExpelled):])
 	if len(ids) > 0 && r.banished != nil {
-		r.banished(slices.Sorted(maps.Keys(r.expelled)))
+		r.banished(slices.Clone(r.expelled))
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -14,6 +16,14 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/disk"
 	"landfall.dev/kit/cluster/plan"
+	"landfall.dev/kit/cluster/warnings"
+	"landfall.dev/kit/cluster/wire"
+)
+
+// The operations that errors name.
+const (
+	opLeave  = "cluster.leave"
+	opRemove = "cluster.remove"
 )
 
 // Member is a node of the cluster as this one sees it.
@@ -33,7 +43,10 @@ func (n *Node) Members() []Member {
 	var members []Member
 	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
 		seen := n.roster.sight(string(s.ID))
-		members = append(members, Member{string(s.ID), seen.URL, s.Suffrage == raft.Voter, s.ID == leader, seen.alive, seen.relaxed})
+		members = append(members, Member{
+			ID: string(s.ID), URL: seen.URL, Voter: s.Suffrage == raft.Voter, Leader: s.ID == leader,
+			Alive: seen.alive, Relaxed: seen.relaxed,
+		})
 	}
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
 	return members
@@ -43,7 +56,10 @@ func (n *Node) Members() []Member {
 func (n *Node) standings() []plan.Standing {
 	known := map[string]plan.Standing{}
 	for _, p := range n.roster.all() {
-		known[p.ID] = plan.Standing{ID: p.ID, Alive: p.alive, Ready: p.ready, Left: p.left || n.roster.isExpelled(p.ID), Down: time.Since(p.since)}
+		known[p.ID] = plan.Standing{
+			ID: p.ID, Alive: p.alive, Ready: p.ready,
+			Left: n.roster.isExpelled(p.ID), Down: time.Since(p.since),
+		}
 	}
 	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
 		k := known[string(s.ID)]
@@ -61,13 +77,12 @@ func (n *Node) standings() []plan.Standing {
 // reconcile brings the membership in line with who is alive while this node
 // leads.
 func (n *Node) reconcile(ctx context.Context) {
+	log := warnings.New(n.log, "members")
 	ticks := time.NewTicker(tick)
 	defer ticks.Stop()
 	for {
-		if what, id := plan.Next(n.standings(), n.config.Voters, n.config.Grace); what != plan.Nothing {
-			if err := n.carryOut(what, id); err != nil && ctx.Err() == nil {
-				n.log.Warn("changed no membership", "member", id, "error", err)
-			}
+		if id, err := n.carryOut(); err != nil && ctx.Err() == nil {
+			log.Warn(id, "changed no membership", "member", id, "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -77,75 +92,131 @@ func (n *Node) reconcile(ctx context.Context) {
 	}
 }
 
-func (n *Node) carryOut(what plan.Step, id string) error {
+// carryOut makes the next change of the membership, that of the node id.
+func (n *Node) carryOut() (id string, err error) {
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	what, id := plan.Next(n.standings(), n.config.Voters, n.config.Grace)
 	server, address := raft.ServerID(id), raft.ServerAddress(id)
-	var done string
-	var f raft.Future
 	switch what {
 	case plan.AddReader:
-		done, f = "added", n.raft.AddNonvoter(server, address, 0, enqueueLimit)
+		err = n.alter("added", id, n.raft.AddNonvoter(server, address, 0, enqueueLimit))
 	case plan.AddVoter:
-		done, f = "gave a vote", n.raft.AddVoter(server, address, 0, enqueueLimit)
-	default:
-		// The next leader must not take a node back that it still believes to be
-		// alive.
-		if n.roster.sight(id).left && !n.roster.isExpelled(id) {
-			if err := n.banish(id); err != nil {
-				return err
-			}
-		}
-		done, f = "removed", n.raft.RemoveServer(server, 0, enqueueLimit)
+		err = n.alter("gave a vote", id, n.raft.AddVoter(server, address, 0, enqueueLimit))
+	case plan.Remove:
+		err = n.dismiss(id)
 	}
-	if err := f.Error(); err != nil {
+	return id, err
+}
+
+// alter waits for a change of the node id's membership, which is then done. The
+// caller holds changing.
+func (n *Node) alter(done, id string, f raft.Future) error {
+	if err := n.await(f); err != nil {
 		return err
 	}
 	n.log.Info(done, "member", id, "url", n.roster.sight(id).URL)
 	return nil
 }
 
-// Remove takes the vote and the membership from the node id, for ever. If that
-// is alive, it stops; if not, it will as soon as it comes back. Only the leader can do it: elsewhere it is ErrUnavailable. It is
-// ErrConflict if the rest would have no majority alive, or id is the leader.
-func (n *Node) Remove(id string) error {
-	const op = "cluster.remove"
-	if n.lead.Load() == nil {
-		return n.notLeader(op)
+// dismiss takes the membership from the node id. It may be let in again. The
+// caller holds changing.
+func (n *Node) dismiss(id string) error {
+	if err := n.majorityWithout(id); err != nil {
+		return err
 	}
-	if id == n.ID() {
-		return &kit.Error{Fault: kit.ErrConflict, Op: op, Detail: "the leader cannot remove itself", Hint: "let it leave"}
-	}
-	nodes := n.standings()
-	i := slices.IndexFunc(nodes, func(s plan.Standing) bool { return s.ID == id && s.Member })
-	if i < 0 {
-		return &kit.Error{Fault: kit.ErrNotFound, Op: op, Detail: fmt.Sprintf("no member has the id %q", id)}
-	}
-	if !plan.Removable(nodes, nodes[i]) {
-		return &kit.Error{Fault: kit.ErrConflict, Op: op, Detail: "without " + id + " most voters would be dead", Hint: "start a dead one first"}
-	}
-	if err := n.banish(id); err != nil {
-		return &kit.Error{Fault: kit.ErrTimeout, Op: op, Err: err}
-	}
-	n.roster.expel(id)
-	if err := n.carryOut(plan.Remove, id); err != nil {
-		return &kit.Error{Fault: kit.ErrTimeout, Op: op, Err: err}
-	}
-	if !nodes[i].Alive {
-		return nil
-	}
-	if err := n.tell(id, expulsion); err != nil {
-		return &kit.Error{Fault: kit.ErrUnavailable, Op: op, Detail: id + " was removed, but could not be told", Hint: "stop it", Err: err}
-	}
-	return nil
+	return n.alter("removed", id, n.raft.RemoveServer(raft.ServerID(id), 0, enqueueLimit))
 }
 
-// banish tells all members, in the log, that the node id is not to come back.
-func (n *Node) banish(id string) error {
+// removalLimit is how long a voter may take to answer before another goes.
+const removalLimit = time.Second
+
+// majorityWithout fails unless most of the voters that remain without the node
+// id answer now: the removal takes effect before it is committed, and only they
+// can commit it. What the gossip says of them may be seconds old.
+func (n *Node) majorityWithout(id string) error {
+	voters := n.voters()
+	rest := slices.DeleteFunc(slices.Clone(voters), func(v string) bool { return v == id })
+	if len(rest) == len(voters) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), removalLimit)
+	defer cancel()
+	var g sync.WaitGroup
+	var answers atomic.Int64
+	for _, v := range rest {
+		g.Go(func() {
+			if v != n.ID() {
+				if _, err := n.transport.Ask(ctx, v, askTerm, 0); err != nil {
+					return
+				}
+			}
+			answers.Add(1)
+		})
+	}
+	g.Wait()
+	if int(answers.Load()) > len(rest)/2 {
+		return nil
+	}
+	return &kit.Error{
+		Fault: kit.ErrConflict, Op: opRemove, Hint: "start a dead one first",
+		Detail: fmt.Sprintf("without %s most voters would be dead: %d of %d answer",
+			id, answers.Load(), len(rest)),
+	}
+}
+
+// expel takes the membership from the node id, for ever. Who leads later could
+// else take a node back that is still alive.
+func (n *Node) expel(id string) error {
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	if err := n.dismiss(id); err != nil {
+		return err
+	}
 	text, err := json.Marshal(control{Expel: []string{id}})
 	if err != nil {
 		return err
 	}
 	entry := encodeEntry(nil, time.Unix(0, n.replica.decided.Load()))
-	return n.raft.ApplyLog(raft.Log{Data: entry, Extensions: text}, enqueueLimit).Error()
+	return n.await(n.raft.ApplyLog(raft.Log{Data: entry, Extensions: text}, enqueueLimit))
+}
+
+// Remove takes the vote and the membership from the node id, for ever. If that
+// is alive, it stops; if not, it will as soon as it comes back. Only the leader
+// can do it: elsewhere it is ErrUnavailable. It is ErrConflict if the rest
+// would have no majority alive, or id is the leader.
+func (n *Node) Remove(id string) error {
+	if n.lead.Load() == nil {
+		return n.notLeader(opRemove)
+	}
+	if id == n.ID() {
+		return &kit.Error{
+			Fault: kit.ErrConflict, Op: opRemove,
+			Detail: "the leader cannot remove itself", Hint: "let it leave",
+		}
+	}
+	nodes := n.standings()
+	i := slices.IndexFunc(nodes, func(s plan.Standing) bool { return s.ID == id && s.Member })
+	if i < 0 {
+		return &kit.Error{
+			Fault: kit.ErrNotFound, Op: opRemove, Detail: fmt.Sprintf("no member has the id %q", id),
+		}
+	}
+	if err := n.expel(id); kit.FaultOf(err) == kit.ErrConflict {
+		return err
+	} else if err != nil {
+		return &kit.Error{Fault: kit.ErrTimeout, Op: opRemove, Err: err}
+	}
+	if !nodes[i].Alive {
+		return nil
+	}
+	if err := n.tell(id, expulsion); err != nil {
+		return &kit.Error{
+			Fault: kit.ErrUnavailable, Op: opRemove, Err: err,
+			Detail: id + " was removed, but could not be told", Hint: "stop it",
+		}
+	}
+	return nil
 }
 
 // tell sends a message to the node id.
@@ -159,26 +230,44 @@ func (n *Node) tell(id, message string) error {
 	return fmt.Errorf("node %s is not alive", id)
 }
 
-// Leave says good-bye: when it returns without an error, this node is no
-// member any more and its directory cannot be used again; what is left to do
-// is to end Run. It is ErrConflict on the only voter.
+// Leave says good-bye: when it returns without an error, the leader has said
+// that this node is no member any more, and its directory cannot be used again;
+// what is left to do is to end Run. With an error the node goes on. It is
+// ErrConflict while the others would have no majority, as on the only voter.
 func (n *Node) Leave(ctx context.Context) error {
-	const op = "cluster.leave"
 	if err := n.MayLeave(); err != nil {
 		return err
 	}
 	n.leaves.Store(true)
 	defer n.leaves.Store(false)
-	var trouble error
-	err := n.poll(ctx, op, func() bool {
+	log := warnings.New(n.log, "members")
+	var refusal error
+	ticks := time.NewTicker(tick)
+	defer ticks.Stop()
+	for {
 		n.handOver()
-		if _, leader := n.raft.LeaderWithID(); leader != "" && string(leader) != n.ID() {
-			trouble = n.tell(string(leader), goodbye+n.ID())
+		err := n.askToLeave(ctx)
+		if err == nil || n.dismissed.Load() {
+			break
 		}
-		return !n.isMember()
-	})
-	if err != nil {
-		return errors.Join(err, trouble)
+		if kit.FaultOf(err) == kit.ErrConflict {
+			refusal = err
+			log.Warn(n.ID(), "has to stay for now, and asks again", "error", err)
+		}
+		select {
+		case <-ticks.C:
+		case <-n.stopped:
+			return &kit.Error{Fault: kit.ErrUnavailable, Op: opLeave, Err: errStopped}
+		case <-ctx.Done():
+			if refusal != nil {
+				return refusal
+			}
+			return &kit.Error{
+				Fault: kit.ErrTimeout, Op: opLeave, Err: errors.Join(context.Cause(ctx), err),
+				Detail: "no leader has said that this node is removed: it goes on",
+				Hint:   "see to the other members and let it leave again",
+			}
+		}
 	}
 	// The others would else find out by probing: it does not matter whether
 	// they hear it.
@@ -186,37 +275,61 @@ func (n *Node) Leave(ctx context.Context) error {
 	return n.setIdentity(func(id *disk.Identity) { id.Left = true })
 }
 
-// MayLeave tells why Leave would be refused.
-func (n *Node) MayLeave() error {
-	if n.isMember() && !n.canGo() {
-		return &kit.Error{Fault: kit.ErrConflict, Op: "cluster.leave", Detail: "without this node no majority of voters would be alive", Hint: "let another node join first, or just stop this one"}
+// askToLeave returns nil once the leader has removed this node.
+func (n *Node) askToLeave(ctx context.Context) error {
+	_, leader := n.raft.LeaderWithID()
+	if leader == "" || string(leader) == n.ID() {
+		return errors.New("no other node leads")
+	}
+	ctx, cancel := context.WithTimeout(ctx, wire.CallLimit)
+	defer cancel()
+	answer, err := n.transport.Ask(ctx, string(leader), askLeave, 0)
+	if err != nil {
+		// Maybe only the answer was lost: who was removed cannot ask again, but
+		// hears of it in the gossip.
+		n.meet([]string{n.roster.sight(string(leader)).Gossip})
+		return err
+	}
+	if answer != leaveGranted {
+		return n.needed()
 	}
 	return nil
+}
+
+// letGo removes the member id, which asks for it.
+func (n *Node) letGo(id string) (uint64, error) {
+	if n.lead.Load() == nil {
+		return 0, n.notLeader(opLeave)
+	}
+	err := n.expel(id)
+	switch {
+	case err == nil:
+		return leaveGranted, nil
+	case kit.FaultOf(err) == kit.ErrConflict:
+		return leaveRefused, nil
+	}
+	return 0, err
+}
+
+// MayLeave tells why Leave would be refused, as far as this node knows.
+func (n *Node) MayLeave() error {
+	nodes := n.standings()
+	i := slices.IndexFunc(nodes, func(s plan.Standing) bool { return s.ID == n.ID() && s.Member })
+	if i < 0 || plan.Removable(nodes, nodes[i]) {
+		return nil
+	}
+	return n.needed()
+}
+
+// needed is why this node cannot leave.
+func (n *Node) needed() error {
+	return &kit.Error{
+		Fault: kit.ErrConflict, Op: opLeave,
+		Detail: "without this node no majority of voters would be alive",
+		Hint:   "let another node join first, or just stop this one",
+	}
 }
 
 func (n *Node) isMember() bool {
 	return slices.ContainsFunc(n.Members(), func(m Member) bool { return m.ID == n.ID() })
-}
-
-// canGo tells whether the others keep a majority without this node.
-func (n *Node) canGo() bool {
-	nodes := n.standings()
-	i := slices.IndexFunc(nodes, func(s plan.Standing) bool { return s.ID == n.ID() })
-	return i >= 0 && plan.Removable(nodes, nodes[i])
-}
-
-// poll waits until done holds.
-func (n *Node) poll(ctx context.Context, op string, done func() bool) error {
-	ticks := time.NewTicker(tick)
-	defer ticks.Stop()
-	for !done() {
-		select {
-		case <-ticks.C:
-		case <-n.stopped:
-			return &kit.Error{Fault: kit.ErrUnavailable, Op: op, Err: errStopped}
-		case <-ctx.Done():
-			return &kit.Error{Fault: kit.ErrTimeout, Op: op, Err: context.Cause(ctx)}
-		}
-	}
-	return nil
 }

@@ -24,6 +24,8 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/authority"
 	"landfall.dev/kit/cluster/disk"
+	"landfall.dev/kit/cluster/warnings"
+	"landfall.dev/kit/cluster/wire"
 )
 
 // Config says where a node keeps its data and whom it works with.
@@ -78,11 +80,9 @@ type Config struct {
 }
 
 const (
-	maxURL    = 300
-	raftRPC   = 10 * time.Second       // longest wait of a connection between members
-	dialLimit = 2 * time.Second        // longest wait for a member to answer a connection
-	tick      = 100 * time.Millisecond // how often members are looked after
-	beat      = 500 * time.Millisecond // how often a member is probed
+	maxURL = 300
+	tick   = 100 * time.Millisecond // how often members are looked after
+	beat   = 500 * time.Millisecond // how often a member is probed
 )
 
 func (c Config) withDefaults() (Config, error) {
@@ -116,15 +116,17 @@ type Node struct {
 
 	authority *authority.Authority
 	pass      *authority.Pass
-	asker     *asker
-	transport *raft.NetworkTransport
+	transport *wire.Transport
 	raft      *raft.Raft
+	votes     atomic.Pointer[raft.Raft] // the same, for other members' questions
+	polls     sync.WaitGroup            // of those to other members, see poll
 	gossip    *memberlist.Memberlist
 
 	idMu sync.Mutex
 	id   disk.Identity
 
-	notify   chan bool // from raft, whether this node leads; unbuffered
+	notify   chan bool       // from raft, whether this node leads; unbuffered
+	readers  chan chan bound // of capacity 1 each
 	lead     atomic.Pointer[leadership]
 	failed   chan struct{} // closed when failure is set
 	failOnce sync.Once
@@ -132,9 +134,14 @@ type Node struct {
 	ready    chan struct{}
 	closing  chan struct{} // closed when close begins
 	stopped  chan struct{} // closed when Run returns
+	changing sync.Mutex    // held while this leader changes who is a member
 	leaves   atomic.Bool   // while Leave is at work
-	downOnce sync.Once
-	down     raft.Future // of raft's shutdown
+	// dismissed is set when the cluster has said meanwhile that this node is no
+	// member any more.
+	dismissed atomic.Bool
+	downOnce  sync.Once
+	down      raft.Future   // of raft's shutdown
+	halted    chan struct{} // closed when that has begun
 
 	leaderMu sync.Mutex
 	leader   Leadership
@@ -152,11 +159,12 @@ func Open(ctx context.Context, config Config, m Machine) (*Node, error) {
 	}
 	n := &Node{
 		config: config, log: config.Logger,
-		notify: make(chan bool), failed: make(chan struct{}),
+		notify: make(chan bool), readers: make(chan chan bound, maxTogether), failed: make(chan struct{}),
 		ready: make(chan struct{}), closing: make(chan struct{}), stopped: make(chan struct{}), changed: make(chan struct{}),
+		halted: make(chan struct{}),
 	}
 	n.leader.Changed = n.changed
-	n.replica = &replica{machine: m, fail: n.fail, schema: config.Schema, expelled: map[string]bool{}}
+	n.replica = &replica{machine: m, fail: n.fail, schema: config.Schema}
 	n.roster = &roster{
 		now: time.Now, peers: map[string]sighting{}, relaxed: config.Relaxed,
 		applied: n.replica.applied.Load, expelled: n.expelled, doubled: n.doubled,
@@ -296,7 +304,7 @@ func (n *Node) certify(context.Context) error {
 	}
 	slices.Sort(hosts)
 	n.pass = &authority.Pass{Authority: n.authority, ID: n.id.ID, Hosts: slices.Compact(hosts)}
-	if at := n.roster.sight(n.id.ID).Raft; at != "" && occupied(n.pass, at) {
+	if at := n.roster.sight(n.id.ID).Raft; at != "" && wire.Occupied(n.pass, at) {
 		return double(n.id.ID, at, n.config.Dir)
 	}
 	return nil
@@ -335,24 +343,20 @@ func (n *Node) openStorage(context.Context) error {
 	var err error
 	n.storage, err = n.dir.OpenStorage(disk.Options{
 		Formed: n.id.Formed, Files: disk.NewFiles(n.config.Relaxed, n.config.Disk),
-		Check: checkEntry, Log: raftLog(n.log), Fail: n.fail,
+		Check: checkEntry, Log: warnings.Raft(n.log), Fail: n.fail,
 	})
 	return err
 }
 
 func (n *Node) startRaft(context.Context) error {
-	log := raftLog(n.log)
-	listener, err := listen(n.config.Host, n.id.RaftPort)
+	log := warnings.Raft(n.log)
+	listener, err := wire.Listen(n.config.Host, n.id.RaftPort)
 	if err != nil {
 		return err
 	}
 	n.roster.be(disk.Peer{ID: n.id.ID, URL: n.config.Advertise, Raft: listener.Addr().String()}, n.id.Starts+1)
-	streams := newStreams(listener, n.pass, n.roster.locate, n.recognize, n.answer)
-	n.asker = &asker{idle: map[string][]net.Conn{}, dial: func(id string) (net.Conn, error) {
-		return streams.dial(id, forAsks, dialLimit)
-	}}
-	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: streams, MaxPool: 3, Timeout: raftRPC, Logger: log, MsgpackUseNewTimeFormat: true,
+	n.transport = wire.New(wire.Config{
+		Listener: listener, Pass: n.pass, Locate: n.roster.locate, Admit: n.recognize, Answer: n.answer, Log: log,
 	})
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.id.ID)
@@ -364,13 +368,13 @@ func (n *Node) startRaft(context.Context) error {
 	c.NoLegacyTelemetry = true
 	if n.id.Founder && !n.id.Formed && !n.id.Restored {
 		self := raft.Server{ID: c.LocalID, Address: raft.ServerAddress(n.id.ID)}
-		err := raft.BootstrapCluster(c, n.storage.Logs, n.storage.Stable, n.storage.Snaps, n.transport, raft.Configuration{Servers: []raft.Server{self}})
+		err := raft.BootstrapCluster(c, n.storage.Logs, n.storage.Bare, n.storage.Snaps, n.transport, raft.Configuration{Servers: []raft.Server{self}})
 		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
 			return err
 		}
 	}
 	err = n.setIdentity(func(id *disk.Identity) {
-		id.Formed, id.RaftPort = true, portOf(listener.Addr())
+		id.Formed, id.RaftPort = true, wire.Port(listener)
 		id.Starts++
 	})
 	if err != nil {
@@ -381,8 +385,12 @@ func (n *Node) startRaft(context.Context) error {
 	case <-n.failed: // raft only says that no snapshot could be read
 		return n.failure
 	default:
-		return err
 	}
+	if err == nil {
+		n.votes.Store(n.raft)
+		n.transport.Serve(n.raft)
+	}
+	return err
 }
 
 // fail makes Run end with err.
@@ -406,6 +414,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(inner)
 	g.Go(func() error { return n.followRaft(inner) })
 	g.Go(func() error { return n.watchLeader(inner) })
+	g.Go(func() error { return n.followReads(inner) })
 	g.Go(func() error { return n.tend(inner) })
 	g.Go(func() error { return n.mingle(inner) })
 	g.Go(func() error {
@@ -440,7 +449,7 @@ func (n *Node) handOver() {
 	for _, m := range n.Members() {
 		if m.Voter && m.Alive && m.ID != n.ID() {
 			// If it fails, the others elect a leader a moment later.
-			_ = n.raft.LeadershipTransfer().Error()
+			_ = n.await(n.raft.LeadershipTransfer())
 			return
 		}
 	}
@@ -448,26 +457,54 @@ func (n *Node) handOver() {
 
 // shutDown makes raft stop; its future waits until it has.
 func (n *Node) shutDown() raft.Future {
-	n.downOnce.Do(func() { n.down = n.raft.Shutdown() })
+	n.downOnce.Do(func() {
+		n.down = n.raft.Shutdown()
+		close(n.halted)
+	})
 	return n.down
 }
 
-// close stops what Open has started.
+// answerLimit is how long what raft has answered may take to arrive once it
+// shuts down.
+const answerLimit = 2 * time.Second
+
+// await returns the error of f, or that raft was shut down: it does not answer
+// what it has not looked at by then.
+func (n *Node) await(f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-n.halted:
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(answerLimit):
+		return raft.ErrRaftShutdown
+	}
+}
+
+// close stops what Open has started. Raft waits for its calls to other members,
+// which only the closing of the transport ends in time.
 func (n *Node) close() error {
 	close(n.closing)
 	var errs []error
 	if n.gossip != nil {
 		errs = append(errs, n.gossip.Shutdown())
 	}
-	if n.asker != nil {
-		n.asker.close()
-	}
+	var down raft.Future
 	if n.raft != nil {
-		errs = append(errs, n.shutDown().Error())
+		down = n.shutDown()
 	}
 	if n.transport != nil {
 		errs = append(errs, n.transport.Close())
 	}
+	if down != nil {
+		errs = append(errs, down.Error())
+	}
+	n.polls.Wait()
 	if n.storage != nil {
 		errs = append(errs, n.storage.Close())
 	}

@@ -10,6 +10,7 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/disk"
+	"landfall.dev/kit/cluster/warnings"
 )
 
 // Refill gives the node whose directory is damaged a new beginning: it moves
@@ -92,7 +93,7 @@ func diagnose(dir string) error {
 		var s *disk.Storage
 		s, err = d.OpenStorage(disk.Options{
 			Formed: id.Formed, Files: disk.NewFiles(false, nil), Check: checkEntry,
-			Log: raftLog(slog.New(slog.DiscardHandler)), Fail: func(error) {},
+			Log: warnings.Raft(slog.New(slog.DiscardHandler)), Fail: func(error) {},
 		})
 		if err == nil {
 			err = s.Close()

@@ -24,7 +24,6 @@ type sighting struct {
 	ready bool
 	// relaxed tells that it acknowledges before it syncs.
 	relaxed bool
-	left    bool      // it says good-bye, or was removed
 	since   time.Time // of alive
 }
 
@@ -64,12 +63,8 @@ type state struct {
 	Expelled []string `json:"expelled,omitempty"`
 }
 
-// The messages between a node and the leader: you are no member any more, and
-// good-bye with the node's id.
-const (
-	expulsion = "removed"
-	goodbye   = "leaving "
-)
+// expulsion is the leader's message to a node that is no member any more.
+const expulsion = "removed"
 
 // be notes who this node is.
 func (r *roster) be(self disk.Peer, start int) {
@@ -132,17 +127,6 @@ func (r *roster) forget(members map[string]bool) {
 			delete(r.peers, id)
 			r.dirty = true
 		}
-	}
-}
-
-// expel notes that the node id leaves or was removed on purpose: it is to go,
-// and not to be added again because it is still alive.
-func (r *roster) expel(id string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if p, ok := r.peers[id]; ok {
-		p.left = true
-		r.peers[id] = p
 	}
 }
 
@@ -251,7 +235,7 @@ func (r *roster) NotifyJoin(n *memberlist.Node) {
 	}
 	s := sighting{Peer: disk.Peer{ID: id, URL: m.URL, Raft: m.Raft, Gossip: n.Address()}, start: start, alive: true, ready: m.Ready, relaxed: m.Relaxed, since: r.now()}
 	if old.alive && start == old.start {
-		s.since, s.left = old.since, old.left
+		s.since = old.since
 	}
 	r.dirty = r.dirty || s.Peer != old.Peer
 	r.peers[id] = s
@@ -320,8 +304,6 @@ func (r *roster) MergeRemoteState(b []byte, _ bool) {
 func (r *roster) NotifyMsg(b []byte) {
 	if string(b) == expulsion {
 		r.expelled()
-	} else if id, ok := strings.CutPrefix(string(b), goodbye); ok {
-		r.expel(id)
 	}
 }
 

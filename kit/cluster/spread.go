@@ -52,7 +52,7 @@ func (n *Node) appliedBy(ctx context.Context, id string, index uint64) bool {
 	retry := time.NewTicker(tick)
 	defer retry.Stop()
 	for n.roster.sight(id).alive {
-		if _, err := n.asker.ask(ctx, id, askApplied, index); err == nil {
+		if _, err := n.transport.Ask(ctx, id, askApplied, index); err == nil {
 			return true
 		}
 		select {

@@ -5,9 +5,10 @@
 // It owns nothing. Pages read and write through clients that act as their
 // caller, so they show and do what the caller's roles allow and no more. Which
 // kinds a caller may see something of it reads from the roles, lest it asks for
-// what would be refused, and audited. The pages are rendered on the server and work without JavaScript, but for the page to
-// try the API; with it tables and documents follow the API's own watch, fetch
-// themselves again and mark what has changed.
+// what would be refused, and audited. The pages are rendered on the server and
+// work without JavaScript, but for the page to try the API; with it tables and
+// documents follow the API's own watch, fetch themselves again and mark what
+// has changed.
 //
 // Who has no token signs in at /kit/login, or where another service serves
 // POST /login, there: that page must keep the token in the same cookie.
@@ -46,11 +47,8 @@ func Service(p Platform) kit.Service {
 type site struct{ Platform }
 
 func (s site) routes() []kit.Route {
-	var routes []kit.Route
-	// Browsers without a token get the sign-in page instead of a 401.
-	add := func(pattern string, h http.HandlerFunc) {
-		routes = append(routes, kit.Route{Pattern: pattern, Handler: h, Anonymous: true})
-	}
+	pages := s.pages()
+	routes := pages.Routes()
 	for _, p := range []struct {
 		pattern string
 		view    view
@@ -68,12 +66,8 @@ func (s site) routes() []kit.Route {
 		{"GET /kit/try", s.try},
 		{"/kit/", s.nothing},
 	} {
-		add(p.pattern, s.page(p.view))
+		routes = append(routes, kit.Route{Pattern: p.pattern, Handler: pages.Handler(s.view(p.view)), Anonymous: true})
 	}
-	add("GET /kit/login", s.login)
-	add("POST /kit/login", s.signIn)
-	add("POST /kit/logout", s.signOut)
-	add("GET /kit/static/{file}", static)
 	return routes
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/page/layout"
 )
 
 // documentPage is a document and what the caller may do with it.
@@ -154,7 +155,7 @@ func (s site) submitted(r request, k kit.Owned) (*editor, json.RawMessage) {
 	e.switched(r)
 	var err error
 	if e.Version, err = strconv.ParseInt(r.PostFormValue("version"), 10, 64); err != nil || e.Version < 0 {
-		e.Fault = faultOf(kit.Errorf(kit.ErrInvalid, "", "the form has no version of the document"))
+		e.Fault = layout.FaultOf(kit.Errorf(kit.ErrInvalid, "", "the form has no version of the document"))
 		return e, nil
 	}
 	var after json.RawMessage
@@ -166,7 +167,7 @@ func (s site) submitted(r request, k kit.Owned) (*editor, json.RawMessage) {
 	} else {
 		e.JSON = pretty(after)
 	}
-	e.Fault = faultOf(err)
+	e.Fault = layout.FaultOf(err)
 	return e, after
 }
 
@@ -195,7 +196,7 @@ func (s site) save(r request) (page, error) {
 	case kit.ErrNotFound:
 		return page{}, err
 	}
-	e.Fault = faultOf(err)
+	e.Fault = layout.FaultOf(err)
 	return s.shown(r, k, e, "", nil)
 }
 
@@ -305,7 +306,7 @@ func (s site) create(r request) (page, error) {
 		if err == nil {
 			return page{To: address(made.Link)}, nil
 		}
-		e.Fault = faultOf(err)
+		e.Fault = layout.FaultOf(err)
 	}
 	return e.forNew(r), nil
 }
@@ -346,5 +347,5 @@ func (s site) do(r request) (page, error) {
 	case kit.ErrNotFound:
 		return page{}, err
 	}
-	return s.shown(r, k, nil, args, faultOf(err))
+	return s.shown(r, k, nil, args, layout.FaultOf(err))
 }

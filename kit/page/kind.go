@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/page/layout"
 	"landfall.dev/kit/rest"
 	"landfall.dev/kit/rest/stats"
 )
@@ -29,7 +30,7 @@ type kindRow struct {
 // kinds shows those of which the caller may list documents.
 func (s site) kinds(r request) (page, error) {
 	rows, _, err := s.listed(r)
-	return page{Title: "Kinds", Body: "kinds", Content: rows}, err
+	return page{Title: "Kinds", Section: "/kit/", Body: "kinds", Content: rows}, err
 }
 
 // listed returns the kinds of which the caller may list documents, and the
@@ -185,10 +186,16 @@ func (s site) table(r request) (page, error) {
 	t.Fields = strings.Join(namesOf(fields), ", ")
 	p := page{Title: k.Name, Body: "table"}
 	err = t.fill(r, k)
-	if fault := kit.FaultOf(err); fault != 0 && fault != kit.ErrInvalid && fault != kit.ErrTooLarge && fault != kit.ErrGone {
+	switch kit.FaultOf(err) {
+	case 0, kit.ErrInvalid, kit.ErrTooLarge: // the form tells
+	case kit.ErrGone:
+		if t.Query.Later {
+			return page{}, err
+		}
+	default:
 		return page{}, err
 	}
-	if t.Fault = faultOf(err); err != nil {
+	if t.Fault = layout.FaultOf(err); err != nil {
 		p.Status = t.Fault.Status
 	} else if t.Query.AsOf == "" && !t.Query.Later && allowed(kit.VerbWatch, r.link) {
 		p.Live = watchAddress(k.Name, t.Query.Filter, t.Position)
@@ -199,7 +206,7 @@ func (s site) table(r request) (page, error) {
 
 // fill reads the documents.
 func (t *tablePage) fill(r request, k kit.Owned) error {
-	q := kit.Query{Kind: t.Kind, Filter: t.Query.Filter, Order: t.Query.Order, Limit: t.Query.Limit, Token: r.FormValue("page")}
+	q := kit.Query{Kind: t.Kind, Filter: t.Query.Filter, Order: t.Query.Order, Limit: t.Query.Limit, Token: layout.Token(r.Request)}
 	t.Query.Later = q.Token != ""
 	for name := range strings.SplitSeq(t.Query.Select, ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -222,15 +229,7 @@ func (t *tablePage) fill(r request, k kit.Owned) error {
 	if p.Count != nil {
 		t.Count = *p.Count
 	}
-	address := func(name, value string) string {
-		v := r.URL.Query()
-		v.Set(name, value)
-		return "/kit/kinds/" + t.Kind + "?" + v.Encode()
-	}
-	t.Counts = address("count", "true")
-	if p.Next != "" {
-		t.Next = address("page", p.Next)
-	}
+	t.Counts, t.Next = layout.With(r.Request, "count", "true"), layout.Next(r.Request, p.Next)
 	names := q.Select
 	if len(names) == 0 {
 		names = columnsOf(k.Definition, p.Items)

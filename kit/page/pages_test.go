@@ -1,14 +1,22 @@
 package page_test
 
 import (
+	"fmt"
+	"html"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/kittest"
+	"landfall.dev/kit/page"
 	"landfall.dev/kit/rest"
+	"landfall.dev/kit/store"
 )
 
 func TestPeopleSignInWithTheirToken(t *testing.T) {
@@ -206,4 +214,55 @@ func TestCallersSeeAndDoWhatTheirRolesAllow(t *testing.T) {
 	filtered.open("/kit/kinds/accounts/bob").says(http.StatusForbidden)
 	filtered.post("/kit/new/accounts", "version", "0", "base", "{}", "id", "x", "f.owner", "Bob").says(http.StatusForbidden, `value="Bob"`)
 	filtered.post("/kit/new/accounts", "version", "0", "base", "{}", "id", "x", "f.owner", "Ada").says(http.StatusOK, "Version 1")
+}
+
+func TestTableThatIsTooOldBeginsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		own := kit.Own(accounts, nextAccount, "deposit")
+		c := kittest.Serve(t, kit.Service{Name: "bank", Owns: []kit.Owned{own}})
+		c.Server.Add(page.Service(page.Platform{
+			Kinds: store.NewKinds(own), As: c.Client, HTTP: c.Server.HTTP, Services: func() []kit.Service { return nil },
+		}))
+		for i := range 30 {
+			if _, err := accounts.Create(t.Context(), c.Admin(), fmt.Sprint(i+1), Account{Owner: "Ada"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		open := func(path string) string {
+			t.Helper()
+			res, err := c.Server.HTTP("users/admin").Get("http://kit.example" + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			b, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != http.StatusOK {
+				t.Fatalf("got %s, %v: %s", res.Status, err, b)
+			}
+			return html.UnescapeString(string(b))
+		}
+		link := regexp.MustCompile(`/kit/kinds/accounts\?[^"]*page=[^"]+`)
+		next := link.FindString(open("/kit/kinds/accounts?limit=25&order=link"))
+		if rest := open(next); !strings.Contains(rest, `"/kit/kinds/accounts/30"`) {
+			t.Fatalf("the next page %q has no account 30: %s", next, rest)
+		}
+		for range 5 { // the history moves on with writes
+			if _, err := c.Admin().Update(t.Context(), "accounts/30", []byte(`{"note":"changed"}`), 0); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if _, err := accounts.Create(t.Context(), c.Admin(), "", Account{Owner: "Bob"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := open(next)
+		for _, want := range []string{"begins again, as it is now", `"/kit/kinds/accounts/1"`, "limit=25", "data-live"} {
+			if !strings.Contains(again, want) {
+				t.Errorf("the next page, too late, lacks %s: %s", want, again)
+			}
+		}
+		if strings.Contains(link.FindString(again), "again=") {
+			t.Error("the page after it says that it begins again, too")
+		}
+	})
 }

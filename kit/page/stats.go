@@ -77,7 +77,7 @@ func (s site) stats(r request) (page, error) {
 		}
 		content.Kinds = append(content.Kinds, k)
 	}
-	return page{Title: "Statistics", Body: "stats", Content: content}, nil
+	return page{Title: "Statistics", Section: "/kit/stats", Body: "stats", Content: content}, nil
 }
 
 func verbOf(v stats.Verb) verbStats {

@@ -92,7 +92,7 @@ func (s site) try(r request) (page, error) {
 	if t.Chosen != nil {
 		d.form(&t)
 	}
-	return page{Title: "Try the API", Body: "try", Content: t}, nil
+	return page{Title: "Try the API", Section: "/kit/try", Body: "try", Content: t}, nil
 }
 
 // operations returns the operations, by their paths.

@@ -12,3 +12,6 @@ func NewEpochDue(n *Node) bool {
 	m := n.member.p.Load()
 	return m == nil || m.Restored()
 }
+
+// AskToLeave asks the node to leave its cluster, whether or not it may.
+func AskToLeave(n *Node) { n.leaving <- struct{}{} }

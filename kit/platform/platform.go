@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -79,18 +78,17 @@ func (c Config) path(name string) string { return filepath.Join(c.Data, name) }
 
 // Node is one node of a platform.
 type Node struct {
-	config    Config
-	log       *slog.Logger
-	store     *store.Store
-	server    *rest.Server
-	services  []kit.Service
-	listener  net.Listener
-	tls       *tls.Config // nil without TLS
-	url       string
-	member    memberRef
-	opened    chan struct{} // closed once the member is there
-	leaving   chan struct{} // closed when it is to leave its cluster
-	leaveOnce sync.Once
+	config   Config
+	log      *slog.Logger
+	store    *store.Store
+	server   *rest.Server
+	services []kit.Service
+	listener net.Listener
+	tls      *tls.Config // nil without TLS
+	url      string
+	member   memberRef
+	opened   chan struct{} // closed once the member is there
+	leaving  chan struct{} // asks it to leave its cluster; of capacity 1
 }
 
 // New opens the data directory, takes the port and returns a node that Run
@@ -107,7 +105,7 @@ func New(c Config) (*Node, error) {
 		return nil, c.repairable(err)
 	}
 	c.Token = token
-	n := &Node{config: c, log: c.Logger, opened: make(chan struct{}), leaving: make(chan struct{})}
+	n := &Node{config: c, log: c.Logger, opened: make(chan struct{}), leaving: make(chan struct{}, 1)}
 	if err := n.listen(); err != nil {
 		return nil, err
 	}

@@ -91,23 +91,32 @@ func (n *Node) leave(m *cluster.Node, w http.ResponseWriter, _ *http.Request) er
 	if err := m.MayLeave(); err != nil {
 		return err
 	}
-	n.leaveOnce.Do(func() { close(n.leaving) })
+	select {
+	case n.leaving <- struct{}{}:
+	default: // it is at it
+	}
 	return answer(w, struct{}{})
 }
 
-// depart leaves the cluster when it is asked for, and then returns errLeft.
+// depart leaves the cluster when it is asked for, and then returns errLeft. A
+// node that is not let go goes on, and can be asked again.
 func (n *Node) depart(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-n.leaving:
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.leaving:
+		}
+		limited, cancel := context.WithTimeout(ctx, leaveLimit)
+		err := n.member.p.Load().Leave(limited)
+		cancel()
+		if err == nil {
+			return errLeft
+		}
+		if ctx.Err() == nil {
+			n.log.Error("did not leave the cluster, and goes on", "error", err)
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, leaveLimit)
-	defer cancel()
-	if err := n.member.p.Load().Leave(ctx); err != nil {
-		return err
-	}
-	return errLeft
 }
 
 const leaveLimit = time.Minute

@@ -7,11 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/audit"
+	"landfall.dev/kit/rest/inproc"
+	"landfall.dev/kit/rest/local"
 )
 
 // headerRequest names a request in answers that tell of an error, in the log
@@ -28,19 +31,35 @@ func requestID(r *http.Request) string {
 	return id
 }
 
-// answered is a response that remembers what became of the request.
-type answered struct {
-	http.ResponseWriter
+// outcome is what became of a request.
+type outcome struct {
 	status   int
-	wrote    bool
 	subject  string // who made the request, once that is known
 	err      error  // what was answered, if not the result
 	passedOn bool   // the leader has answered
 }
 
+// refused tells whether the caller was not let in, or not allowed.
+func (o *outcome) refused() bool {
+	return o.status == http.StatusUnauthorized || o.status == http.StatusForbidden
+}
+
+// answered is a response that remembers what became of the request.
+type answered struct {
+	http.ResponseWriter
+	outcome
+	wrote bool
+	// server, if not nil, adds up to where its node has applied the log when the
+	// answer begins, unless the leader has said it.
+	server *Server
+}
+
 func (w *answered) WriteHeader(status int) {
 	if !w.wrote {
 		w.status, w.wrote = status, status >= 200
+	}
+	if h := w.Header(); w.server != nil && h.Get(headerPosition) == "" {
+		h.Set(headerPosition, w.server.store.Position().String())
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -81,9 +100,9 @@ func who(w http.ResponseWriter, subject string) {
 // and administrative calls of it leave a record in the audit.
 func (s *Server) recorded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := &answered{ResponseWriter: w, status: http.StatusOK}
+		a := &answered{ResponseWriter: w, outcome: outcome{status: http.StatusOK}}
 		h.ServeHTTP(a, r)
-		s.record(a, r, administrative(r), kit.Verb(r.Method), r.URL.Path)
+		s.record(&a.outcome, r, administrative(r), kit.Verb(r.Method), r.URL.Path)
 	})
 }
 
@@ -108,6 +127,11 @@ func administrative(r *http.Request) bool {
 	return false
 }
 
+// administers tells whether op writes documents that only administrators do.
+func administers(op *local.Request) bool {
+	return slices.ContainsFunc(op.Writes, func(w kit.Write) bool { return adminKind(w.Link.Kind()) })
+}
+
 // adminKind tells whether who writes documents of the kind administers.
 func adminKind(kind string) bool {
 	switch kind {
@@ -120,28 +144,56 @@ func adminKind(kind string) bool {
 // recordWait is how long an administrator's answer waits for its record.
 const recordWait = 5 * time.Second
 
-// record leaves a record of the call that w has answered if it was refused, or
-// if it is an administrator's and was not put off.
-func (s *Server) record(w *answered, r *http.Request, admin bool, verb kit.Verb, target string) {
-	refused := w.status == http.StatusUnauthorized || w.status == http.StatusForbidden
-	if !refused && !admin || w.passedOn {
+// ended counts a request in the process, and leaves the records that the audit
+// needs of it.
+func (s *Server) ended(ctx context.Context, op local.Request, end local.End, began time.Time) {
+	s.statistics.observe(op.Link.Kind(), op.Verb, end.Status, began)
+	o := outcome{status: end.Status, subject: end.Subject, err: end.Err}
+	if o.refused() || administers(&op) {
+		from := http.Request{Header: http.Header{}, RemoteAddr: inproc.Host}
+		s.recordDocuments(&o, from.WithContext(ctx), &op)
+	}
+}
+
+// recordDocuments leaves the records that the audit needs of op, which r has
+// brought.
+func (s *Server) recordDocuments(o *outcome, r *http.Request, op *local.Request) {
+	if administers(op) {
+		for i, w := range op.Writes {
+			if adminKind(w.Link.Kind()) {
+				s.record(o, r, true, w.Verb, string(op.Written(i)))
+			}
+		}
 		return
 	}
-	switch kit.Fault(w.status) {
+	target := op.Link
+	if len(op.Writes) == 1 {
+		target = op.Written(0)
+	}
+	s.record(o, r, false, op.Verb, string(target))
+}
+
+// record leaves a record of the call r, of which o has become, if it was
+// refused, or if it is an administrator's and was not put off.
+func (s *Server) record(o *outcome, r *http.Request, admin bool, verb kit.Verb, target string) {
+	if !o.refused() && !admin || o.passedOn {
+		return
+	}
+	switch kit.Fault(o.status) {
 	case kit.ErrFenced, kit.ErrTooMany, kit.ErrUnavailable:
 		return // nothing was done, and it comes again
 	}
 	rec := audit.Record{
-		Time: time.Now(), Subject: w.subject, Verb: string(verb), Target: target, Status: w.status,
+		Time: time.Now(), Subject: o.subject, Verb: string(verb), Target: target, Status: o.status,
 		Request: requestID(r), Remote: remote(r), Via: shorten(r.Header.Get("X-Forwarded-For")),
 	}
-	if behalf := kit.CallerOf(r.Context()).Subject; behalf != w.subject {
+	if behalf := kit.CallerOf(r.Context()).Subject; behalf != o.subject {
 		rec.Behalf = behalf
 	}
-	if w.err != nil {
-		rec.Reason = shorten(detail(w.err))
+	if o.err != nil {
+		rec.Reason = shorten(detail(o.err))
 	}
-	if refused {
+	if o.refused() {
 		s.audit.Refused(rec)
 		return
 	}

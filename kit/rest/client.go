@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/calls"
 	"landfall.dev/kit/rest/tracing"
 )
 
@@ -29,6 +30,12 @@ type ClientOptions struct {
 	// server says that it cannot serve now. 0 means 10 s; less means that there
 	// is one attempt.
 	Patience time.Duration
+	// Coalesce lets calls that are made at once by many share requests. While
+	// some requests of the client are under way, the further reads, creates,
+	// updates, deletes and events go together in the next one (see package
+	// calls), which saves most of what HTTP costs; one caller alone is served as
+	// ever. Each call keeps its own outcome, deadline and attempts.
+	Coalesce bool
 }
 
 // The times between attempts; how long a watch may be silent before its
@@ -56,6 +63,7 @@ type Client struct {
 	via      http.RoundTripper
 	patience time.Duration
 	session  session
+	sender   *calls.Sender // nil if each call is a request
 }
 
 var _ kit.Client = (*Client)(nil)
@@ -67,6 +75,9 @@ func NewClient(urls, token string, o ClientOptions) (*Client, error) {
 	c := &Client{token: token, via: o.Transport, patience: o.Patience}
 	if c.via == nil {
 		c.via = http.DefaultTransport
+	}
+	if o.Coalesce {
+		c.sender = calls.NewSender(c.sendCalls)
 	}
 	if c.patience == 0 {
 		c.patience = 10 * time.Second
@@ -189,50 +200,72 @@ func (c *Client) record(ctx context.Context, call call) (kit.Record, error) {
 	if err != nil {
 		return r, err
 	}
-	return r, decode(b, &r)
+	// By itself, since encoding/json would look at each byte once more.
+	if err := r.UnmarshalJSON(b); err != nil {
+		return r, undecoded(err)
+	}
+	return r, nil
 }
 
 func decode(b []byte, v any) error {
 	if err := json.Unmarshal(b, v); err != nil {
-		return &kit.Error{Fault: kit.ErrInternal, Op: "decode the answer", Err: err}
+		return undecoded(err)
 	}
 	return nil
 }
 
+func undecoded(err error) error {
+	return &kit.Error{Fault: kit.ErrInternal, Op: "decode the answer", Err: err}
+}
+
+// target returns the call's path and query.
+func (call call) target() string {
+	query := call.query
+	if d := call.options.Durability; d != kit.Quorum {
+		query = maps.Clone(query)
+		if query == nil {
+			query = url.Values{}
+		}
+		query.Set("durability", string(d))
+	}
+	if len(query) == 0 {
+		return call.path
+	}
+	return call.path + "?" + query.Encode()
+}
+
+// repeatable tells whether the call may be made again though it may have been
+// carried out.
+func (call call) repeatable() bool { return call.method == http.MethodGet || call.options.Key != "" }
+
+// describe sets the headers that say what the call wants.
+func (call call) describe(ctx context.Context, h http.Header) {
+	if call.ifMatch != 0 {
+		h.Set("If-Match", fmt.Sprintf(`"%d"`, call.ifMatch))
+	}
+	if call.options.Key != "" {
+		h.Set(headerKey, call.options.Key)
+	}
+	tracing.Inject(ctx, h)
+}
+
 // request makes the call's request to the node at base.
 func (c *Client) request(ctx context.Context, base string, call call) (*http.Request, error) {
-	target := base + call.path
-	if d := call.options.Durability; d != kit.Quorum {
-		call.query = maps.Clone(call.query)
-		if call.query == nil {
-			call.query = url.Values{}
-		}
-		call.query.Set("durability", string(d))
-	}
-	if len(call.query) > 0 {
-		target += "?" + call.query.Encode()
-	}
 	var body io.Reader
 	if len(call.body) > 0 {
 		body = bytes.NewReader(call.body)
 	}
-	req, err := http.NewRequestWithContext(ctx, call.method, target, body)
+	req, err := http.NewRequestWithContext(ctx, call.method, base+call.target(), body)
 	if err != nil {
 		return nil, &kit.Error{Fault: kit.ErrInvalid, Link: call.link, Err: err}
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if call.ifMatch != 0 {
-		req.Header.Set("If-Match", fmt.Sprintf(`"%d"`, call.ifMatch))
-	}
-	if call.options.Key != "" {
-		req.Header.Set(headerKey, call.options.Key)
-	}
 	if call.method == http.MethodGet {
 		c.session.ask(req)
 	}
-	tracing.Inject(ctx, req.Header)
+	call.describe(ctx, req.Header)
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -270,43 +303,52 @@ func (c *Client) send(ctx context.Context, call call) ([]byte, error) {
 // once makes one attempt. For a failure it says after which time the call may
 // be tried again; less than 0 means never.
 func (c *Client) once(ctx context.Context, base string, call call) (body []byte, after time.Duration, err error) {
-	attempt, cancel := context.WithTimeout(ctx, attemptTime)
-	defer cancel()
-	attempt, sent := traceSending(attempt)
-	req, err := c.request(attempt, base, call)
-	if err != nil {
-		return nil, -1, err
-	}
-	res, err := c.via.RoundTrip(req)
-	if err == nil {
-		body, err = io.ReadAll(res.Body)
-		res.Body.Close()
-	}
-	if err == nil {
-		c.session.answered(res)
-	}
-	again := call.method == http.MethodGet || call.options.Key != ""
+	r := c.attempt(ctx, base, call)
+	again := call.repeatable()
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case r.Err != nil && kit.FaultOf(r.Err) == kit.ErrInvalid:
+		return nil, -1, r.Err
+	case r.Err != nil && ctx.Err() != nil:
 		return nil, -1, &kit.Error{Fault: kit.ErrTimeout, Link: call.link, Detail: "the call was given up", Err: context.Cause(ctx)}
-	case err != nil && (call.method == http.MethodGet || sent.never(err)):
-		return nil, 0, &kit.Error{Fault: kit.ErrUnavailable, Link: call.link, Detail: "nothing answers at " + base, Err: err}
-	case err != nil:
+	case r.Err != nil && (call.method == http.MethodGet || r.Unsent):
+		return nil, 0, &kit.Error{Fault: kit.ErrUnavailable, Link: call.link, Detail: "nothing answers at " + base, Err: r.Err}
+	case r.Err != nil:
 		if !again {
 			after = -1
 		}
-		return nil, after, &kit.Error{Fault: kit.ErrTimeout, Link: call.link, Detail: "the answer was lost; whether the change was made is unknown", Err: err}
-	case res.StatusCode < 300:
-		return body, 0, nil
+		return nil, after, &kit.Error{Fault: kit.ErrTimeout, Link: call.link, Detail: "the answer was lost; whether the change was made is unknown", Err: r.Err}
 	}
-	return nil, retryAfter(res, again), kit.DecodeProblem(res.StatusCode, body)
+	c.session.answered(r.Header)
+	if r.Status < 300 {
+		return r.Body, 0, nil
+	}
+	return nil, retryAfter(r.Answer, again), kit.DecodeProblem(r.Status, r.Body)
 }
 
-// retryAfter returns the time after which the request that got res may be
-// tried again, less than 0 for never. With again that does not depend on
+// alone makes one attempt by a request for the call only.
+func (c *Client) alone(ctx context.Context, base string, call call) (r calls.Result) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	ctx, sent := traceSending(ctx)
+	req, err := c.request(ctx, base, call)
+	if err != nil {
+		return calls.Result{Err: err}
+	}
+	res, err := c.via.RoundTrip(req)
+	if err == nil {
+		r.Status, r.Header = res.StatusCode, res.Header
+		r.Body, err = io.ReadAll(res.Body)
+		res.Body.Close()
+	}
+	r.Err, r.Unsent = err, err != nil && sent.never(err)
+	return r
+}
+
+// retryAfter returns the time after which the request that got the answer may
+// be tried again, less than 0 for never. With again that does not depend on
 // whether it was carried out.
-func retryAfter(res *http.Response, again bool) time.Duration {
-	switch res.StatusCode {
+func retryAfter(a calls.Answer, again bool) time.Duration {
+	switch a.Status {
 	case http.StatusServiceUnavailable, http.StatusMisdirectedRequest, http.StatusTooManyRequests:
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		if !again {
@@ -315,7 +357,7 @@ func retryAfter(res *http.Response, again bool) time.Duration {
 	default:
 		return -1
 	}
-	seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
+	seconds, err := strconv.Atoi(a.Header.Get("Retry-After"))
 	if err != nil || seconds < 0 {
 		return 0
 	}

@@ -11,6 +11,7 @@
 //	DELETE /api/{kind}/{id}       delete; If-Match: "VERSION"
 //	POST   /api/{kind}/{id}:{do}  send the event
 //	POST   /api/batch             {"writes": [...]}, all or nothing
+//	POST   /api/~calls            many calls in one request: see package calls
 //	GET    /api/                  the kinds
 //	GET    /api/openapi.json      all of this for programs
 //	GET    /api/roles:explain     why ?subject= may do ?verb= to ?link=, or may not
@@ -32,5 +33,6 @@
 // and of what administrators did (package audit).
 //
 // Any node serves eventual reads and watches; it passes everything else on to
-// the leader.
+// the leader. What a request does there, once it is read, is in package local, as
+// is the client of services in the process, who need no HTTP for it.
 package rest

@@ -7,10 +7,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"log/slog"
+	"maps"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +20,7 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/inproc"
+	"landfall.dev/kit/rest/local"
 	"landfall.dev/kit/rest/tracing"
 )
 
@@ -44,12 +45,11 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 	// The body is read first: once the leader's answer is passed on, the server
 	// takes the body away from whoever still reads it, and the connection to the
 	// leader would break in the middle of the answer.
-	body, err := readAll(w, r, "", maxBatch)
+	body, err := readAll(w, r, "", local.MaxBatch)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
 	subject, inside := inproc.Subject(r.Context())
 	if inside && len(s.secret) == 0 {
 		s.fail(w, r, &kit.Error{Fault: kit.ErrUnavailable, Detail: "this node is not the leader, and has no secret to speak to it"})
@@ -58,34 +58,89 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 	ctx, span := s.tracer.Begin(r.Context(), "forward", trace.SpanKindClient, attribute.String("server.address", target.Host))
 	defer span.End()
 	ctx, sent := traceSending(ctx)
-	r = r.WithContext(ctx)
-	proxy := httputil.ReverseProxy{
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.SetURL(target)
-			p.Out.Header.Set(headerForwarded, "1")
-			p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
-			p.SetXForwarded()
-			tracing.Inject(ctx, p.Out.Header)
-			p.Out.Header.Del(headerVouch)
-			if inside {
-				p.Out.Header.Set(headerVouch, s.vouch(r, subject, time.Now()))
-			}
-		},
-		Transport:     s.peers,
-		FlushInterval: -1,
-		ErrorLog:      slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			fault, detail := kit.ErrUnavailable, "the leader does not answer"
-			if r.Method != http.MethodGet && !sent.never(err) {
-				fault, detail = kit.ErrTimeout, "the leader's answer was lost; whether the change was made is unknown"
-			}
-			s.fail(w, r, &kit.Error{Fault: fault, Detail: detail, Err: err})
-		},
+	out, err := http.NewRequestWithContext(ctx, r.Method, leader, bytes.NewReader(body))
+	if err != nil {
+		s.fail(w, r, &kit.Error{Op: "forward", Err: err})
+		return
+	}
+	out.URL.Path, out.URL.RawPath, out.URL.RawQuery = r.URL.Path, r.URL.RawPath, r.URL.RawQuery
+	out.Header = endToEnd(r.Header)
+	out.Header.Set(headerForwarded, "1")
+	if !inside {
+		out.Header.Set("X-Forwarded-For", strings.Join(append(slices.Clone(r.Header["X-Forwarded-For"]), remote(r)), ", "))
+	}
+	tracing.Inject(ctx, out.Header)
+	out.Header.Del(headerVouch)
+	if inside {
+		out.Header.Set(headerVouch, s.vouch(r, subject, time.Now()))
 	}
 	if a, ok := w.(*answered); ok {
 		a.passedOn = true
 	}
-	proxy.ServeHTTP(w, r)
+	res, err := s.peers.RoundTrip(out)
+	if err != nil {
+		fault, detail := kit.ErrUnavailable, "the leader does not answer"
+		if r.Method != http.MethodGet && !sent.never(err) {
+			fault, detail = kit.ErrTimeout, "the leader's answer was lost; whether the change was made is unknown"
+		}
+		s.fail(w, r, &kit.Error{Fault: fault, Detail: detail, Err: err})
+		return
+	}
+	defer res.Body.Close()
+	maps.Copy(w.Header(), endToEnd(res.Header))
+	w.WriteHeader(res.StatusCode)
+	if err := passOn(w, res); err != nil {
+		panic(http.ErrAbortHandler) // it has begun: the client has to see that the rest is missing
+	}
+}
+
+// hopByHop are the headers that are about one connection (RFC 9110, 7.6.1, and
+// those that came before it).
+var hopByHop = []string{
+	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// endToEnd returns the headers that are not about one connection.
+func endToEnd(h http.Header) http.Header {
+	out := h.Clone()
+	for _, names := range h["Connection"] {
+		for name := range strings.SplitSeq(names, ",") {
+			out.Del(strings.TrimSpace(name))
+		}
+	}
+	for _, name := range hopByHop {
+		delete(out, name)
+	}
+	return out
+}
+
+// passOn writes the body of res: at once, or as it comes if nobody knows how
+// much it is.
+func passOn(w http.ResponseWriter, res *http.Response) error {
+	if res.Body == http.NoBody {
+		return nil
+	}
+	if res.ContentLength > 0 {
+		_, err := io.Copy(w, io.LimitReader(res.Body, res.ContentLength))
+		return err
+	}
+	flush := http.NewResponseController(w)
+	part := make([]byte, 8<<10)
+	for {
+		n, err := res.Body.Read(part)
+		if n > 0 {
+			if _, err := w.Write(part[:n]); err != nil {
+				return err
+			}
+			_ = flush.Flush() // where that is not possible it goes on as it may
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // vouch returns the header that tells another node who makes the request r.
@@ -103,6 +158,9 @@ func (s *Server) mac(r *http.Request, subject, at string) string {
 // vouched returns the subject that another node vouches for in r; ok is false
 // if r has no such header.
 func (s *Server) vouched(r *http.Request) (subject string, ok bool, err error) {
+	if subject, ok := r.Context().Value(vouchedKey{}).(string); ok {
+		return subject, true, nil
+	}
 	header := r.Header.Get(headerVouch)
 	if header == "" {
 		return "", false, nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/access"
 	"landfall.dev/kit/rest/inproc"
 )
 
@@ -44,7 +45,7 @@ func retryIn(err error) string {
 
 // admit returns who makes r, which counts as a request of theirs. It is
 // ErrTooMany if they had too many.
-func (s *Server) admit(r *http.Request) (caller, error) {
+func (s *Server) admit(r *http.Request) (*access.Caller, error) {
 	c, err := s.authenticate(r)
 	if err != nil || s.unlimited(r, c) {
 		return c, err
@@ -61,17 +62,14 @@ func (s *Server) admit(r *http.Request) (caller, error) {
 }
 
 // unlimited tells whether r is from inside the process, or of a service.
-func (s *Server) unlimited(r *http.Request, c caller) bool {
+func (s *Server) unlimited(r *http.Request, c *access.Caller) bool {
 	_, inside := inproc.Subject(r.Context())
-	return inside || c.service
+	return inside || c.Service
 }
 
 // limitOf returns the limit of a caller.
-func (s *Server) limitOf(c caller) Limit {
-	var l Limit
-	for _, other := range c.limits {
-		l.Requests, l.Burst, l.Watches = max(l.Requests, other.Requests), max(l.Burst, other.Burst), max(l.Watches, other.Watches)
-	}
+func (s *Server) limitOf(c *access.Caller) Limit {
+	l := c.Limit
 	if l.Requests == 0 {
 		l.Requests = s.limit.Requests
 		if l.Burst == 0 {
@@ -90,8 +88,8 @@ func (s *Server) limitOf(c caller) Limit {
 // beginWatch counts a watch of c, until done is called. It is ErrTooMany if
 // there are too many.
 func (s *Server) beginWatch(req *request) (done func(), err error) {
-	c := req.caller
-	if s.unlimited(req.Request, c) {
+	c := req.Caller
+	if s.unlimited(req.http, c) {
 		return func() {}, nil
 	}
 	l := s.limitOf(c)
@@ -100,7 +98,7 @@ func (s *Server) beginWatch(req *request) (done func(), err error) {
 	case ok:
 		return func() { s.watches.Done(c.Subject) }, nil
 	case inAll:
-		return nil, &kit.Error{Fault: kit.ErrTooMany, Link: req.link, Detail: fmt.Sprintf("this node serves %d watches already, which is its limit", s.allWatches), Hint: "watch at another node"}
+		return nil, &kit.Error{Fault: kit.ErrTooMany, Link: req.Link, Detail: fmt.Sprintf("this node serves %d watches already, which is its limit", s.allWatches), Hint: "watch at another node"}
 	}
-	return nil, &kit.Error{Fault: kit.ErrTooMany, Link: req.link, Detail: fmt.Sprintf("%s has %d watches open at this node, which is the limit", c.Subject, l.Watches), Hint: "close some, or have an administrator write a document of the kind limits"}
+	return nil, &kit.Error{Fault: kit.ErrTooMany, Link: req.Link, Detail: fmt.Sprintf("%s has %d watches open at this node, which is the limit", c.Subject, l.Watches), Hint: "close some, or have an administrator write a document of the kind limits"}
 }

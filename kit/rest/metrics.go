@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/local"
 	"landfall.dev/kit/rest/stats"
 	"landfall.dev/kit/store"
 )
@@ -67,12 +68,14 @@ func (t *statistics) tell(w http.ResponseWriter, r *http.Request, only string) e
 	return encode(w, http.StatusOK, out)
 }
 
-// observe counts an answered request. What the client made up is not used as
+// observe counts a request that began then and is answered. What the client made up is not used as
 // a label, lest there be any number of them.
-func (t *statistics) observe(kind string, verb kit.Verb, status int, took time.Duration) {
+func (t *statistics) observe(kind string, verb kit.Verb, status int, began time.Time) {
+	now := time.Now()
+	took := now.Sub(began)
 	owned, known := t.server.kinds.Find(kind)
 	switch {
-	case kind == batchPath && verb == batchPath:
+	case kind == local.Batch && verb == local.Batch:
 	case !known:
 		kind, verb = "unknown", "unknown"
 	case !knownVerb(owned, verb):
@@ -81,18 +84,9 @@ func (t *statistics) observe(kind string, verb kit.Verb, status int, took time.D
 	if verb == kit.VerbWatch {
 		took = -1
 	}
-	t.requests.Observe(kind, string(verb), status, took, time.Now())
+	t.requests.Observe(kind, string(verb), status, took, now)
 }
 
 func knownVerb(o kit.Owned, v kit.Verb) bool {
-	return builtIn(v) || v == store.MethodAck || slices.Contains(o.Methods, string(v))
-}
-
-// builtIn tells whether v is a verb of all kinds.
-func builtIn(v kit.Verb) bool {
-	switch v {
-	case kit.VerbCreate, kit.VerbRead, kit.VerbList, kit.VerbWatch, kit.VerbUpdate, kit.VerbDelete:
-		return true
-	}
-	return false
+	return local.BuiltIn(v) || v == store.MethodAck || slices.Contains(o.Methods, string(v))
 }

@@ -54,24 +54,6 @@ func (s *Server) reached(r *http.Request) (bool, error) {
 	}
 }
 
-// positionWriter adds to an answer up to where the node has applied the log
-// when the answer begins, unless the leader has said it.
-type positionWriter struct {
-	http.ResponseWriter
-	server *Server
-}
-
-func (w *positionWriter) WriteHeader(status int) {
-	h := w.Header()
-	if h.Get(headerPosition) == "" {
-		h.Set(headerPosition, w.server.store.Position().String())
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *positionWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
 // session is what a client has seen.
 type session struct {
 	mu   sync.Mutex
@@ -87,9 +69,16 @@ func (s *session) note(p kit.Position) {
 	}
 }
 
-// answered notes the position that an answer tells.
-func (s *session) answered(res *http.Response) {
-	if given := res.Header.Get(headerPosition); given != "" {
+// now returns what was seen.
+func (s *session) now() kit.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen
+}
+
+// answered notes the position that the header of an answer tells.
+func (s *session) answered(h http.Header) {
+	if given := h.Get(headerPosition); given != "" {
 		if p, err := kit.ParsePosition(given); err == nil {
 			s.note(p)
 		}
@@ -98,9 +87,7 @@ func (s *session) answered(res *http.Response) {
 
 // ask makes req tell what was seen, if anything was.
 func (s *session) ask(req *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seen != (kit.Position{}) {
-		req.Header.Set(headerPosition, s.seen.String())
+	if seen := s.now(); seen != (kit.Position{}) {
+		req.Header.Set(headerPosition, seen.String())
 	}
 }

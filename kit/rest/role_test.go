@@ -128,13 +128,76 @@ func TestRoleWithAWrongFilterIsRefused(t *testing.T) {
 }
 
 func TestWriteIsPinnedToWhatWasLookedAt(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		ifMatch int64
+		want    error
+	}{
+		{"any version", 0, kit.ErrForbidden},
+		{"the version before", 1, kit.ErrForbidden},
+		{"the version that it will have", 2, kit.ErrStale}, // it has not yet
+	} {
+		c := drafts(t)
+		s := rest.New(rest.Options{Store: c.Store, Kinds: store.NewKinds(), Node: &racer{direct: direct{c}}})
+		s.Add(kittest.NotesService())
+		// While ada's update is on its way, the note is sealed.
+		_, err := s.Client("users/ada").Update(t.Context(), "notes/open", []byte(`{"text":"late"}`), test.ifMatch)
+		if !errors.Is(err, test.want) {
+			t.Errorf("an update of %s of a note that was sealed meanwhile: %v, want %v", test.name, err, test.want)
+		}
+		if n, err := kittest.Notes.Read(t.Context(), c.Admin(), "open"); err != nil || n.Text != "a" {
+			t.Errorf("after an update of %s the sealed note is %+v, %v, want it as it was", test.name, n, err)
+		}
+	}
+}
+
+func TestWriteByAFilterHappensOnceForItsKey(t *testing.T) {
 	c := drafts(t)
-	s := rest.New(rest.Options{Store: c.Store, Kinds: store.NewKinds(), Node: &racer{direct: direct{c}}})
-	s.Add(kittest.NotesService())
-	// While ada's update is on its way, the note is sealed.
-	_, err := s.Client("users/ada").Update(t.Context(), "notes/open", []byte(`{"text":"late"}`), 0)
-	if !errors.Is(err, kit.ErrForbidden) {
-		t.Errorf("an update of a note that was sealed meanwhile: %v, want forbidden", err)
+	ada, ctx := c.Client("users/ada"), t.Context()
+	update := func(by kit.Client, key, text string) (kit.Record, error) {
+		return by.Update(ctx, "notes/open", []byte(`{"text":"`+text+`"}`), 1, kit.Once(key))
+	}
+	for range 2 {
+		if r, err := update(ada, "k1", "b"); err != nil || r.Version != 2 || !strings.Contains(string(r.Body), `"b"`) {
+			t.Fatalf("an update by its key: %+v, %v, want version 2", r, err)
+		}
+	}
+	if _, err := update(ada, "k1", "c"); !errors.Is(err, kit.ErrConflict) {
+		t.Errorf("another update with the key: %v, want a conflict", err)
+	}
+	c.Allow("users/eve", rest.Rule{Kinds: []string{"notes"}, Verbs: []kit.Verb{"*"}, Filter: "!sealed"})
+	if _, err := update(c.Client("users/eve"), "k1", "b"); !errors.Is(err, kit.ErrStale) {
+		t.Errorf("the same update by another caller: %v, want that the key is not theirs", err)
+	}
+	for range 2 {
+		if r, err := ada.Create(ctx, "notes", "once", []byte(`{"text":"n"}`), kit.Once("k2")); err != nil || r.Link != "notes/once" {
+			t.Errorf("a create by its key: %+v, %v", r, err)
+		}
+	}
+	for range 2 {
+		if err := ada.Delete(ctx, "notes/once", 0, kit.Once("k3")); err != nil {
+			t.Errorf("a delete by its key: %v", err)
+		}
+	}
+	// What is hidden from ada meanwhile is not told, only that it was done.
+	if _, err := c.Admin().Update(ctx, "notes/open", []byte(`{"text":"hidden","sealed":true}`), 0); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := update(ada, "k1", "b"); err != nil || r.Link != "notes/open" || strings.Contains(string(r.Body), "hidden") || r.Version != 0 {
+		t.Errorf("the update of a note that is sealed by now: %+v, %v, want its link", r, err)
+	}
+	for r, err := range rest.Roles.All(ctx, c.Admin(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(r.Subjects, "users/ada") {
+			if err := c.Admin().Delete(ctx, r.Link, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := update(ada, "k1", "b"); !errors.Is(err, kit.ErrForbidden) {
+		t.Errorf("the update by who has no role any more: %v, want forbidden", err)
 	}
 }
 

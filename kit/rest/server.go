@@ -17,29 +17,19 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/access"
 	"landfall.dev/kit/rest/audit"
+	"landfall.dev/kit/rest/calls"
 	"landfall.dev/kit/rest/feed"
 	"landfall.dev/kit/rest/inproc"
 	"landfall.dev/kit/rest/limit"
+	"landfall.dev/kit/rest/local"
 	"landfall.dev/kit/rest/openapi"
 	"landfall.dev/kit/rest/tracing"
 	"landfall.dev/kit/store"
 	"landfall.dev/kit/task"
 )
 
-// Node is the member of a cluster that a Server speaks for. Its methods may
-// be called concurrently.
-type Node interface {
-	// Write has the leader decide on p and returns when the result is applied
-	// here. ErrUnavailable means that nothing was changed; where that is not
-	// known it is ErrTimeout.
-	Write(ctx context.Context, p store.Proposal) ([]kit.Record, error)
-	// Leader returns the address of the leader's Server, empty if there is none,
-	// and whether this node is the leader.
-	Leader() (url string, self bool)
-	// Barrier returns when this node is known to have led after the call, and
-	// to have applied all that was committed before it.
-	Barrier(ctx context.Context) error
-}
+// Node is the member of a cluster that a Server speaks for.
+type Node = local.Node
 
 // Options are what a Server is made of.
 type Options struct {
@@ -94,12 +84,11 @@ type Server struct {
 	peers        http.RoundTripper
 	heartbeat    time.Duration
 	writeTimeout time.Duration
-	services     map[string]declared
 	policy       *access.Policy
 	routes       *http.ServeMux
 	origin       *http.CrossOriginProtection
 	statistics   *statistics
-	absent       map[string]string // the capability that a kind is missing without
+	local        local.Server
 	audit        *audit.Writer
 	limit        Limit // for who has none
 	allWatches   int
@@ -115,8 +104,6 @@ func New(o Options) *Server {
 		store: o.Store, kinds: o.Kinds, log: o.Logger, secret: o.Secret, peers: o.Peers,
 		heartbeat: o.Heartbeat, writeTimeout: o.WriteTimeout,
 		attached: make(chan struct{}),
-		services: map[string]declared{},
-		absent:   map[string]string{},
 		policy:   access.NewPolicy(o.Store, o.Kinds),
 		routes:   http.NewServeMux(),
 		origin:   http.NewCrossOriginProtection(),
@@ -142,6 +129,7 @@ func New(o Options) *Server {
 	s.audit = audit.NewWriter(s.Client("services/"+ServiceName), s.log, o.AuditRetention)
 	s.statistics = newStatistics(s)
 	s.tracer = tracing.New(o.Tracer, s.log)
+	s.local = local.Server{Store: s.store, Kinds: s.kinds, Policy: s.policy, Tracer: s.tracer, Log: s.log, Node: s.member, Ended: s.ended}
 	if o.Node != nil {
 		s.Attach(o.Node)
 	}
@@ -182,16 +170,13 @@ func (s *Server) begun(ctx context.Context) error {
 // do what it declares. It must not be called once requests are served, and
 // panics if another service has the name, a kind or a route.
 func (s *Server) Add(service kit.Service) {
-	if _, ok := s.services[service.Name]; ok {
-		panic("rest: there are two services " + service.Name)
-	}
-	s.services[service.Name] = declare(service)
+	s.policy.Declare(service)
 	for _, o := range service.Owns {
-		if o.Name == batchPath {
+		if o.Name == local.Batch {
 			panic("rest: a kind must not be called " + o.Name)
 		}
 		for _, m := range o.Methods {
-			if builtIn(kit.Verb(m)) {
+			if local.BuiltIn(kit.Verb(m)) {
 				panic("rest: " + o.Name + " must not have a method called " + m)
 			}
 		}
@@ -202,14 +187,14 @@ func (s *Server) Add(service kit.Service) {
 	}
 }
 
-// Client returns a client that acts as subject and whose round trips stay in
-// the process. They pass the same checks as any request.
+// Client returns a client that acts as subject, in the process. Its calls pass
+// the same checks as any request.
 func (s *Server) Client(subject string) kit.Client {
-	c, err := NewClient("http://"+inproc.Host, "", ClientOptions{Transport: inproc.Transport(s, subject)})
+	far, err := NewClient("http://"+inproc.Host, "", ClientOptions{Transport: inproc.Transport(s, subject)})
 	if err != nil {
 		panic("rest: " + err.Error()) // the address is constant
 	}
-	return c
+	return local.NewClient(&s.local, subject, far, far.session.now)
 }
 
 // HTTP returns an HTTP client for the server's own routes, at any host, that
@@ -221,18 +206,7 @@ func (s *Server) HTTP(subject string) *http.Client {
 // Absent makes the server say, to who asks for one of the kinds, that it runs
 // without the service that has them.
 func (s *Server) Absent(service string, kinds ...string) {
-	for _, k := range kinds {
-		s.absent[k] = service
-	}
-}
-
-// missing returns the error for a kind that is absent.
-func (s *Server) missing(l kit.Link) error {
-	service, ok := s.absent[l.Kind()]
-	if !ok {
-		return nil
-	}
-	return &kit.Error{Fault: kit.ErrNotFound, Link: l, Detail: "this server runs without " + service, Hint: "start it with " + service + " among its capabilities"}
+	s.local.Absent(service, kinds...)
 }
 
 // ServeHTTP implements http.Handler.
@@ -250,7 +224,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = tracing.Extract(r)
 	if s.tracer.On && !streams(r) {
 		traced, span := s.tracer.Server(r)
-		a := &answered{ResponseWriter: w, status: http.StatusOK}
+		a := &answered{ResponseWriter: w, outcome: outcome{status: http.StatusOK}}
 		w, r = a, traced
 		defer func() { tracing.Answered(span, a.status) }()
 	}
@@ -283,6 +257,8 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 		s.signedIn(http.HandlerFunc(s.index)).ServeHTTP(w, r)
 	case isAPI && rest == explainPath:
 		s.recorded(http.HandlerFunc(s.explain)).ServeHTTP(w, r)
+	case r.URL.Path == calls.Path:
+		s.recorded(http.HandlerFunc(s.together)).ServeHTTP(w, r)
 	case isAPI && strings.Count(rest, "/") < 2:
 		s.documents(w, r, rest)
 	default:
@@ -362,12 +338,20 @@ var errNoLeader = &kit.Error{Fault: kit.ErrUnavailable, Detail: "the cluster has
 
 // leader returns the node, if there is one yet, and where its leader is.
 func (s *Server) leader() (n Node, url string, self bool) {
-	p := s.node.Load()
-	if p == nil {
+	n = s.member()
+	if n == nil {
 		return nil, "", false
 	}
-	url, self = (*p).Leader()
-	return *p, url, self
+	url, self = n.Leader()
+	return n, url, self
+}
+
+// member returns the node, nil if there is none yet.
+func (s *Server) member() Node {
+	if p := s.node.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 // fail answers r with err. The causes of internal errors go to the log only.

@@ -290,6 +290,7 @@ func TestOpenAPIDescribesEachKind(t *testing.T) {
 		"/api/notes/{id}":      {"get", "patch", "delete"},
 		"/api/notes/{id}:star": {"post"},
 		"/api/batch":           {"post"},
+		"/api/~calls":          {"post"},
 		"/api/tokens/{id}":     {"get"},
 	} {
 		for _, m := range methods {

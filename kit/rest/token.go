@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"crypto/subtle"
 	"net/http"
 	"strings"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/access"
 	"landfall.dev/kit/rest/audit"
+	"landfall.dev/kit/rest/inproc"
 	"landfall.dev/kit/store"
 )
 
@@ -74,32 +74,34 @@ func tokenOf(r *http.Request) string {
 	return ""
 }
 
-// verify returns the subject of the token.
-func (s *Server) verify(token string, now time.Time) (subject string, err error) {
-	invalid := func(why string) error {
-		return &kit.Error{Fault: kit.ErrUnauthenticated, Detail: "the token is not valid: " + why, Hint: "ask an administrator for a new one, or run landfall login"}
+// authenticate returns who makes r. It is ErrUnauthenticated, and the caller
+// nobody, if that is not known, and ErrUnavailable while the documents that tell
+// are not all here.
+func (s *Server) authenticate(r *http.Request) (*access.Caller, error) {
+	c, err := s.callerOf(r)
+	if err != nil {
+		return &access.Caller{}, err
 	}
-	text, ok := strings.CutPrefix(token, access.TokenPrefix)
-	id, secret, two := strings.Cut(text, "_")
-	if !ok || !two || kit.CheckID(id) != nil {
-		return "", invalid("it does not look like " + access.TokenPrefix + "ID_SECRET")
+	return c, nil
+}
+
+func (s *Server) callerOf(r *http.Request) (*access.Caller, error) {
+	if subject, ok := inproc.Subject(r.Context()); ok {
+		return s.policy.Caller(subject)
 	}
-	doc := Token{Hash: access.HashOf("")}
-	r, err := s.store.Read(Tokens.Link(id))
-	known := err == nil
-	if known {
-		if doc, err = Tokens.Decode(r); err != nil {
-			return "", err
-		}
+	if err := s.begun(r.Context()); err != nil {
+		return nil, err
 	}
-	same := subtle.ConstantTimeCompare([]byte(access.HashOf(secret)), []byte(doc.Hash)) == 1
+	subject, ok, err := s.vouched(r)
 	switch {
-	case !known:
-		return "", invalid("there is none with its id; it was revoked, has expired, or is for another server")
-	case !same:
-		return "", invalid("its secret is wrong")
-	case !doc.Expires.IsZero() && now.After(doc.Expires):
-		return "", invalid("it has expired")
+	case err != nil:
+		return nil, err
+	case ok:
+		return s.policy.Caller(subject)
 	}
-	return doc.Subject, nil
+	token := tokenOf(r)
+	if token == "" {
+		return nil, kit.Caller{}.May("", "")
+	}
+	return s.policy.Bearer(token, time.Now())
 }

@@ -123,25 +123,25 @@ func (st *stream) pass(told []*feed.Told) error {
 
 // open reads the parameters of a watch.
 func (s *Server) open(w http.ResponseWriter, req *request) (*stream, error) {
-	kind := req.link.Kind()
-	visible, err := req.caller.visible(kit.VerbWatch, kind)
+	kind := req.Link.Kind()
+	visible, err := req.Caller.Visible(kit.VerbWatch, kind)
 	if err != nil {
 		return nil, err
 	}
 	owned, ok := s.kinds.Find(kind)
 	if !ok {
-		return nil, &kit.Error{Fault: kit.ErrNotFound, Link: req.link, Detail: fmt.Sprintf("there is no kind %q", kind), Hint: "GET /api/ lists them"}
+		return nil, &kit.Error{Fault: kit.ErrNotFound, Link: req.Link, Detail: fmt.Sprintf("there is no kind %q", kind), Hint: "GET /api/ lists them"}
 	}
-	filter := req.query.Get("filter")
+	filter := req.parameters.Get("filter")
 	compiled, err := query.Compile(owned.Definition, filter)
 	if err != nil {
 		return nil, err
 	}
-	st := &stream{server: s, out: w, control: http.NewResponseController(w), kind: kind, pending: req.query.Get("pending") == "true"}
+	st := &stream{server: s, out: w, control: http.NewResponseController(w), kind: kind, pending: req.parameters.Get("pending") == "true"}
 	st.filter, st.matches, st.visible = filter, compiled.Passes, visible
-	from := req.Header.Get("Last-Event-ID")
+	from := req.http.Header.Get("Last-Event-ID")
 	if from == "" {
-		from = req.query.Get("from")
+		from = req.parameters.Get("from")
 	}
 	if from != "" {
 		if st.at, err = kit.ParsePosition(from); err != nil {
@@ -188,15 +188,15 @@ func (st *stream) wait(req *request, wake <-chan struct{}, beat <-chan time.Time
 	}
 	for {
 		select {
-		case <-req.Context().Done():
-			return context.Cause(req.Context())
+		case <-req.http.Context().Done():
+			return context.Cause(req.http.Context())
 		case <-wake:
 			return nil
 		case <-beat:
 			// A token may have been revoked meanwhile, or a role changed.
-			c, err := st.server.authenticate(req.Request)
+			c, err := st.server.authenticate(req.http)
 			if err == nil {
-				st.visible, err = c.visible(kit.VerbWatch, st.kind)
+				st.visible, err = c.Visible(kit.VerbWatch, st.kind)
 			}
 			if err == nil {
 				err = st.write("id: %s\n: still here\n\n", st.at)

@@ -132,7 +132,9 @@ func benchmarkDocument(kind string, i, of int) []byte {
 func benchmarkStore(kind string, n int) *Store {
 	s := New(benchmarkKinds())
 	for i := range n {
-		pieces := []frame.Piece{{Type: frame.TypeDocument, Raw: benchmarkDocument(kind, i, n)}}
+		raw := benchmarkDocument(kind, i, n)
+		document, _ := frame.Unpack(raw)
+		pieces := []frame.Piece{{Type: frame.TypeDocument, Raw: raw, Document: document}}
 		s.engine.Apply(memory.Head{Epoch: 1, Seq: int64(i) + 1, Time: start}, pieces, nil)
 	}
 	s.head = head{}.after(wireHead{Entries: 1, Epoch: 1, Seq: int64(n), Time: start})
@@ -203,7 +205,7 @@ func BenchmarkRead(b *testing.B) {
 	n := benchmarkSize(b)
 	s := benchmarkStore("plain", n)
 	links := make([]kit.Link, 0, n)
-	s.frozen().Scan("plain", memory.Span{Order: memory.OrderLink}, func(r kit.Record) bool {
+	s.frozen().Scan("plain", []memory.Span{{Order: memory.OrderLink}}, always, func(r kit.Record) bool {
 		links = append(links, r.Link)
 		return true
 	})
@@ -226,7 +228,7 @@ func BenchmarkIndexScan(b *testing.B) {
 	for b.Loop() {
 		from := key.AppendValue(nil, fmt.Sprintf("users/%09d", rand.IntN(n/100)))
 		found := 0
-		s.frozen().Scan("accounts", memory.Span{Order: 0, From: from, To: key.PrefixEnd(from)}, func(kit.Record) bool {
+		s.frozen().Scan("accounts", []memory.Span{{Order: 0, From: from, To: key.PrefixEnd(from)}}, always, func(kit.Record) bool {
 			found++
 			return true
 		})

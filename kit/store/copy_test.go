@@ -15,6 +15,7 @@ import (
 	"landfall.dev/kit/store/digest"
 	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/memory"
+	"landfall.dev/kit/store/storetest"
 )
 
 // copied returns all of from's documents as imports of the stream.
@@ -144,7 +145,7 @@ func TestRefusedImports(t *testing.T) {
 		bad := ok
 		c.spoil(&bad)
 		r := n.propose(Proposal{Import: []Imported{ok, bad}})[0]
-		wantError(t, c.name, r.Err, c.fault, c.says)
+		storetest.WantError(t, c.name, r.Err, c.fault, c.says)
 		if n.Count("notes") != 0 {
 			t.Fatalf("%s: a refused import changed something", c.name)
 		}
@@ -212,10 +213,10 @@ func TestDamagedSnapshotIsNotRestored(t *testing.T) {
 			t.Fatalf("a snapshot cut at byte %d: got error %v, want invalid", i, err)
 		}
 	}
-	wantError(t, "an entry for a snapshot", n.Restore(bytes.NewReader(entry)), kit.ErrInvalid, "no snapshot")
-	wantError(t, "something else", n.Restore(strings.NewReader("PK\x03\x04....")), kit.ErrInvalid, "not a stream of documents")
+	storetest.WantError(t, "an entry for a snapshot", n.Restore(bytes.NewReader(entry)), kit.ErrInvalid, "no snapshot")
+	storetest.WantError(t, "something else", n.Restore(strings.NewReader("PK\x03\x04....")), kit.ErrInvalid, "not a stream of documents")
 	err := n.Restore(iotest.ErrReader(io.ErrClosedPipe))
-	wantError(t, "a failing reader", err, kit.ErrInternal)
+	storetest.WantError(t, "a failing reader", err, kit.ErrInternal)
 	if !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("the cause is lost: %v", err)
 	}

@@ -48,6 +48,7 @@ func (s *Store) Decide(ps []Proposal, now time.Time) (entry []byte, results []Re
 		}
 		return nil, results
 	}
+	s.decided = &decided{entry, p.changes}
 	return entry, results
 }
 
@@ -56,7 +57,7 @@ func (s *Store) Decide(ps []Proposal, now time.Time) (entry []byte, results []Re
 type plan struct {
 	store *Store
 	now   time.Time
-	head  head // with epoch, seq, time and fence as they will be
+	head  head // with epoch, seq, time, lag and fence as they will be
 	full  bool // the store has no room for more documents
 
 	docs      map[kit.Link]*frame.Frame // those that changed, nil for a collected tombstone
@@ -65,7 +66,7 @@ type plan struct {
 	counters  map[string]int64          // those that changed
 	cursors   map[string]Cursor         // those that changed
 	collected []kit.Link
-	size      int // of the changes, in bytes
+	size      int // of the changes and the cursors, in bytes
 	undo      []func()
 }
 
@@ -83,7 +84,7 @@ func newPlan(s *Store, now time.Time) *plan {
 	if p.now.Before(p.head.time) {
 		p.now = p.head.time
 	}
-	p.head.time = p.now
+	p.head = p.head.at(p.now)
 	if p.head.epoch == 0 {
 		p.head.epoch = max(1, p.now.Unix())
 	}
@@ -126,12 +127,11 @@ func (p *plan) propose(pr Proposal) ([]kit.Record, error) {
 	case pr.Tick:
 		return nil, p.tick()
 	}
-	if f := p.head.fence; f.On && !pr.PassFence {
-		return nil, &kit.Error{
-			Fault:  kit.ErrFenced,
-			Detail: fmt.Sprintf("this side takes no writes since upgrade epoch %d", f.Epoch),
-			Hint:   "send them to the side that has taken over",
-		}
+	if err := p.fenced(pr); err != nil {
+		return nil, err
+	}
+	if err := p.pinned(pr); err != nil {
+		return nil, err
 	}
 	switch {
 	case pr.Key != "":
@@ -144,6 +144,38 @@ func (p *plan) propose(pr Proposal) ([]kit.Record, error) {
 		err = p.cursor(*pr.Cursor)
 	}
 	return records, err
+}
+
+// pinned returns ErrStale unless all documents have the versions that pr is
+// pinned to.
+func (p *plan) pinned(pr Proposal) error {
+	for i, version := range pr.Pins {
+		if version == 0 {
+			continue
+		}
+		link := pr.Writes[i].Link
+		if d := p.live(link); d == nil || d.Record.Version != version {
+			return errMeanwhile(link)
+		}
+	}
+	return nil
+}
+
+func errMeanwhile(l kit.Link) error {
+	return &kit.Error{Fault: kit.ErrStale, Link: l, Detail: "it was changed just now", Hint: "try again"}
+}
+
+// fenced returns ErrFenced if pr does not get through the fence.
+func (p *plan) fenced(pr Proposal) error {
+	f := p.head.fence
+	if !f.On || pr.PassFence {
+		return nil
+	}
+	return &kit.Error{
+		Fault:  kit.ErrFenced,
+		Detail: fmt.Sprintf("this side takes no writes since upgrade epoch %d", f.Epoch),
+		Hint:   "send them to the side that has taken over",
+	}
 }
 
 // check returns ErrInvalid unless pr proposes one thing.
@@ -159,6 +191,9 @@ func (pr Proposal) check() error {
 	}
 	if pr.PassFence && pr.Writes != nil {
 		return kit.Errorf(kit.ErrInvalid, "", "only an import passes the fence")
+	}
+	if pr.Pins != nil && len(pr.Pins) != len(pr.Writes) {
+		return kit.Errorf(kit.ErrInvalid, "", "there are %d pins for %d writes", len(pr.Pins), len(pr.Writes))
 	}
 	if pr.Key == "" {
 		return nil
@@ -196,9 +231,18 @@ func (p *plan) cursor(c Cursor) error {
 	if c.Data != nil && !json.Valid(c.Data) {
 		return kit.Errorf(kit.ErrInvalid, "", "the data of the cursor %q is not JSON", c.Name)
 	}
+	// In the head it is nested deeper, and maybe too deep to be read.
+	head, err := json.Marshal(wireHead{Cursors: map[string]Cursor{c.Name: c}})
+	if err != nil || !json.Valid(head) {
+		return kit.Errorf(kit.ErrInvalid, "", "the data of the cursor %q is nested too deep", c.Name)
+	}
 	old, had := p.cursors[c.Name]
 	p.cursors[c.Name] = c
-	p.undo = append(p.undo, func() { restore(p.cursors, c.Name, old, had) })
+	p.size += len(head)
+	p.undo = append(p.undo, func() {
+		restore(p.cursors, c.Name, old, had)
+		p.size -= len(head)
+	})
 	return nil
 }
 
@@ -260,6 +304,11 @@ func (p *plan) put(r kit.Record, o frame.Origin) (kit.Record, error) {
 	payload, err := frame.AppendDocument([]byte{frame.TypeDocument}, r, o)
 	if err != nil {
 		return kit.Record{}, err
+	}
+	// What Apply would refuse must not get into the log: no node would start
+	// again.
+	if err := frame.Check(payload[1:]); err != nil {
+		return kit.Record{}, kit.Errorf(kit.ErrInvalid, link, "the document cannot be kept: %v", err)
 	}
 	if p.full && !r.Deleted {
 		return kit.Record{}, at(link, errFull)

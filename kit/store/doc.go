@@ -34,6 +34,10 @@
 // # Idempotency keys
 //
 // A key, with its caller, is kept with a digest of the writes and the links of
-// their documents for kit.OnceAge of log time (once.go, memory). It goes with the entry
-// that the writes go with, and with snapshots.
+// their documents for kit.OnceAge (once.go, memory). It goes with the entry that the
+// writes go with, and with snapshots. It ages by a clock that every entry moves
+// on by a minute at most (head.go), so that a new leader whose clock is hours
+// ahead does not make all nodes forget what was just written; the history that
+// lists are read by ages by the same. Where nothing is written they stay for
+// longer.
 package store

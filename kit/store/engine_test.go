@@ -2,6 +2,8 @@ package store
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,14 +25,18 @@ func checkEngine(t fataler, e *memory.Engine) {
 	}
 }
 
-// tiny makes the store keep its documents in chunks of so many bytes.
-func (n *node) tiny(chunk int) *node {
-	n.Store.engine = memory.New(n.kinds.memory, chunk)
+// tiny makes the store keep its documents in chunks of so many bytes, and move
+// no more than step of them with most entries.
+func (n *node) tiny(chunk, step int) *node {
+	n.Store.engine = memory.New(n.kinds.memory, chunk, step)
 	return n
 }
 
+// always is for a scan that may look at any number of changes.
+func always(int) bool { return true }
+
 func TestMemoryOfWhatIsGoneIsReused(t *testing.T) {
-	n := newNode(t).tiny(1024)
+	n := newNode(t).tiny(1024, memory.StepBytes)
 	held := int64(0)
 	for round := range 200 {
 		n.now = n.now.Add(10 * time.Second)
@@ -53,8 +59,28 @@ func TestMemoryOfWhatIsGoneIsReused(t *testing.T) {
 	}
 }
 
+func TestChunkDiesWhileItIsBeingEmptied(t *testing.T) {
+	n := newNode(t).tiny(4096, 100)
+	random := rand.New(rand.NewPCG(1, 1))
+	text := strings.Repeat("x", 100)
+	for i := range 30 {
+		n.must("create", fmt.Sprintf("notes/%d", i), fmt.Sprintf(`{"text":%q}`, text))
+	}
+	for i := range 2000 {
+		n.now = n.now.Add(time.Second)
+		if i > 200 && i%10 == 0 {
+			n.now = n.now.Add(ageStep) // nobody has written meanwhile
+		}
+		n.must("update", fmt.Sprintf("notes/%d", random.IntN(30)), fmt.Sprintf(`{"text":"%d%s"}`, i, text))
+	}
+	checkEngine(t, n.engine)
+	if u := n.engine.Usage(); u.Held > 300_000 {
+		t.Errorf("%d bytes are held for 30 notes and %d earlier versions", u.Held, u.Versions)
+	}
+}
+
 func TestRecordsOutliveTheirMemory(t *testing.T) {
-	n := newNode(t).tiny(512)
+	n := newNode(t).tiny(512, 100)
 	before := n.must("create", "notes/a", `{"text":"kept"}`)
 	read, _ := n.Read("notes/a")
 	v := n.frozen()
@@ -65,7 +91,7 @@ func TestRecordsOutliveTheirMemory(t *testing.T) {
 	if string(read.Body) != string(before.Body) || read.Link != "notes/a" {
 		t.Errorf("a record that was read changed to %s %s", read.Link, read.Body)
 	}
-	v.Scan("notes", memory.Span{Order: memory.OrderLink}, func(r kit.Record) bool {
+	v.Scan("notes", []memory.Span{{Order: memory.OrderLink}}, always, func(r kit.Record) bool {
 		if string(r.Body) != string(before.Body) {
 			t.Errorf("a view changed to %s", r.Body)
 		}

@@ -18,6 +18,7 @@ type wireHead struct {
 	Epoch     int64             `json:"epoch"`
 	Seq       int64             `json:"seq"`
 	Time      time.Time         `json:"time"`
+	Lag       time.Duration     `json:"lag,omitempty"` // see head; formerly there was none
 	Fence     Fence             `json:"fence"`
 	Counters  map[string]int64  `json:"counters,omitempty"`
 	Floors    map[string]int64  `json:"floors,omitempty"`
@@ -34,7 +35,7 @@ const (
 func (p *plan) encode() ([]byte, error) {
 	h := p.head
 	raw, err := json.Marshal(wireHead{
-		Of: ofEntry, Entries: h.entries + 1, Epoch: h.epoch, Seq: h.seq, Time: h.time, Fence: h.fence,
+		Of: ofEntry, Entries: h.entries + 1, Epoch: h.epoch, Seq: h.seq, Time: h.time, Lag: h.lag, Fence: h.fence,
 		Counters: p.counters, Cursors: p.cursors, Collected: p.collected,
 	})
 	if err != nil {
@@ -64,16 +65,12 @@ func (s *Store) Apply(entry []byte) error {
 		return applying(err)
 	}
 	var pieces []frame.Piece
-	err = r.Pieces(func(p frame.Piece) error {
-		if p.Type == frame.TypePast {
-			return r.Damaged("an entry has no earlier versions")
-		}
-		pieces = append(pieces, p)
-		return nil
-	})
-	if err != nil {
+	if own := s.decided; own != nil && bytes.Equal(own.entry, entry) {
+		pieces = own.pieces()
+	} else if pieces, err = readPieces(r, len(entry)); err != nil {
 		return applying(err)
 	}
+	s.decided = nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h.Entries != s.head.entries+1 {
@@ -86,6 +83,44 @@ func (s *Store) Apply(entry []byte) error {
 	s.engine.Apply(s.head.log(), pieces, h.Collected)
 	s.tell()
 	return nil
+}
+
+// decided is an entry as its plan has it.
+type decided struct {
+	entry   []byte
+	changes [][]byte // see plan
+}
+
+// pieces returns what the entry has after the head.
+func (d *decided) pieces() []frame.Piece {
+	pieces := make([]frame.Piece, len(d.changes))
+	for i, payload := range d.changes {
+		p := &pieces[i]
+		p.Type, p.Raw = payload[0], payload[1:]
+		if p.Type == frame.TypeOnce {
+			o, _ := frame.ParseOnce(p.Raw)
+			p.Once = &o
+		} else {
+			p.Document, _ = frame.Unpack(p.Raw)
+		}
+	}
+	return pieces
+}
+
+// pieceBytes is about how many bytes of an entry a small document takes.
+const pieceBytes = 256
+
+// readPieces returns what an entry of the size has after the head.
+func readPieces(r *frame.Reader, size int) ([]frame.Piece, error) {
+	pieces := make([]frame.Piece, 0, size/pieceBytes)
+	err := r.Pieces(func(p frame.Piece) error {
+		if p.Type == frame.TypePast {
+			return r.Damaged("an entry has no earlier versions")
+		}
+		pieces = append(pieces, p)
+		return nil
+	})
+	return pieces, err
 }
 
 func applying(err error) error { return &kit.Error{Op: "apply", Fault: kit.FaultOf(err), Err: err} }
@@ -112,6 +147,9 @@ func readHead(r *frame.Reader, of string) (h wireHead, err error) {
 	}
 	if h.Seq < 0 || h.Seq > frame.MaxSeq {
 		return wireHead{}, r.Damaged(fmt.Sprintf("its head has the position %d", h.Seq))
+	}
+	if h.Lag < 0 {
+		return wireHead{}, r.Damaged(fmt.Sprintf("its head has the lag %d", h.Lag))
 	}
 	return h, nil
 }

@@ -9,11 +9,12 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store/frame"
+	"landfall.dev/kit/store/memory"
 )
 
 // fuzzed returns a store with a few documents.
 func fuzzed(f testing.TB) *node {
-	n := newNode(f).tiny(512)
+	n := newNode(f).tiny(512, 100)
 	n.must("create", "notes/a", `{"text":"x"}`)
 	n.must("create", "orders/", `{"amount":3}`)
 	n.must("pay", "orders/1", "")
@@ -69,7 +70,7 @@ func FuzzApply(f *testing.F) {
 	before := snapshotOf(f, source)
 	head, _ := json.Marshal(wireHead{Of: ofEntry, Entries: source.head.entries + 1, Epoch: 1, Seq: 1000, Collected: []kit.Link{"notes/b", "notes/c"}})
 	f.Fuzz(func(t *testing.T, one, two []byte, frames bool) {
-		n := newNode(t).tiny(512)
+		n := newNode(t).tiny(512, 100)
 		if err := n.Restore(bytes.NewReader(before)); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +105,7 @@ func FuzzRestore(f *testing.F) {
 		if frames {
 			in = framed(head, one, two)
 		}
-		n := newNode(t).tiny(512)
+		n := newNode(t).tiny(512, 100)
 		if err := n.Restore(bytes.NewReader(in)); err != nil {
 			if !errors.Is(err, kit.ErrInvalid) {
 				t.Fatalf("error %v", err)
@@ -119,7 +120,7 @@ func FuzzRestore(f *testing.F) {
 		if _, err := n.Snapshot().WriteTo(&again); err != nil {
 			t.Fatal(err)
 		}
-		m := newNode(t).tiny(1024)
+		m := newNode(t).tiny(1024, memory.StepBytes)
 		if err := m.Restore(&again); err != nil {
 			t.Fatalf("its own snapshot: %v", err)
 		}

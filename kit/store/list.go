@@ -23,8 +23,9 @@ const (
 )
 
 // maxWork bounds what one request looks at: a document counts as 1, and 1 for
-// each KiB of it and each thousand of CEL's units that a loop in the filter
-// takes. It is a variable for the tests.
+// each KiB of it and each thousand of CEL's units that the filter takes. In a
+// list of an earlier position, so does a change since then that is in the way.
+// It is a variable for the tests.
 var maxWork = 1_000_000
 
 // List returns a page of the documents that q describes; q.Consistency is the
@@ -37,7 +38,8 @@ func (s *Store) List(q kit.Query) (kit.Page, error) {
 // nil passes all. A page for which too many documents had to be looked at has
 // fewer than the limit, or none, and a token to go on with. A count or groups
 // for which that would be are ErrTooLarge, and so is a page without a document
-// that the caller may see: its token would tell of one that it may not.
+// that the caller may see: its token would tell of one that it may not. So are
+// all where the filter costs too much on one document that was looked at.
 func (s *Store) ListFor(ctx context.Context, q kit.Query, visible func(kit.Record) bool) (kit.Page, error) {
 	l, err := s.newListing(q, visible)
 	if err != nil {
@@ -340,34 +342,43 @@ var errSpent = errors.New("too much work")
 // looked at too much.
 func (l *listing) scan(ctx context.Context, r *route, spans []memory.Span, yield func(kit.Record) bool) (last kit.Record, err error) {
 	test := l.filter.Test(r.rest)
-	looked, work := 0, 0
-	stopped := false
-	for _, s := range spans {
-		l.view.Scan(l.kind.Name, s, func(rec kit.Record) bool {
-			switch {
-			case work >= maxWork:
-				err = errSpent
-				return false
-			case looked%1024 == 1023 && ctx.Err() != nil:
+	work, checked := 0, 0
+	goOn := func() bool {
+		switch {
+		case work >= maxWork:
+			err = errSpent
+		case work >= checked:
+			checked = work + 100
+			if ctx.Err() != nil {
 				err = &kit.Error{Fault: kit.ErrTimeout, Detail: "the query was given up", Err: context.Cause(ctx)}
-				return false
 			}
-			looked++
-			work += 1 + len(rec.Body)>>10
-			if l.visible != nil && !l.visible(rec) {
-				return true
-			}
-			passes := test.Passes(rec)
-			work += int(test.Cost()) / 1000
-			if stopped = passes && !yield(rec); !stopped {
-				last = rec
-			}
-			return !stopped
-		})
-		if stopped || err != nil {
-			break
 		}
+		return err == nil
 	}
+	skip := func(n int) bool {
+		work += n
+		return goOn()
+	}
+	l.view.Scan(l.kind.Name, spans, skip, func(rec kit.Record) bool {
+		if !goOn() {
+			return false
+		}
+		work += 1 + len(rec.Body)>>10
+		if l.visible != nil && !l.visible(rec) {
+			return true
+		}
+		passes, costly := test.Passes(rec)
+		work += int(test.Cost()) / 1000
+		if costly != nil {
+			err = costly
+			return false
+		}
+		if passes && !yield(rec) {
+			return false
+		}
+		last = rec
+		return true
+	})
 	return last, err
 }
 
@@ -382,6 +393,9 @@ func (l *listing) tooMuch(r *route, err error) error {
 	}
 	e := kit.Errorf(kit.ErrTooLarge, "", "to answer for %s, more than the limit of %d documents, or KiB of them, have to be looked at", what, maxWork)
 	e.Hint = "narrow the filter"
+	if !l.present {
+		e.Hint = "narrow the filter, or list as of now: what has changed since then counts too"
+	}
 	for _, c := range r.rest {
 		if path := c.Field(); path != "" && l.kind.indexable(path) {
 			e.Hint = fmt.Sprintf("declare an index of %s that begins with %q, or narrow the filter", l.kind.Name, path)

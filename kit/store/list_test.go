@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/storetest"
 )
 
 // ids returns the ids of the documents that q lists, page by page.
@@ -88,12 +89,12 @@ func TestAllPagesShowWhatTheFirstWasReadFrom(t *testing.T) {
 	}
 	q.Token = p.Next
 	_, err = n.List(q)
-	wantError(t, "a token of the list as of now", err, kit.ErrInvalid, "of another list")
+	storetest.WantError(t, "a token of the list as of now", err, kit.ErrInvalid, "of another list")
 	n.propose(Proposal{NewEpoch: true})
 	q = kit.Query{Kind: "orders", Filter: q.Filter, Limit: 2, Token: p.Next}
 	_, err = n.List(q)
-	wantError(t, "a token of an earlier epoch", err, kit.ErrGone, "the list can no longer be continued: position "+first.String())
-	wantError(t, "a token of an earlier epoch", err, kit.ErrGone, "list again from the first page")
+	storetest.WantError(t, "a token of an earlier epoch", err, kit.ErrGone, "the list can no longer be continued: position "+first.String())
+	storetest.WantError(t, "a token of an earlier epoch", err, kit.ErrGone, "list again from the first page")
 }
 
 func TestRefusedLists(t *testing.T) {
@@ -124,10 +125,10 @@ func TestRefusedLists(t *testing.T) {
 		{"long filter", kit.Query{Kind: "orders", Filter: strings.Repeat(" ", 5000) + "true"}, kit.ErrTooLarge, "4096"},
 	} {
 		_, err := n.List(c.q)
-		wantError(t, c.name, err, c.fault, c.says)
+		storetest.WantError(t, c.name, err, c.fault, c.says)
 	}
 	_, err = n.List(kit.Query{Kind: "orders", Filter: `staet == "open"`})
-	wantError(t, "unknown field", err, kit.ErrInvalid, `did you mean "state"?`)
+	storetest.WantError(t, "unknown field", err, kit.ErrInvalid, `did you mean "state"?`)
 }
 
 func TestFilter(t *testing.T) {
@@ -151,7 +152,7 @@ func TestFilter(t *testing.T) {
 		{`created <= updated && source == "" && kind == "orders" && schema == 1`, "1 2 3"},
 		{`expires < created`, ""},
 		{`title.matches("^(Ink|Paper)$")`, "1 2"},
-		{`tags.all(a, tags.all(b, a.size() == b.size() || a != b))`, "1 2"}, // too costly for 3
+		{`tags.size() < 9 && tags.all(a, tags.all(b, a.size() == b.size() || a != b))`, "1 2"}, // too costly for 3
 	} {
 		if got := strings.Join(ids(t, n, kit.Query{Kind: "orders", Filter: c.filter, Limit: 1}), " "); got != c.want {
 			t.Errorf("filter %s: got %q, want %q", c.filter, got, c.want)
@@ -200,7 +201,7 @@ func TestSinceYieldsEachChangedDocumentOnce(t *testing.T) {
 		}
 	}
 	_, _, err := n.Since("note", kit.Position{}, 10)
-	wantError(t, "unknown kind", err, kit.ErrNotFound, "notes")
+	storetest.WantError(t, "unknown kind", err, kit.ErrNotFound, "notes")
 	_, _, err = n.Since("notes", kit.Position{}, 0)
-	wantError(t, "no limit", err, kit.ErrInvalid, "limit")
+	storetest.WantError(t, "no limit", err, kit.ErrInvalid, "limit")
 }

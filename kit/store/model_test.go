@@ -105,6 +105,16 @@ type machine struct {
 	follower      follower
 	past          []instant
 	keys          map[string]keyUse
+	last          time.Time     // of the last entry
+	age           time.Duration // by entries that count a minute at most
+}
+
+// older returns age as an entry that is made now would have it.
+func (m *machine) older() time.Duration {
+	if m.last.IsZero() {
+		return m.age
+	}
+	return m.age + min(time.Minute, stamp(m.first.now).Sub(m.last))
 }
 
 // instant is what there was at a position.
@@ -117,7 +127,7 @@ type instant struct {
 // keyUse is what an idempotency key was used for.
 type keyUse struct {
 	writes string
-	time   time.Time
+	age    time.Duration
 }
 
 func (m *machine) Write(t *rapid.T) {
@@ -164,7 +174,7 @@ func (m *machine) once(t *rapid.T, p *Proposal, refused error, after *model) err
 		return refused
 	}
 	writes := fmt.Sprintf("%+v", p.Writes)
-	if use, ok := m.keys[p.Key]; ok && m.first.now.Sub(use.time) < kit.OnceAge {
+	if use, ok := m.keys[p.Key]; ok && m.older()-use.age < kit.OnceAge {
 		*after = m.model
 		if use.writes != writes {
 			return kit.ErrConflict
@@ -172,7 +182,7 @@ func (m *machine) once(t *rapid.T, p *Proposal, refused error, after *model) err
 		return nil
 	}
 	if refused == nil {
-		m.keys[p.Key] = keyUse{writes, m.first.now}
+		m.keys[p.Key] = keyUse{writes, m.older()}
 	}
 	return refused
 }
@@ -212,6 +222,7 @@ func (m *machine) propose(t *rapid.T, ps ...Proposal) []Result {
 	if entry == nil {
 		return results
 	}
+	m.age, m.last = m.older(), stamp(m.first.now)
 	for _, n := range []*node{m.first, m.second} {
 		if err := n.Apply(entry); err != nil {
 			t.Fatal(err)
@@ -235,7 +246,7 @@ func (m *machine) checkPast(t *rapid.T, n *node, past instant, kept bool) {
 		}
 		var keys [][]byte
 		seen := map[kit.Link]string{}
-		v.Scan("notes", memory.Span{Order: order}, func(r kit.Record) bool {
+		v.Scan("notes", []memory.Span{{Order: order}}, always, func(r kit.Record) bool {
 			keys = append(keys, k.memory.Key(order, r))
 			seen[r.Link] = textOf(t, r)
 			return true
@@ -244,7 +255,7 @@ func (m *machine) checkPast(t *rapid.T, n *node, past instant, kept bool) {
 			t.Fatalf("as of %s in order %d: got %v, want %v", past.at, order, seen, past.model.text)
 		}
 		var back [][]byte
-		v.Scan("notes", memory.Span{Order: order, Reverse: true}, func(r kit.Record) bool {
+		v.Scan("notes", []memory.Span{{Order: order, Reverse: true}}, always, func(r kit.Record) bool {
 			back = append(back, k.memory.Key(order, r))
 			return true
 		})
@@ -305,7 +316,7 @@ func (m *machine) Check(t *rapid.T) {
 func TestStoreIsItsModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := machine{
-			first: newNode(t).tiny(512), second: newNode(t).tiny(1024), keys: map[string]keyUse{},
+			first: newNode(t).tiny(512, 100), second: newNode(t).tiny(1024, memory.StepBytes), keys: map[string]keyUse{},
 			model:    model{map[kit.Link]string{}, map[kit.Link]int64{}, map[kit.Link]time.Time{}},
 			follower: follower{text: map[kit.Link]string{}},
 		}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store/frame"
@@ -24,7 +25,7 @@ func newOnce(pr Proposal) frame.Once {
 
 // checkKey returns an ErrInvalid error unless key is one.
 func checkKey(key string) error {
-	if len(key) <= maxKey && (kit.CheckID(key) == nil || key == "." || key == "..") {
+	if len(key) <= maxKey && kit.CheckID(key) == nil {
 		return nil
 	}
 	return kit.Errorf(kit.ErrInvalid, "", "%q is no idempotency key: use 1 to %d letters, digits, and . _ ~ -", key, maxKey)
@@ -34,14 +35,14 @@ func checkKey(key string) error {
 // done: then it returns the documents as they are now.
 func (p *plan) writeOnce(pr Proposal) ([]kit.Record, error) {
 	o := newOnce(pr)
-	if known, ok := p.once(o.ID); ok {
-		if known.Request != o.Request {
-			return nil, &kit.Error{
-				Fault: kit.ErrConflict, Detail: fmt.Sprintf("the idempotency key %q was used for another write", pr.Key),
-				Hint: "use a new key for each write, and the same only to repeat it",
-			}
-		}
-		return p.present(known.Links), nil
+	before, done, err := p.repeated(pr, o)
+	switch {
+	case err != nil:
+		return nil, err
+	case done && pr.Pins != nil:
+		return nil, errMeanwhile(pr.Writes[0].Link)
+	case done:
+		return before, nil
 	}
 	records, err := p.writes(pr)
 	if err != nil {
@@ -50,7 +51,7 @@ func (p *plan) writeOnce(pr Proposal) ([]kit.Record, error) {
 	for _, r := range records {
 		o.Links = append(o.Links, string(r.Link))
 	}
-	o.At = p.now
+	o.At = p.head.age()
 	payload := o.Append([]byte{frame.TypeOnce})
 	p.onces[o.ID] = o
 	p.changes = append(p.changes, payload)
@@ -63,6 +64,32 @@ func (p *plan) writeOnce(pr Proposal) ([]kit.Record, error) {
 	return records, nil
 }
 
+// Repeated tells whether the writes of pr were done before, by its key, and
+// returns the documents as they are now. The error is ErrConflict if the key
+// stands for other writes, and ErrFenced if the fence is up.
+func (s *Store) Repeated(pr Proposal, now time.Time) (records []kit.Record, done bool, err error) {
+	p := newPlan(s, now)
+	if err := p.fenced(pr); err != nil {
+		return nil, false, err
+	}
+	return p.repeated(pr, newOnce(pr))
+}
+
+// repeated is Repeated for pr, whose key and writes are o.
+func (p *plan) repeated(pr Proposal, o frame.Once) (records []kit.Record, done bool, err error) {
+	known, ok := p.once(o.ID)
+	if !ok {
+		return nil, false, nil
+	}
+	if known.Request != o.Request {
+		return nil, false, &kit.Error{
+			Fault: kit.ErrConflict, Detail: fmt.Sprintf("the idempotency key %q was used for another write", pr.Key),
+			Hint: "use a new key for each write, and the same only to repeat it",
+		}
+	}
+	return p.present(known.Links), true, nil
+}
+
 // once returns what is known of the key with the id, if it is to be heeded.
 func (p *plan) once(id [16]byte) (frame.Once, bool) {
 	if o, ok := p.onces[id]; ok {
@@ -71,7 +98,7 @@ func (p *plan) once(id [16]byte) (frame.Once, bool) {
 	p.store.mu.RLock()
 	defer p.store.mu.RUnlock()
 	o, ok := p.store.engine.Once(id)
-	return o, ok && !o.Expired(p.now)
+	return o, ok && !o.Expired(p.head.age())
 }
 
 // present returns the documents as the batch has left them, tombstones for

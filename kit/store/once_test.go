@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/storetest"
 )
 
 func withKey(key string, w ...kit.Write) Proposal {
@@ -27,7 +28,7 @@ func TestRepeatedWriteHappensOnce(t *testing.T) {
 	if again.Err != nil || again.Records[0].Version != 2 || !again.Records[1].Deleted || n.Count("orders") != 1 || len(n.log) != entries {
 		t.Errorf("repeated: %+v, %d orders, %d entries more", again, n.Count("orders"), len(n.log)-entries)
 	}
-	wantError(t, "another write", n.propose(withKey("k1", write("create", "orders/", `{}`)))[0].Err, kit.ErrConflict, `"k1"`, "new key")
+	storetest.WantError(t, "another write", n.propose(withKey("k1", write("create", "orders/", `{}`)))[0].Err, kit.ErrConflict, `"k1"`, "new key")
 	other := create
 	other.By = "users/bob"
 	if r := n.propose(other)[0]; r.Err != nil || r.Records[0].Link != "orders/2" {
@@ -49,11 +50,12 @@ func TestRepeatedWriteHappensOnce(t *testing.T) {
 	if r := copied.propose(create)[0]; r.Err != nil || r.Records[0].Version != 2 || copied.Count("orders") != 2 {
 		t.Errorf("repeated after a restore: %+v", r)
 	}
-	copied.now = n.now.Add(kit.OnceAge)
+	copied.now = n.now
+	copied.pass(kit.OnceAge)
 	if r := copied.propose(create)[0]; r.Err != nil || r.Records[0].Link != "orders/3" {
 		t.Errorf("repeated after the key is forgotten: %+v", r)
 	}
-	copied.now = copied.now.Add(kit.OnceAge)
+	copied.pass(kit.OnceAge)
 	if copied.must("create", "notes/z", "{}"); copied.engine.Usage().Keys != 0 {
 		t.Errorf("%d keys are kept for too long", copied.engine.Usage().Keys)
 	}
@@ -62,13 +64,50 @@ func TestRepeatedWriteHappensOnce(t *testing.T) {
 
 func TestFormOfIdempotencyKeys(t *testing.T) {
 	n := newNode(t)
-	for _, key := range []string{"a b", "ü", strings.Repeat("x", 101), "a/b"} {
-		wantError(t, key, n.propose(withKey(key, write("create", "notes/", "{}")))[0].Err, kit.ErrInvalid, "idempotency key")
+	for _, key := range []string{"a b", "ü", strings.Repeat("x", 101), "a/b", ".", ".."} {
+		storetest.WantError(t, key, n.propose(withKey(key, write("create", "notes/", "{}")))[0].Err, kit.ErrInvalid, "idempotency key")
 	}
-	for _, key := range []string{"a", "..", "A-._~9", strings.Repeat("x", 100)} {
+	for _, key := range []string{"a", "...", "A-._~9", strings.Repeat("x", 100)} {
 		if err := n.propose(withKey(key, write("create", "notes/", "{}")))[0].Err; err != nil {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
-	wantError(t, "the key of a tick", n.propose(Proposal{Tick: true, Key: "k"})[0].Err, kit.ErrInvalid, "only writes")
+	storetest.WantError(t, "the key of a tick", n.propose(Proposal{Tick: true, Key: "k"})[0].Err, kit.ErrInvalid, "only writes")
+}
+
+// A new leader's clock may be hours ahead: what was just written is not old.
+func TestKeysSurviveClocksThatJump(t *testing.T) {
+	n := newNode(t)
+	create := withKey("k1", write("create", "orders/", `{"amount":1}`))
+	n.propose(create)
+	for jump := range 10 {
+		n.now = n.now.Add(5 * time.Hour)
+		n.must("create", "notes/", "{}")
+		if r := n.propose(create)[0]; r.Err != nil || n.Count("orders") != 1 {
+			t.Fatalf("repeated after jump %d: %+v, %d orders", jump+1, r, n.Count("orders"))
+		}
+	}
+	follower, copied := newNode(t), newNode(t)
+	for _, entry := range n.log {
+		if err := follower.Apply(entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := copied.Restore(bytes.NewReader(snapshotOf(t, n))); err != nil {
+		t.Fatal(err)
+	}
+	for name, other := range map[string]*node{"a follower": follower, "a restored node": copied} {
+		if !bytes.Equal(snapshotOf(t, other), snapshotOf(t, n)) {
+			t.Errorf("%s has another state", name)
+		}
+		other.now = n.now
+		other.pass(4 * time.Minute)
+		if r := other.propose(create)[0]; r.Err != nil || other.Count("orders") != 1 {
+			t.Errorf("%s after 14 minutes: %+v, %d orders", name, r, other.Count("orders"))
+		}
+		other.pass(time.Minute)
+		if r := other.propose(create)[0]; r.Err != nil || other.Count("orders") != 2 {
+			t.Errorf("%s after 15 minutes: %+v, %d orders", name, r, other.Count("orders"))
+		}
+	}
 }

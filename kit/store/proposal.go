@@ -13,6 +13,12 @@ import (
 type Proposal struct {
 	// Writes are changes to documents, in their order.
 	Writes []kit.Write `json:"writes,omitempty"`
+	// Pins, if there are any, are for each of the Writes the version that its
+	// document must have, or 0, on top of its IfMatch: what the caller may do was
+	// found out for that version. They are not a part of what Key stands for; but with
+	// them a repetition is ErrStale, for its answer is not for everybody: see
+	// Store.Repeated.
+	Pins []int64 `json:"pins,omitempty"`
 	// By is the caller of the writes: "users/ada", "services/review".
 	By string `json:"by,omitempty"`
 	// Key, if not empty, makes the writes happen once for it and By: see

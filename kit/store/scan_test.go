@@ -56,7 +56,7 @@ func TestScan(t *testing.T) {
 		{"nothing", memory.Span{Order: 0, From: []byte{9}}, ""},
 	} {
 		var got []string
-		n.frozen().Scan("entries", c.s, func(r kit.Record) bool {
+		n.frozen().Scan("entries", []memory.Span{c.s}, always, func(r kit.Record) bool {
 			got = append(got, r.Link.ID())
 			return true
 		})

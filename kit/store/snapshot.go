@@ -34,7 +34,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 func (s *Snapshot) write(w *frame.Writer) error {
 	h := s.view.head
 	raw, err := json.Marshal(wireHead{
-		Of: ofSnapshot, Entries: h.entries, Epoch: h.epoch, Seq: h.seq, Time: h.time, Fence: h.fence,
+		Of: ofSnapshot, Entries: h.entries, Epoch: h.epoch, Seq: h.seq, Time: h.time, Lag: h.lag, Fence: h.fence,
 		Counters: h.counters, Floors: s.view.Floors(), Cursors: h.cursors,
 	})
 	if err != nil {

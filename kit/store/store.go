@@ -17,6 +17,7 @@ import (
 type Store struct {
 	kinds   *Kinds
 	filters query.Cache
+	decided *decided // what Apply need not take apart; of the goroutine that calls it
 
 	mu      sync.RWMutex
 	engine  *memory.Engine
@@ -28,7 +29,7 @@ type Store struct {
 // New returns an empty store of documents of the given kinds. All kinds are
 // added before entries are applied.
 func New(kinds *Kinds) *Store {
-	return &Store{kinds: kinds, engine: memory.New(kinds.memory, memory.ChunkBytes), changed: make(chan struct{})}
+	return &Store{kinds: kinds, engine: memory.New(kinds.memory, memory.ChunkBytes, memory.StepBytes), changed: make(chan struct{})}
 }
 
 // Read returns the document at link, or ErrNotFound.

@@ -13,6 +13,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/memory"
+	"landfall.dev/kit/store/storetest"
 )
 
 // Order is a kind with a life: open -pay-> paying -charge.done-> paid.
@@ -58,6 +59,8 @@ func nextOrder(o Order, e kit.Event, now time.Time) (Order, []kit.Op) {
 		o.State = "paid"
 	case "garble":
 		return o, []kit.Op{{ID: "g", Do: "charge", Data: json.RawMessage("{")}}
+	case "nest":
+		return o, []kit.Op{{ID: "n", Do: "charge", Data: nested(9999)}}
 	case "explode":
 		panic("boom")
 	}
@@ -66,8 +69,13 @@ func nextOrder(o Order, e kit.Event, now time.Time) (Order, []kit.Op) {
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 6789, time.UTC)
 
+// nested returns JSON with so many lists in each other.
+func nested(depth int) json.RawMessage {
+	return json.RawMessage(strings.Repeat("[", depth) + strings.Repeat("]", depth))
+}
+
 func testKinds() *Kinds {
-	return NewKinds(kit.Own(orders, nextOrder, "pay", "explode", "garble"), kit.Own(notes, nil), kit.Own(secrets, nil))
+	return NewKinds(kit.Own(orders, nextOrder, "pay", "explode", "garble", "nest"), kit.Own(notes, nil), kit.Own(secrets, nil))
 }
 
 // node is a store and its clock.
@@ -98,6 +106,15 @@ func (n *node) propose(ps ...Proposal) []Result {
 	return results
 }
 
+// pass lets d go by as in a cluster where something is written all the time.
+func (n *node) pass(d time.Duration) {
+	n.t.Helper()
+	for end := n.now.Add(d); n.now.Before(end); {
+		n.now = n.now.Add(min(time.Minute, end.Sub(n.now)))
+		n.propose(Proposal{Cursor: &Cursor{Name: "clock", Position: n.now.String()}})
+	}
+}
+
 // do carries out one write.
 func (n *node) do(verb kit.Verb, link, body string) (kit.Record, error) {
 	n.t.Helper()
@@ -124,20 +141,6 @@ func write(verb kit.Verb, link, body string) kit.Write {
 		w.Body = json.RawMessage(body)
 	}
 	return w
-}
-
-// wantError checks the fault of err and parts of its text.
-func wantError(t testing.TB, what string, err error, fault kit.Fault, parts ...string) {
-	t.Helper()
-	if !errors.Is(err, fault) {
-		t.Errorf("%s: got error %v, want %v", what, err, fault)
-		return
-	}
-	for _, p := range parts {
-		if !strings.Contains(err.Error(), p) {
-			t.Errorf("%s: got error %q, want it to say %q", what, err, p)
-		}
-	}
 }
 
 func TestCreatedDocumentIsStampedAndKeepsItsBytes(t *testing.T) {
@@ -225,7 +228,7 @@ func TestRefusedWriteChangesNothing(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			entry, results := n.Decide([]Proposal{{By: "users/ada", Writes: []kit.Write{write("create", "notes/", "{}"), c.w}}}, n.now)
-			wantError(t, c.name, results[0].Err, c.fault, c.says...)
+			storetest.WantError(t, c.name, results[0].Err, c.fault, c.says...)
 			if entry != nil || results[0].Records != nil {
 				t.Errorf("got an entry of %d bytes and records %v", len(entry), results[0].Records)
 			}
@@ -310,7 +313,7 @@ func TestWishedOperationsStayUntilAcknowledged(t *testing.T) {
 		t.Errorf("acknowledged without an event: got version %d %+v", r.Version, r.Pending)
 	}
 	_, err := n.do("~ack", "orders/1", `{}`)
-	wantError(t, "ack of nothing", err, kit.ErrInvalid, `"id"`)
+	storetest.WantError(t, "ack of nothing", err, kit.ErrInvalid, `"id"`)
 }
 
 func TestProposalsOfABatchSeeEachOther(t *testing.T) {
@@ -354,8 +357,8 @@ func TestEntryStaysWithinTheLog(t *testing.T) {
 		return p
 	}
 	results := n.propose(touch("a", 40), touch("b", 20), touch("c", 25), touch("d", 30), touch("e", 10))
-	wantError(t, "a proposal of 20 MB", results[0].Err, kit.ErrTooLarge, "split")
-	wantError(t, "one over the rest of the entry", results[3].Err, kit.ErrTooMany, "again")
+	storetest.WantError(t, "a proposal of 20 MB", results[0].Err, kit.ErrTooLarge, "split")
+	storetest.WantError(t, "one over the rest of the entry", results[3].Err, kit.ErrTooMany, "again")
 	if results[1].Err != nil || results[2].Err != nil || results[4].Err != nil {
 		t.Errorf("those that fit: %v, %v, %v", results[1].Err, results[2].Err, results[4].Err)
 	}
@@ -396,7 +399,7 @@ func TestTickDeletesTheExpiredAndCollectsTombstones(t *testing.T) {
 	n.propose(Proposal{Tick: true})
 	for _, kind := range []string{"notes", ""} {
 		_, _, err = n.Since(kind, listed, 10)
-		wantError(t, "a position before a collected tombstone", err, kit.ErrGone, "list again")
+		storetest.WantError(t, "a position before a collected tombstone", err, kit.ErrGone, "list again")
 	}
 	if _, _, err := n.Since("orders", listed, 10); err != nil {
 		t.Errorf("another kind's feed: %v", err)
@@ -424,7 +427,7 @@ func TestEpochsTellPositionsApart(t *testing.T) {
 		t.Errorf("new epoch: from %s to %s", before, after)
 	}
 	_, _, err := n.Since("notes", before, 10)
-	wantError(t, "a position of the old epoch", err, kit.ErrGone, "backup")
+	storetest.WantError(t, "a position of the old epoch", err, kit.ErrGone, "backup")
 }
 
 func TestFence(t *testing.T) {
@@ -438,16 +441,16 @@ func TestFence(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := n.do("create", "notes/b", "{}")
-	wantError(t, "a write", err, kit.ErrFenced, "epoch 3")
+	storetest.WantError(t, "a write", err, kit.ErrFenced, "epoch 3")
 	in := []Imported{{Record: kit.Record{Meta: kit.Meta{Link: "notes/b", Version: 1}, Body: []byte("{}")}, Origin: frame.Origin{Stream: "back", Seq: 1}}}
-	wantError(t, "an import", n.propose(Proposal{Import: in})[0].Err, kit.ErrFenced)
+	storetest.WantError(t, "an import", n.propose(Proposal{Import: in})[0].Err, kit.ErrFenced)
 	if err := n.propose(Proposal{Import: in, PassFence: true})[0].Err; err != nil || n.Count("notes") != 2 {
 		t.Errorf("an import that passes: %d notes, error %v", n.Count("notes"), err)
 	}
 	if n.propose(Proposal{Tick: true}); n.Count("notes") != 2 {
 		t.Error("a tick expired documents of a fenced side")
 	}
-	wantError(t, "an older orchestrator", fence(2, false), kit.ErrConflict, "epoch 3", "epoch 2")
+	storetest.WantError(t, "an older orchestrator", fence(2, false), kit.ErrConflict, "epoch 3", "epoch 2")
 	if err := fence(4, false); err != nil {
 		t.Fatal(err)
 	}
@@ -460,7 +463,7 @@ func TestFence(t *testing.T) {
 func TestProposalIsOneThing(t *testing.T) {
 	n := newNode(t)
 	for _, p := range []Proposal{{}, {Tick: true, NewEpoch: true}, {Writes: []kit.Write{}, PassFence: true}} {
-		wantError(t, fmt.Sprintf("%+v", p), n.propose(p)[0].Err, kit.ErrInvalid)
+		storetest.WantError(t, fmt.Sprintf("%+v", p), n.propose(p)[0].Err, kit.ErrInvalid)
 	}
 }
 
@@ -468,17 +471,45 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 	n := newNode(t)
 	entry, _ := n.Decide([]Proposal{{Writes: []kit.Write{write("create", "notes/a", "{}")}}}, n.now)
 	n.must("create", "notes/b", "{}")
-	wantError(t, "an entry decided on another state", n.Apply(entry), kit.ErrConflict, "another state")
-	wantError(t, "a damaged entry", n.Apply(entry[:len(entry)-5]), kit.ErrInvalid, "stops")
+	storetest.WantError(t, "an entry decided on another state", n.Apply(entry), kit.ErrConflict, "another state")
+	storetest.WantError(t, "a damaged entry", n.Apply(entry[:len(entry)-5]), kit.ErrInvalid, "stops")
 	var b bytes.Buffer
 	w := frame.NewWriter(&b)
 	if err := errors.Join(w.Write(frame.Frame{Head: json.RawMessage(`{"of":"entry","entries":2,"moons":4}`)}), w.Close()); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, "an entry with more in its head", n.Apply(b.Bytes()), kit.ErrInvalid, "newer binary")
+	storetest.WantError(t, "an entry with more in its head", n.Apply(b.Bytes()), kit.ErrInvalid, "newer binary")
 	if n.Count("notes") != 1 {
 		t.Errorf("%d notes, want 1", n.Count("notes"))
 	}
+}
+
+func TestNothingIsDecidedThatApplyRefuses(t *testing.T) {
+	n := newNode(t)
+	n.must("create", "orders/1", "{}")
+	imported := func(change func(*kit.Record)) Proposal {
+		r := kit.Record{Meta: kit.Meta{Link: "notes/b", Schema: 1, Version: 1, Created: start, Updated: start}, Body: json.RawMessage("{}")}
+		change(&r)
+		return Proposal{Import: []Imported{{Record: r, Origin: frame.Origin{Seq: 1}}}}
+	}
+	before := time.Date(0, 1, 1, 0, 0, 0, 0, time.FixedZone("", 3600)) // the year -1 in UTC
+	for _, c := range []struct {
+		name string
+		p    Proposal
+		says string
+	}{
+		{"expires in a year before 0 in UTC", Proposal{Writes: []kit.Write{write("create", "notes/a", `{"expires":"0000-01-01T00:00:00+01:00"}`)}}, `field "expires" is a time like`},
+		{"expires after 9999 in UTC", Proposal{Writes: []kit.Write{write("create", "notes/a", `{"expires":"9999-12-31T23:59:59-01:00"}`)}}, `field "expires" is a time like`},
+		{"an operation nested too deep", Proposal{Writes: []kit.Write{write("nest", "orders/1", "")}}, "orders/1: the document cannot be kept: its pending operations"},
+		{"an import created too early", imported(func(r *kit.Record) { r.Created = before }), "notes/b: the document cannot be kept: it has a time before the year 0"},
+		{"an import of a schema below 0", imported(func(r *kit.Record) { r.Schema = -1 }), "a number out of range"},
+		{"an import that begins with space", imported(func(r *kit.Record) { r.Body = json.RawMessage(" {}") }), "its body is not a JSON object"},
+		{"a cursor nested too deep", Proposal{Cursor: &Cursor{Name: "c", Data: nested(9999)}}, `the data of the cursor "c" is nested too deep`},
+	} {
+		storetest.WantError(t, c.name, n.propose(c.p)[0].Err, kit.ErrInvalid, c.says)
+	}
+	n.must("create", "notes/a", `{"expires":"0000-01-01T00:00:00Z"}`)
+	storetest.WantError(t, "a large cursor", n.propose(Proposal{Cursor: &Cursor{Name: "c", Data: json.RawMessage(`"` + strings.Repeat("x", maxProposal) + `"`)}})[0].Err, kit.ErrTooLarge, "the limit is")
 }
 
 func TestChangedTellsOfEachApply(t *testing.T) {

@@ -6,9 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/frame"
 )
 
 // pageToken says where in which list a page has ended. It is encoded as
@@ -26,15 +26,13 @@ const (
 	tokenHead    = 1 + 8 + 8 + 8
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // encode returns the token as a part of the list q.
 func (t pageToken) encode(q kit.Query) string {
 	b := append([]byte{tokenVersion}, querySum(q)...)
 	b = binary.BigEndian.AppendUint64(b, uint64(t.at.Epoch))
 	b = binary.BigEndian.AppendUint64(b, uint64(t.at.Seq))
 	b = append(b, t.key...)
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	b = binary.BigEndian.AppendUint32(b, frame.Checksum(b))
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
@@ -48,7 +46,7 @@ func parseToken(q kit.Query) (pageToken, error) {
 		return pageToken{}, &kit.Error{Fault: kit.ErrInvalid, Detail: fmt.Sprintf("the page token %q %s", shown, why), Hint: hint}
 	}
 	b, err := base64.RawURLEncoding.DecodeString(q.Token)
-	if err != nil || len(b) < tokenHead+4 || binary.BigEndian.Uint32(b[len(b)-4:]) != crc32.Checksum(b[:len(b)-4], castagnoli) {
+	if err != nil || len(b) < tokenHead+4 || binary.BigEndian.Uint32(b[len(b)-4:]) != frame.Checksum(b[:len(b)-4]) {
 		return refuse("is damaged", "pass the next of the page before as it is")
 	}
 	if b[0] != tokenVersion {

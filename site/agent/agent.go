@@ -32,7 +32,7 @@ type Config struct {
 	Hub string
 	// Token is that of an agent's account at the hub. "~" and the SHA-256 of the
 	// hub's 1.root.json may follow it, in hex: an environment with a channel
-	// needs that.
+	// needs that, and an agent with such a token takes nothing that is not signed.
 	Token string
 	// Environment is the name of the environment; empty means the one that the
 	// token is for.
@@ -81,6 +81,10 @@ func New(c Config) (*Agent, error) {
 	if a.hub, err = newHub(c.Hub, c.Token); err != nil {
 		return nil, err
 	}
+	pinned := rootFile(filepath.Join(c.Data, "root"))
+	if a.hub.root, err = pinned.pin(a.hub.root); err != nil {
+		return nil, err
+	}
 	if a.front, err = listenFront(c.Front); err != nil {
 		return nil, err
 	}
@@ -95,7 +99,7 @@ func New(c Config) (*Agent, error) {
 		return nil, err
 	}
 	a.door = front.New(front.Options{Logger: c.Logger})
-	a.assemble()
+	a.assemble(pinned)
 	return a, nil
 }
 
@@ -122,7 +126,7 @@ func listenFront(address string) (net.Listener, error) {
 }
 
 // assemble joins the parts and gives them to the node.
-func (a *Agent) assemble() {
+func (a *Agent) assemble(pinned rootFile) {
 	const name = "agent"
 	c := a.node.Client("services/" + name)
 	a.groups = newInstances(c, a.config.Engine, a.config.Data, a.log)
@@ -130,6 +134,7 @@ func (a *Agent) assemble() {
 	a.follow = &follower{
 		client: c, hub: a.hub, log: a.log,
 		verifier: verify.New(filepath.Join(a.config.Data, "trust"), a.hub.root, a.hub.trusted),
+		remember: pinned.remember,
 	}
 	w := &worker{client: c, puller: newPuller(a.hub, a.config.Engine, a.config.Data), groups: a.groups, front: a.address}
 	r := &reporter{client: c, hub: a.hub, log: a.log, pending: map[kit.Link]report{}, news: make(chan struct{}, 1)}
@@ -201,8 +206,10 @@ func (a *Agent) identify(ctx context.Context) (string, error) {
 		switch {
 		case err == nil && e.Channel != "" && a.hub.root == "":
 			return "", fmt.Errorf("the environment %s follows %s: %w", name, e.Channel, errNoRoot)
+		case err == nil && e.Channel == "" && a.hub.root != "":
+			return "", noChannel(e)
 		case err == nil:
-			return name, keepName(path, name)
+			return name, keep(path, name)
 		case ctx.Err() != nil:
 			return "", nil
 		case !kit.Temporary(err):
@@ -216,9 +223,39 @@ func (a *Agent) identify(ctx context.Context) (string, error) {
 	}
 }
 
-func keepName(path, name string) error {
-	if err := os.WriteFile(path+".new", []byte(name+"\n"), 0o600); err != nil {
+// keep writes a line to the file at path, all or nothing.
+func keep(path, line string) error {
+	if err := os.WriteFile(path+".new", []byte(line+"\n"), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(path+".new", path)
+}
+
+// rootFile is the path of a file that keeps the trust root by which a channel
+// was believed, as its SHA-256 in hex. From then on the agent believes nothing
+// else, whatever token it is started with: tokens are made by the hub.
+type rootFile string
+
+// pin returns the root to believe, when the token pins another one or none.
+func (f rootFile) pin(token string) (string, error) {
+	b, err := os.ReadFile(string(f))
+	if errors.Is(err, fs.ErrNotExist) {
+		return token, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	kept := strings.TrimSpace(string(b))
+	if token != "" && token != kept {
+		return "", fmt.Errorf("the token pins the trust root %s, but this agent has believed a channel by %s: if the hub's trust was really set up anew, remove %s; otherwise the token is not of the hub that it was", token, kept, f)
+	}
+	return kept, nil
+}
+
+// remember keeps the root, unless it is kept already.
+func (f rootFile) remember(root string) error {
+	if _, err := os.Stat(string(f)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return keep(string(f), root)
 }

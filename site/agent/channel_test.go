@@ -163,6 +163,63 @@ func TestWhatIsNotSignedIsRefused(t *testing.T) {
 	s.shows("two")
 }
 
+func TestAHubThatTakesTheChannelAwayIsNotBelieved(t *testing.T) {
+	h := newTestHub(t)
+	trusted := newSigner(t, h)
+	h.environment(api.Environment{Strategy: api.BlueGreen, Channel: "channels/program-stable"})
+	s := newSite(t, h)
+	s.start()
+	trusted.sign("1.0.0", h.push(programImage(t, "one")))
+	trusted.offer("1.0.0")
+	h.passes("program-1.0.0")
+	_, err := api.Environments.Modify(t.Context(), h.Admin(), environmentName, func(e *api.Environment) error {
+		e.Channel = ""
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.deploy("rogue", h.push(programImage(t, "two")))
+	refuses := func(when string) {
+		t.Helper()
+		if err := s.agent.follow.look(t.Context()); !errors.Is(err, kit.ErrForbidden) || !strings.Contains(err.Error(), "signed releases only") {
+			t.Errorf("%s, a deployment without a channel: %v, want it refused", when, err)
+		}
+		if _, err := orders.Read(t.Context(), s.agent.Client("users/admin"), "rogue"); !errors.Is(err, kit.ErrNotFound) {
+			t.Errorf("%s, what nobody signed was taken on: %v", when, err)
+		}
+		s.shows("one")
+	}
+	refuses("with the token that pins the root")
+
+	// The hub makes tokens too.
+	s.stop()
+	pinning := h.token
+	h.token, _, _ = strings.Cut(h.token, "~")
+	s.start()
+	s.shows("one")
+	refuses("with a token that pins nothing")
+	s.stop()
+
+	h.token += "~" + strings.Repeat("0", 64)
+	if _, err := New(s.config()); err == nil || !strings.Contains(err.Error(), "has believed a channel by "+pinning[strings.Index(pinning, "~")+1:]) {
+		t.Errorf("started with a token that pins another root: %v, want it refused", err)
+	}
+}
+
+func TestATokenWithARootIsForAChannel(t *testing.T) {
+	h := newTestHub(t)
+	newSigner(t, h)
+	h.environment(api.Environment{Strategy: api.BlueGreen})
+	a, err := New(newSite(t, h).config())
+	if err == nil {
+		err = a.Run(t.Context())
+	}
+	if !errors.Is(err, kit.ErrForbidden) || !strings.Contains(err.Error(), "names no channel") {
+		t.Errorf("started for an environment without a channel: %v, want it refused", err)
+	}
+}
+
 func TestAChannelNeedsAPinnedRoot(t *testing.T) {
 	h := newTestHub(t)
 	newSigner(t, h)

@@ -24,11 +24,14 @@
 //
 // An environment without a channel believes the hub, whose pipelines it serves.
 // One with a channel believes signatures only: see
-// [landfall.dev/site/agent/verify].
+// [landfall.dev/site/agent/verify]. Which of the two it is does not depend on
+// the hub: an agent whose token pins a trust root, or that has once believed a
+// channel, takes nothing else.
 //
 // The data directory holds
 //
 //	environment     the name of the environment that the directory is for
+//	root            the trust root by which a channel was believed
 //	node/           the agent's documents, and admin.token for its own API
 //	blobs/ partial/ images, and what was fetched of them
 //	groups/NAME/    the data of a group's instances

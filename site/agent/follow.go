@@ -19,6 +19,8 @@ type follower struct {
 	hub      *hub
 	name     string // of the environment
 	verifier *verify.Verifier
+	// remember keeps the trust root once a channel was believed by it.
+	remember func(root string) error
 	log      *slog.Logger
 }
 
@@ -107,8 +109,20 @@ func (f *follower) look(ctx context.Context) error {
 		return nil // the end of an order is news
 	case e.Channel != "":
 		return f.channel(ctx, e)
+	case f.hub.root != "":
+		return noChannel(e)
 	}
 	return f.deployments(ctx, e, free)
+}
+
+// noChannel says why an agent whose token pins a trust root takes nothing that
+// the hub orders outside a channel: whoever takes the hub over can order
+// anything, but sign nothing.
+func noChannel(e api.Environment) error {
+	return &kit.Error{
+		Fault: kit.ErrForbidden, Link: e.Link, Detail: "the agent believes signed releases only, because its token pins a trust root, but the hub names no channel for this environment",
+		Hint: "have the hub name the channel again; to take unsigned deployments, start an agent with a token without ~ROOT and a --data directory of its own",
+	}
 }
 
 // deployments takes on the oldest deployments, at most free.
@@ -160,6 +174,9 @@ func (f *follower) channel(ctx context.Context, e api.Environment) error {
 	case err != nil:
 		return err
 	}
+	if err := f.remember(f.hub.root); err != nil {
+		return err
+	}
 	o := orderFor(e, c)
 	o.Project, o.Image, o.Release = r.Project, r.Image, api.Releases.Link(r.Project+"-"+r.Version)
 	old, err := orders.Read(ctx, f.client, o.Release.ID())
@@ -180,7 +197,7 @@ func (f *follower) channel(ctx context.Context, e api.Environment) error {
 	return err
 }
 
-var errNoRoot = errors.New("the agent's token does not pin the hub's trust root, so nothing on a channel can be believed: start the agent with a token that ends in ~ and the SHA-256 of 1.root.json")
+var errNoRoot = errors.New("the agent's token does not pin the hub's trust root, so nothing on a channel can be believed: start the agent with a token made by landfall token create now that the environment has a channel; it ends in ~ and the SHA-256 of 1.root.json")
 
 func orderFor(e api.Environment, c api.Channel) order {
 	return order{Environment: e.Link.ID(), Strategy: api.BlueGreen, Nodes: e.Nodes, Offer: len(c.History)}

@@ -39,6 +39,9 @@ type puller struct {
 	blobs *blob.Disk    // opened by the first pull; guarded by one
 }
 
+// maxLayer is the size limit of a blob of an image, in bytes.
+const maxLayer = 1 << 40
+
 func newPuller(h *hub, e engine.Engine, dir string) *puller {
 	return &puller{hub: h, engine: e, dir: dir, patience: 2 * time.Minute, one: make(chan struct{}, 1)}
 }
@@ -144,6 +147,9 @@ func (p *puller) fetch(ctx context.Context, repository string, d kit.Digest, siz
 	if err := d.Check(); err != nil {
 		return err
 	}
+	if size < 0 || size > maxLayer {
+		return kit.Errorf(kit.ErrInvalid, "", "its manifest says that the blob %s has %d bytes: 0 to %d are possible", d, size, int64(maxLayer))
+	}
 	if b, err := p.blobs.Open(ctx, d); err == nil {
 		return b.Close()
 	}
@@ -216,6 +222,9 @@ func (p *puller) download(ctx context.Context, repository string, d kit.Digest, 
 // errCut says that a connection ended before the blob did.
 var errCut = &kit.Error{Fault: kit.ErrUnavailable, Detail: "the connection to the hub was cut"}
 
+// errShort says that the blob is smaller than it should be.
+var errShort = &kit.Error{Fault: kit.ErrInvalid, Detail: "the hub has fewer bytes of it than its manifest says"}
+
 // more appends to f, which has the first bytes of the blob at path, what one
 // response brings, and returns how many there are now.
 func (p *puller) more(ctx context.Context, f *os.File, path string, have, size int64, etag *string) (int64, error) {
@@ -232,7 +241,7 @@ func (p *puller) more(ctx context.Context, f *os.File, path string, have, size i
 	}
 	res, err := p.hub.get(ctx, path, header)
 	if errors.Is(err, kit.Fault(http.StatusRequestedRangeNotSatisfiable)) {
-		return restart(f) // the file is not a beginning of what is there
+		return have, errShort // it ends before what the manifest says
 	}
 	if err != nil {
 		return have, err
@@ -250,6 +259,8 @@ func (p *puller) more(ctx context.Context, f *os.File, path string, have, size i
 	switch {
 	case errors.As(err, &disk):
 		return have, err
+	case have < size && err == nil && res.StatusCode == http.StatusOK && res.ContentLength >= 0:
+		return have, errShort // all of it has come
 	case have < size:
 		return have, errCut
 	}

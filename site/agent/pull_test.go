@@ -2,8 +2,10 @@ package agent
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -189,6 +192,51 @@ func TestAPullRefusesWhatWasNotAskedFor(t *testing.T) {
 			err := pullerFor(t, test.server, h.token, t.TempDir()).pull(t.Context(), test.ref)
 			if err == nil || kit.Temporary(err) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("pulled %s: %v, want %q for good", name, err, test.want)
+			}
+		})
+	}
+}
+
+func TestAPullEndsIfTheManifestLiesAboutASize(t *testing.T) {
+	h := newTestHub(t)
+	const size = 1 << 10
+	img := randomImage(t, size)
+	h.push(img)
+	raw, err := img.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		size func(int64) int64
+		want string
+	}{
+		"negative":      {func(int64) int64 { return -1 }, "has -1 bytes"},
+		"absurd":        {func(int64) int64 { return 1 << 62 }, "has 4611686018427387904 bytes"},
+		"too large":     {func(int64) int64 { return 1 << 30 }, "fewer bytes of it than its manifest says"},
+		"a byte larger": {func(n int64) int64 { return n + 1 }, "fewer bytes of it than its manifest says"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := v1.ParseManifest(bytes.NewReader(raw))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Layers[0].Size = test.size(m.Layers[0].Size)
+			b, err := json.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, _, err := h.blobs.Put(t.Context(), bytes.NewReader(b), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			for _, after := range []int{1 << 20, size / 2} { // over a good link and a bad one
+				link := &cutter{Handler: h.Server, after: after}
+				err = pullerFor(t, link, h.token, t.TempDir()).pull(ctx, "team/program@"+string(d))
+				if err == nil || kit.Temporary(err) || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("pulled a layer whose size is %s: %v, want %q for good", name, err, test.want)
+				}
 			}
 		})
 	}

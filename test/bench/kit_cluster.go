@@ -49,11 +49,9 @@ func compareClusters(ctx context.Context, m *measurement, program string) error 
 		if !m.wants(d.bars...) {
 			continue
 		}
-		ours, peer, err := d.fight(ctx, m, n, e)
-		if err != nil {
+		if err := d.fight(ctx, m, n, e); err != nil {
 			return err
 		}
-		d.judge(m, ours, peer)
 	}
 	return nil
 }
@@ -61,13 +59,16 @@ func compareClusters(ctx context.Context, m *measurement, program string) error 
 const clusterSetup = `Three nodes of each on loopback, each a process of its own, all six at once,
 their data on the same disk. Both sync the log before they acknowledge, as
 they do by default; both authenticate every request: kit by a token of
-users/admin, etcd by --auth-token=simple as root. The clients are kit/rest's
-Client over HTTP/1.1, with a connection for each, and etcd's clientv3 over
-gRPC, one that all share, which made etcd faster than more of them. They run
-in a process of their own and wait for each answer; both run the same loop
-(test/bench/load). A write updates one of 10,000 documents, or keys, with a
-new value of 256 bytes. Writes and linearizable reads are sent to the leader,
-eventual (etcd: serializable) ones to all three nodes.`
+users/admin, etcd by --auth-token=simple as root. The 64 clients are users of
+one program, which share a client of the store in both: kit/rest's Client
+with Coalesce over HTTP/1.1, which has two requests of many calls under way,
+and etcd's clientv3, which has one gRPC connection for all; more connections
+made etcd slower. Where all three nodes are asked, kit's users share three
+clients, one for each node, and etcd's one has a connection to each. They wait
+for each answer; both run the same loop (test/bench/load). A write updates one
+of 10,000 documents, or keys, with a new value of 256 bytes. Writes and
+linearizable reads are sent to the leader, eventual (etcd: serializable) ones
+to all three nodes.`
 
 // turn is one load, and the CPU time that a request took in it, in
 // microseconds: of all servers, and of the clients.
@@ -76,8 +77,9 @@ type turn struct {
 	servers, clients float64
 }
 
-// fight lets ours and the peer take turns.
-func (d duel) fight(ctx context.Context, m *measurement, n *nodes, e *etcd) (ours, peer []turn, err error) {
+// fight lets ours and the peer take turns, and judges them. Ours have another
+// turn as 64 clients with a connection each, which share no requests.
+func (d duel) fight(ctx context.Context, m *measurement, n *nodes, e *etcd) error {
 	urls, endpoints := n.urls[:1], []string{e.leader}
 	if d.spread {
 		urls, endpoints = n.urls, e.endpoints
@@ -85,20 +87,33 @@ func (d duel) fight(ctx context.Context, m *measurement, n *nodes, e *etcd) (our
 	args := []string{"-clients", strconv.Itoa(d.clients), "-keys", strconv.Itoa(kitKeys), "-warm", m.warm.String(), "-for", m.per.String()}
 	kitArgs := append([]string{"load", "-urls", strings.Join(urls, ","), "-token", n.token, "-op", d.ours}, args...)
 	etcdArgs := append([]string{"load", "-endpoints", strings.Join(endpoints, ","), "-password", etcdPassword, "-op", d.peer}, args...)
+	var ours, peer, separate []turn
 	for range m.rounds {
 		profiled := make(chan error, 1)
 		go func() { profiled <- n.profile(ctx, m.profiles, strings.ReplaceAll(d.name, " ", "-"), m.per) }()
 		o, err := m.turn(ctx, n.running, n.program, kitArgs)
 		if err = errors.Join(err, <-profiled); err != nil {
-			return nil, nil, err
+			return err
 		}
 		p, err := m.turn(ctx, e.running, e.load, etcdArgs)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		ours, peer = append(ours, o), append(peer, p)
+		if d.clients == 1 {
+			continue
+		}
+		s, err := m.turn(ctx, n.running, n.program, append(kitArgs, "-separate"))
+		if err != nil {
+			return err
+		}
+		separate = append(separate, s)
 	}
-	return ours, peer, nil
+	d.judge(m, ours, peer)
+	if len(separate) > 0 {
+		m.tell("%s, ours by 64 clients with a connection and requests of their own: %s", d.name, spread(separate))
+	}
+	return nil
 }
 
 // turn has the program load the servers. It is an error if more than one in a

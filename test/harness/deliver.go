@@ -44,6 +44,7 @@ def main(ctx):
         stage("build", image),
         stage("staging", deploy("staging", image = image, tests = ["/ledger smoke"])),
         stage("release", release(image = image, version = ctx.params["version"])),
+        stage("news", notify(text = "there is version " + ctx.params["version"])),
     ]
 `
 

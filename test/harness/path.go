@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,7 +60,9 @@ func New(t testing.TB, b Binaries) *Path {
 	}
 	hub := freeAddress(t)
 	p.url = "http://" + hub
-	p.Hub = p.role("hub", "hub", "--data", p.Dir("hub"), "--listen", hub)
+	chat := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	t.Cleanup(chat.Close)
+	p.Hub = p.role("hub", "hub", "--data", p.Dir("hub"), "--listen", hub, "--slack-webhook", chat.URL)
 	p.tokens[admin] = p.text("hub/admin.token")
 	p.admin = p.client(p.url, p.tokens[admin])
 	for name, group := range map[string]string{author: "developers", judge: "developers", signer: "release-managers"} {

@@ -153,13 +153,15 @@ func TestEverythingIsKilledAtRandom(t *testing.T) {
 	defer func() { cancel(); <-n.done; <-killed }()
 	go func() {
 		defer close(killed)
-		for range moments {
+		for left := moments; left > 0; {
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(time.Duration(random.Int64N(int64(2 * time.Second)))):
 			}
-			atRandom(t, random, p, n, o)
+			if atRandom(t, random, p, n, o) {
+				left--
+			}
 		}
 	}()
 	deliver, version := backAndForth(p, o.load), 2
@@ -177,8 +179,9 @@ func TestEverythingIsKilledAtRandom(t *testing.T) {
 // moments are how many times something is killed at random.
 const moments = 5
 
-// atRandom kills the hub, unknown's agent or a ledger node.
-func atRandom(t *testing.T, random *rand.Rand, p *harness.Path, n *nodes, o *outages) {
+// atRandom kills the hub, unknown's agent or a ledger node. It returns false if
+// there was nobody to kill.
+func atRandom(t *testing.T, random *rand.Rand, p *harness.Path, n *nodes, o *outages) bool {
 	newer, leader := random.IntN(2) == 1, random.IntN(2) == 1
 	switch random.IntN(3) {
 	case 0:
@@ -196,5 +199,7 @@ func atRandom(t *testing.T, random *rand.Rand, p *harness.Path, n *nodes, o *out
 		victim, err := n.kill(newer, leader)
 		back(t.Context(), victim.Back)
 		t.Logf("killed %s (%v)", victim, err)
+		return err == nil
 	}
+	return true
 }

@@ -48,6 +48,9 @@ var hubPlaces = []place{
 	{name: "releases", kind: "releases", typ: "ReleaseState", states: state, never: map[string]string{
 		"failed": "the notes can be made",
 	}},
+	{name: "notices", kind: "notices", typ: "NoticeState", states: state, never: map[string]string{
+		"given-up": "the webhook takes all",
+	}},
 	{name: "copies of upgrades", kind: "upgrades", typ: "UpgradeState", states: state,
 		maybe: "the hub gets the latest state only, and not each"},
 }

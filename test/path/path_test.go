@@ -100,8 +100,8 @@ func TestABranchThatMovedOnIsTestedAgainBeforeItLands(t *testing.T) {
 	for _, v := range rebased.Votes {
 		labels[v.Label+" "+v.By] = v.Link
 	}
-	if len(labels) != 2 || labels["Verified services/review"] != gate.Link {
-		t.Errorf("the votes on the rebased commit are %+v, want bob's, and Verified by its own run", rebased.Votes)
+	if len(labels) != 2 || labels["Verified services/review"] != gate.Nodes[0].Link {
+		t.Errorf("the votes on the rebased commit are %+v, want bob's, and Verified with its own build", rebased.Votes)
 	}
 	if change.Merged != rebased.Commit || c.main() != rebased.Commit {
 		t.Errorf("merged %s, main at %s, want exactly the tested commit %s", change.Merged, c.main(), rebased.Commit)

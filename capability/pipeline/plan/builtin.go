@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
 	"landfall.dev/api"
+	"landfall.dev/kit"
 )
 
 const maxRetries = 10
@@ -156,9 +158,14 @@ func approve(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "name", &name, "by", &n.By); err != nil {
 		return nil, err
 	}
-	if n.By == "" {
-		return nil, fmt.Errorf("%s: by is empty; want the group that may approve", b.Name())
+	by := kit.Link(n.By)
+	if !strings.Contains(n.By, "/") {
+		by = kit.NewLink("groups", n.By)
 	}
+	if by.Check() != nil || by.Kind() != "groups" && by.Kind() != "users" {
+		return nil, fmt.Errorf(`%s: by is %q; want the group that may approve, as "release-managers" or "groups/release-managers", or a person, as "users/rita"`, b.Name(), n.By)
+	}
+	n.By = string(by)
 	n.base = "approve-" + name
 	return n, nil
 }

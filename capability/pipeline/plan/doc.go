@@ -22,7 +22,7 @@
 //	build(id?, job=, params=, retries=)
 //	deploy(environment, image=, tests=)
 //	release(image=, version=)
-//	approve(name, by=)
+//	approve(name, by=)        by a group, "release-managers", or a person, "users/rita"
 //	notify(text)
 //
 // where image is a node made by build, and ctx has event, project, params,

@@ -179,7 +179,7 @@ func TestNodesCarryAllThatTheirCallsSaid(t *testing.T) {
 		{ID: "deploy-staging", Type: api.NodeDeploy, Stage: "staging", Needs: []string{"deploy-automation"},
 			Image: "ledger-image", Environment: "staging", Tests: []string{"smoke"}, Position: "@ci//lib.star:16"},
 		{ID: "approve-go-live", Type: api.NodeApprove, Stage: "production", Needs: []string{"approve-schema-change"},
-			By: "payments", Position: "@ci//lib.star:21"},
+			By: "groups/payments", Position: "@ci//lib.star:21"},
 		{ID: "notify", Type: api.NodeNotify, Stage: "production", Needs: []string{"deploy-eu", "deploy-us"},
 			Text: "ledger c0ffee is live", Position: "@ci//lib.star:23"},
 	}

@@ -67,11 +67,21 @@ func makeKeys(dir string) ([]ed25519.PrivateKey, error) {
 	return keys, nil
 }
 
+// Discard removes the keys that Init has just made in dir, and that nobody
+// trusts because the hub has refused them.
+func Discard(dir string) error {
+	var errs []error
+	for _, name := range keyFiles {
+		errs = append(errs, os.Remove(filepath.Join(dir, name)))
+	}
+	return errors.Join(errs...)
+}
+
 // initial makes the first files with keys, which are in the order of keyFiles.
 func initial(keys []ed25519.PrivateKey, online Keys, now time.Time) (Initial, error) {
 	roots, targetsKey, releaseKey := keys[:3], keys[3], keys[4]
 	root := metadata.Root(after(now, rootLife))
-	root.Signed.Roles[metadata.ROOT].Threshold = 2
+	root.Signed.Roles[metadata.ROOT].Threshold = rootThreshold
 	for _, k := range []struct {
 		role string
 		key  ed25519.PublicKey
@@ -99,7 +109,7 @@ func initial(keys []ed25519.PrivateKey, online Keys, now time.Time) (Initial, er
 	if targets.Signed.Delegations, err = delegations(release, channels); err != nil {
 		return Initial{}, err
 	}
-	rootFile, err1 := sign(root, roots[0], roots[1])
+	rootFile, err1 := sign(root, roots...) // by all, so that any two can prove it when they sign the next
 	targetsFile, err2 := sign(targets, targetsKey)
 	releasesFile, err3 := sign(metadata.Targets(after(now, releasesLife)), releaseKey)
 	return Initial{Root: string(rootFile), Targets: string(targetsFile), Releases: string(releasesFile)}, errors.Join(err1, err2, err3)
@@ -118,7 +128,7 @@ func SignRelease(keyFile string, current []byte, t api.ReleaseTarget) (signed, t
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkSignedBy(key, m); err != nil {
+	if err := checkSignedBy(roleReleases, m, 1, key); err != nil {
 		return nil, nil, err
 	}
 	path := api.ReleasePath(t.Project, t.Version)
@@ -137,25 +147,29 @@ func SignRelease(keyFile string, current []byte, t api.ReleaseTarget) (signed, t
 	return signed, target, err
 }
 
-// checkSignedBy reports that m is not signed by key.
-func checkSignedBy(key ed25519.PrivateKey, m *metadata.Metadata[metadata.TargetsType]) error {
-	k, err := tufKey(public(key))
-	if err != nil {
-		return err
-	}
-	id, err := k.ID()
-	if err != nil {
-		return err
-	}
+// checkSignedBy reports that m, the file of a role, is not signed by at least
+// threshold of keys.
+func checkSignedBy(role string, m any, threshold int, keys ...ed25519.PrivateKey) error {
 	own := metadata.Targets()
-	own.Signed.Delegations = &metadata.Delegations{
-		Keys:  map[string]*metadata.Key{id: k},
-		Roles: []metadata.DelegatedRole{{Name: roleReleases, KeyIDs: []string{id}, Threshold: 1}},
+	d := metadata.DelegatedRole{Name: role, Threshold: threshold}
+	own.Signed.Delegations = &metadata.Delegations{Keys: map[string]*metadata.Key{}}
+	for _, key := range keys {
+		k, err := tufKey(public(key))
+		if err != nil {
+			return err
+		}
+		id, err := k.ID()
+		if err != nil {
+			return err
+		}
+		own.Signed.Delegations.Keys[id] = k
+		d.KeyIDs = append(d.KeyIDs, id)
 	}
-	if err := own.VerifyDelegate(roleReleases, m); err != nil {
+	own.Signed.Delegations.Roles = []metadata.DelegatedRole{d}
+	if err := own.VerifyDelegate(role, m); err != nil {
 		return &kit.Error{
-			Fault: kit.ErrForbidden, Detail: "the hub's list of releases is not signed by this key",
-			Hint: "use the key that signed the releases before; if you did, the hub may have been taken over: sign nothing", Err: err,
+			Fault: kit.ErrForbidden, Detail: "the hub's " + role + ".json is not signed by the keys given",
+			Hint: "use the keys that signed it before; if you did, the hub may have been taken over: sign nothing", Err: err,
 		}
 	}
 	return nil

@@ -37,7 +37,18 @@ func (r *Repository) checkInitial(k Online, now time.Time) error {
 	if root.IsExpired(now) || targets.IsExpired(now) || releases.IsExpired(now) {
 		return wrong("the files have expired: make them anew, or set this machine's clock")
 	}
-	if !root.ConsistentSnapshot || len(targets.Targets) > 0 || len(releases.Targets) > 0 || releases.Delegations != nil {
+	if len(releases.Targets) > 0 {
+		return wrong("the first files list releases")
+	}
+	return r.checkLayout(k)
+}
+
+// checkLayout reports files of people that do not fit each other, or that give
+// the hub another power than Init does.
+func (r *Repository) checkLayout(k Online) error {
+	wrong := func(format string, args ...any) error { return kit.Errorf(kit.ErrInvalid, "", format, args...) }
+	root, targets, releases := r.root.Signed, r.targets.Signed, r.releases.Signed
+	if !root.ConsistentSnapshot || len(targets.Targets) > 0 || targets.Delegations == nil || releases.Delegations != nil {
 		return wrong("the files are not laid out as landfall trust init makes them")
 	}
 	for _, role := range metadata.TOP_LEVEL_ROLE_NAMES {
@@ -45,7 +56,7 @@ func (r *Repository) checkInitial(k Online, now time.Time) error {
 			return wrong("the root names no keys of %s", role)
 		}
 	}
-	if root.Roles[metadata.ROOT].Threshold < 2 {
+	if root.Roles[metadata.ROOT].Threshold < rootThreshold {
 		return wrong("the root needs the signatures of two keys at least")
 	}
 	err := errors.Join(

@@ -11,8 +11,11 @@
 //
 // The hub holds the keys of channels, snapshot and timestamp only, so whoever
 // takes it over chooses among signed releases, or withholds news of them, but
-// makes none. [Init] and [SignRelease] are for the machine of the release
-// manager, where the other keys are; the rest is for the hub.
+// makes none. [Init], [SignRelease] and [SignRenewal] are for the machines where
+// people's keys are; the rest is for the hub.
+//
+// The hub signs its own files anew in time. Those of people end unless somebody
+// signs them anew, and with them all channels: [Repository.Roles] says when.
 //
 // Files have consistent names: metadata files but the timestamp begin with
 // their version, "3.releases.json", targets with the hash of their content,

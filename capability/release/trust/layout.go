@@ -18,6 +18,9 @@ const (
 	roleChannels = "channels"
 )
 
+// rootThreshold is how many of its keys sign the root.
+const rootThreshold = 2
+
 // How long signatures are good for.
 const (
 	rootLife      = 365 * 24 * time.Hour

@@ -70,7 +70,7 @@ func Load(read func(name string) ([]byte, error)) (*Repository, error) {
 	r := &Repository{}
 	b, err := read(TimestampFile)
 	if errors.Is(err, kit.ErrNotFound) {
-		return nil, &kit.Error{Fault: kit.ErrNotFound, Detail: "nobody has set up signing yet", Hint: "a release manager runs: landfall trust init"}
+		return nil, &kit.Error{Fault: kit.ErrNotFound, Detail: "nobody has set up signing yet", Hint: "an administrator runs: landfall trust init --keys DIR"}
 	}
 	if err != nil {
 		return nil, err

@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -290,86 +287,6 @@ func (c *capped) Write(p []byte) (int, error) {
 	c.over = true
 	c.full()
 	return room, errFull
-}
-
-// Archive writes the files of a commit as a tar stream. An error from the
-// arguments comes before the first byte.
-func (r Reader) Archive(ctx context.Context, w io.Writer, commit string) error {
-	id, err := r.commit(ctx, commit)
-	if err != nil {
-		return err
-	}
-	cmd := r.command(ctx, "archive", "--format=tar", id)
-	cmd.Stdout = w
-	return run(ctx, cmd, "archive")
-}
-
-// Finding is a place in a file that a check has objected to.
-type Finding struct {
-	Path string
-	Line int
-	Text string // what is wrong, without a final period
-}
-
-// String returns "path:line: text".
-func (f Finding) String() string { return fmt.Sprintf("%s:%d: %s", f.Path, f.Line, f.Text) }
-
-var findingPattern = regexp.MustCompile(`^(.+):(\d+): (.+?)\.?$`)
-
-// Check returns the white space errors and conflict markers in the lines that
-// a commit adds. What counts is set by the attribute whitespace in the
-// commit's own .gitattributes. Merge commits have none.
-func (r Reader) Check(ctx context.Context, commit string) ([]Finding, error) {
-	c, err := r.Commit(ctx, commit)
-	if err != nil || len(c.Parents) > 1 {
-		return nil, err
-	}
-	parent := EmptyTree
-	if len(c.Parents) == 1 {
-		parent = c.Parents[0]
-	}
-	// Git reads attributes from a work tree and else from the index, so an
-	// empty work tree makes it read those of the commit.
-	work, err := os.MkdirTemp("", "landfall-check-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(work)
-	env := []string{"GIT_INDEX_FILE=" + filepath.Join(work, "index"), "GIT_WORK_TREE=" + filepath.Join(work, "tree")}
-	if err := os.Mkdir(filepath.Join(work, "tree"), 0o755); err != nil {
-		return nil, err
-	}
-	read := r.command(ctx, "read-tree", c.Tree)
-	read.Env = append(read.Env, env...)
-	if err := run(ctx, read, "read-tree"); err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	check := r.command(ctx, "diff-tree", "--check", "-r", parent, c.SHA)
-	check.Env = append(check.Env, env...)
-	check.Stdout = &out
-	if err := run(ctx, check, "diff-tree"); err != nil && exitCode(err) != 2 {
-		return nil, err
-	}
-	return parseFindings(out.String()), nil
-}
-
-// parseFindings reads the report of git diff --check: "path:line: text." and,
-// after most of these, the line itself with a "+" before it.
-func parseFindings(report string) []Finding {
-	var findings []Finding
-	for line := range strings.Lines(report) {
-		m := findingPattern.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
-		if strings.HasPrefix(line, "+") || m == nil {
-			continue
-		}
-		number, err := strconv.Atoi(m[2])
-		if err != nil {
-			continue
-		}
-		findings = append(findings, Finding{Path: m[1], Line: number, Text: m[3]})
-	}
-	return findings
 }
 
 // split returns the parts of output with -z.

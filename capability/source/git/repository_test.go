@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,22 +141,53 @@ func TestCheckFindsFaultsInAddedLinesOnly(t *testing.T) {
 	clean := push("topic", "old file", "one \ntwo\n<<<<<<< mine\nthree\n", "Add a line to it")
 	write(t, c.dir, ".gitattributes", "*.txt -whitespace\n")
 	spared := push("topic", "a.txt", "one \n", "Add a text")
-	for id, want := range map[string]string{
-		dirty:  "[old file:1: trailing whitespace old file:3: leftover conflict marker]",
-		clean:  "[]",
-		spared: "[]",
+	after := push("topic", "b.txt", "one \n", "Add another text")
+	for _, test := range []struct{ id, base, want string }{
+		{dirty, "refs/heads/main", "[old file:1: trailing whitespace old file:3: leftover conflict marker]"},
+		{clean, "refs/heads/main", "[]"},
+		{spared, "refs/heads/main", "[a.txt:1: trailing whitespace]"},
+		{after, "refs/heads/main", "[b.txt:1: trailing whitespace]"},
+		{after, "refs/heads/topic", "[]"},
 	} {
-		findings, err := s.demo.Check(t.Context(), id)
-		if got := fmt.Sprint(findings); err != nil || got != want {
-			t.Errorf("check: got %s, %v, want %s", got, err, want)
+		findings, err := s.demo.Check(t.Context(), test.id, test.base)
+		if got := fmt.Sprint(findings); err != nil || got != test.want {
+			t.Errorf("check against %s: got %s, %v, want %s", test.base, got, err, test.want)
 		}
 	}
 	c.git("checkout", "-q", "--detach", "origin/main")
 	c.commit("side", "side\n", "Go aside")
 	c.git("merge", "-q", "--no-edit", "origin/topic")
 	c.git("push", "-q", "origin", "HEAD:refs/heads/merged")
-	if findings, err := s.demo.Check(t.Context(), "refs/heads/merged"); err != nil || findings != nil {
+	if findings, err := s.demo.Check(t.Context(), "refs/heads/merged", "refs/heads/main"); err != nil || findings != nil {
 		t.Errorf("check of a merge: got %v, %v, want none", findings, err)
+	}
+}
+
+// A patch is looked at whatever it says about itself, and whatever its files are
+// called.
+func TestAPatchCannotHideItsWhiteSpace(t *testing.T) {
+	for name, test := range map[string]struct {
+		attributes, file, want string
+	}{
+		"a path like an added line":      {"", "+a.txt", "[+a.txt:1: trailing whitespace]"},
+		"a path like a finding":          {"", "x:1: trailing whitespace.", "[x:1: trailing whitespace.:1: trailing whitespace]"},
+		"a path with a line end":         {"", "a\n", "[white space errors or conflict markers in added lines: see git show --check]"},
+		"no white space errors, it says": {"* -whitespace\n", "a", "[a:1: trailing whitespace]"},
+		"no text, it says":               {"* -diff\n", "a", "[a:1: trailing whitespace]"},
+		"binary, it says":                {"* binary\n", "a", "[a:1: trailing whitespace]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			c, push := s.pushed()
+			if test.attributes != "" {
+				write(t, c.dir, ".gitattributes", test.attributes)
+			}
+			id := push("topic", test.file, "one: \n", "Add a file")
+			findings, err := s.demo.Check(t.Context(), id, "refs/heads/main")
+			if got := fmt.Sprint(findings); err != nil || got != test.want {
+				t.Errorf("check: got %s, %v, want %s", got, err, test.want)
+			}
+		})
 	}
 }
 
@@ -175,7 +207,7 @@ func TestQuarantinedCommitsAreChecked(t *testing.T) {
 		if all, err := p.Commits(ctx, p.Commands[0].New, ""); err != nil || len(all) != 2 {
 			t.Errorf("commits for any branch: got %d, %v, want 2", len(all), err)
 		}
-		findings, err := p.Check(ctx, p.Commands[0].New)
+		findings, err := p.Check(ctx, p.Commands[0].New, "refs/heads/main")
 		if err != nil || len(findings) != 1 {
 			t.Errorf("check: got %v, %v, want one finding", findings, err)
 		}
@@ -244,6 +276,67 @@ func TestReadingACommit(t *testing.T) {
 	}
 	contains(t, names, "README", "jobs/ümlaut test.yaml")
 }
+
+// A patch cannot hide its files from who tests it, nor change them on the way.
+func TestAnArchiveIsExactlyTheTree(t *testing.T) {
+	s := newSite(t)
+	c, push := s.pushed()
+	attributes := "*_test export-ignore\nhidden export-ignore\nkeyword export-subst ident\n*.dos text eol=crlf\n*.wide text working-tree-encoding=ISO-8859-1\n"
+	want := map[string]string{
+		".gitattributes": attributes, "a_test": "test\n", "hidden/deep": "x\n", "keyword": "$Format:%H$ $Id$\n",
+		"a.dos": "one\n", "a.wide": "\xf6\n", "empty": "", "a\nb": "y\n", strings.Repeat("long/", 60) + "name": "z\n",
+	}
+	for name, text := range want {
+		write(t, c.dir, name, text)
+	}
+	if err := os.Symlink("a_test", filepath.Join(c.dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(c.dir, "a_test"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	id := push("topic", "last", "l\n", "Add files")
+	want["a.wide"] = "ö\n" // as it is in the commit
+	want["README"], want["lines"], want["last"], want["link"] = "demo\n", strings.Repeat("line\n", 20), "l\n", "-> a_test"
+
+	var archive bytes.Buffer
+	if err := s.demo.Archive(t.Context(), &archive, id); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for in := tar.NewReader(&archive); ; {
+		head, err := in.Next()
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch head.Typeflag {
+		case tar.TypeReg:
+			got[head.Name] = string(text)
+		case tar.TypeSymlink:
+			got[head.Name] = "-> " + head.Linkname
+		}
+		if executable := head.Mode&0o100 != 0; head.Typeflag == tar.TypeReg && executable != (head.Name == "a_test") {
+			t.Errorf("%s has the mode %o", head.Name, head.Mode)
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the archive has %q, want %q", got, want)
+	}
+	if err := s.demo.Archive(t.Context(), failing{}, id); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("archive to a writer that fails: %v, want its error", err)
+	}
+}
+
+// failing fails every write.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
 func TestReadingWhatIsNotThere(t *testing.T) {
 	s := newSite(t)

@@ -157,6 +157,8 @@ type Pass struct {
 	cert *tls.Certificate
 }
 
+// Certificate returns the node's certificate, a new one where the last is half
+// as old as it may get.
 func (p *Pass) Certificate() (*tls.Certificate, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

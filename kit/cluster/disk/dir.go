@@ -94,6 +94,8 @@ func (d *Directory) Path() string { return d.path }
 
 func (d *Directory) file(name string) string { return filepath.Join(d.path, name) }
 
+// Lock takes the directory for this process until Close. It is ErrConflict,
+// with the other's process id, while another one has it.
 func (d *Directory) Lock() error {
 	lock, err := os.OpenFile(d.file("lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -246,6 +248,7 @@ func writeFile(path string, b []byte) error {
 	return SyncDirectory(filepath.Dir(path))
 }
 
+// SyncDirectory makes durable which files are in the directory at path.
 func SyncDirectory(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -256,8 +259,11 @@ func SyncDirectory(path string) error {
 
 // The mark is the log index of the last entry that was stored and synced, and
 // the CRC-32C of it: a log that ends before has lost entries that this node has
-// vouched for. The mark itself is not synced: after a power failure it is old
-// or unreadable, which only makes the check weaker.
+// vouched for. It is not synced when it grows: after a power failure it is old
+// or unreadable, which only makes the check weaker. It is synced before the
+// log's end is cut off, since an old one would then ask for more than there is.
+// A node whose durability is relaxed vouches for nothing, and leaves the mark
+// at what was synced before.
 const markSize = 8 + 4
 
 // Mark is the log index up to which the log must reach.
@@ -267,12 +273,16 @@ func (d *Directory) Mark() uint64 {
 	return d.marked
 }
 
-// cutting notes that the entries from index on are about to be deleted.
-func (d *Directory) cutting(index uint64) error {
-	if d.Mark() < index {
+// cutting notes, durably, that the entries from index on are about to be
+// deleted.
+func (d *Directory) cutting(index uint64, files *Files) error {
+	if d.mark == nil || d.Mark() < index {
 		return nil
 	}
-	return d.setMark(index - 1)
+	if err := d.setMark(index - 1); err != nil {
+		return err
+	}
+	return files.sync(d.mark)
 }
 
 // setMark notes that the entries up to index are on the disk.

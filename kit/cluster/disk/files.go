@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -78,6 +79,36 @@ func (d *Files) OpenWriter(dir, name string) (types.WritableFile, error) {
 	return &diskFile{WritableFile: f, files: d, path: filepath.Join(dir, name)}, err
 }
 
+// sync makes what was written to f durable, however relaxed the log is.
+func (d *Files) sync(f *os.File) error {
+	if err := d.did(d.ask("sync", f.Name())); err != nil {
+		return err
+	}
+	return d.did(f.Sync())
+}
+
+// settle makes the log in dir durable, which a relaxed node may have left to the
+// operating system: what is stored from now on counts for all before it.
+func (d *Files) settle(dir string) error {
+	if d.relaxed {
+		return nil
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.sync(f), f.Close()); err != nil {
+			return err
+		}
+	}
+	return SyncDirectory(dir)
+}
+
 // diskFile is a file that tells of its failures.
 type diskFile struct {
 	types.WritableFile
@@ -115,8 +146,9 @@ func (f *diskFile) Sync() error {
 // the disk.
 type guardedLog struct {
 	*wal.WAL
-	dir  *Directory
-	fail func(error) error
+	dir   *Directory
+	files *Files
+	fail  func(error) error
 }
 
 // StoreLog implements raft.LogStore.
@@ -125,7 +157,7 @@ func (g *guardedLog) StoreLog(l *raft.Log) error { return g.StoreLogs([]*raft.Lo
 // StoreLogs implements raft.LogStore.
 func (g *guardedLog) StoreLogs(l []*raft.Log) error {
 	err := g.WAL.StoreLogs(l)
-	if err == nil && len(l) > 0 {
+	if err == nil && len(l) > 0 && !g.files.relaxed {
 		err = g.dir.setMark(l[len(l)-1].Index)
 	}
 	return g.fail(err)
@@ -136,7 +168,7 @@ func (g *guardedLog) StoreLogs(l []*raft.Log) error {
 func (g *guardedLog) DeleteRange(from, to uint64) error {
 	last, err := g.WAL.LastIndex()
 	if err == nil && to >= last {
-		err = g.dir.cutting(from)
+		err = g.dir.cutting(from, g.files)
 	}
 	if err == nil {
 		err = g.WAL.DeleteRange(from, to)

@@ -22,7 +22,8 @@ import (
 // Storage is where raft keeps the log and snapshots.
 type Storage struct {
 	Logs   raft.LogStore
-	Stable raft.StableStore
+	Stable raft.StableStore // ends the goroutine that cannot write to it
+	Bare   raft.StableStore // the same, but it returns the error
 	Snaps  raft.SnapshotStore
 	Close  func() error
 }
@@ -51,7 +52,7 @@ type Options struct {
 func (d *Directory) OpenStorage(o Options) (*Storage, error) {
 	if d.path == "" {
 		mem := raft.NewInmemStore()
-		return &Storage{mem, mem, raft.NewInmemSnapshotStore(), func() error { return nil }}, nil
+		return &Storage{mem, mem, mem, raft.NewInmemSnapshotStore(), func() error { return nil }}, nil
 	}
 	if o.Formed {
 		if err := checkPresent(d); err != nil {
@@ -67,6 +68,9 @@ func (d *Directory) OpenStorage(o Options) (*Storage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.Files.settle(d.file("log")); err != nil {
+		return nil, d.Unwritable(err)
+	}
 	logs, err := wal.Open(d.file("log"), wal.WithLogger(o.Log), wal.WithMetaStore(meta), wal.WithSegmentFiler(segs))
 	if err != nil {
 		return nil, errors.Join(d.unopened(last, sound, err), meta.Close())
@@ -77,11 +81,14 @@ func (d *Directory) OpenStorage(o Options) (*Storage, error) {
 		}
 		return err
 	}
-	cache, err := raft.NewLogCache(logCache, &guardedLog{logs, d, stop})
+	cache, err := raft.NewLogCache(logCache, &guardedLog{logs, d, o.Files, stop})
 	if err != nil {
 		return nil, errors.Join(err, logs.Close(), meta.Close())
 	}
-	s := &Storage{Logs: cache, Stable: &guardedVotes{logs, stop}, Close: func() error { return errors.Join(logs.Close(), meta.Close()) }}
+	s := &Storage{
+		Logs: cache, Stable: &guardedVotes{logs, stop}, Bare: logs,
+		Close: func() error { return errors.Join(logs.Close(), meta.Close()) },
+	}
 	s.Snaps, err = raft.NewFileSnapshotStoreWithLogger(d.path, SnapshotsKept, o.Log)
 	if err == nil {
 		err = s.check(d, o.Check, last, sound.end)

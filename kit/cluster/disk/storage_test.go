@@ -43,3 +43,38 @@ func TestALogThatWasCutOffIsReadAgain(t *testing.T) {
 		}
 	}
 }
+
+// Who can take an error must get one: ending the goroutine would end Open.
+func TestAVoteThatCannotBeWrittenEndsTheVoterOnly(t *testing.T) {
+	d, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.Close() }()
+	failed := make(chan error, 1)
+	s, err := d.OpenStorage(Options{
+		Files: NewFiles(false, nil), Check: func(*raft.Log) error { return nil }, Log: hclog.NewNullLogger(),
+		Fail: func(err error) { failed <- err },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Bare.SetUint64([]byte("CurrentTerm"), 2); err == nil {
+		t.Error("a closed store took a term")
+	}
+	ended := make(chan bool, 1)
+	go func() {
+		voted := false
+		defer func() { ended <- voted }()
+		voted = s.Stable.SetUint64([]byte("CurrentTerm"), 2) == nil
+	}()
+	if <-ended {
+		t.Error("a vote went on that could not be written")
+	}
+	if err := <-failed; err == nil {
+		t.Error("the failure was not told")
+	}
+}

@@ -10,7 +10,7 @@ type Standing struct {
 	Voter  bool
 	Alive  bool
 	Ready  bool // has caught up
-	Left   bool // said good-bye or was removed
+	Left   bool // was removed for ever
 	Down   time.Duration
 }
 

@@ -27,6 +27,9 @@ func FuzzSnapshot(f *testing.F) {
 		}
 		var again bytes.Buffer
 		w, err := NewWriter(&again, in.Head)
+		if err != nil && len(b) > maxBlock/6 {
+			return // JSON may take 6 bytes for one that was not escaped
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

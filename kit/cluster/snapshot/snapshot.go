@@ -39,7 +39,7 @@ type Head struct {
 	Applied  uint64   `json:"applied"` // the log index of the last entry in it
 	Decided  int64    `json:"decided"` // the newest time in the log, in Unix nanoseconds
 	Schema   string   `json:"schema"`
-	Expelled []string `json:"expelled,omitempty"` // removed on purpose
+	Expelled []string `json:"expelled,omitempty"` // removed on purpose, the oldest first
 }
 
 // Writer writes a snapshot. It must be closed.
@@ -50,11 +50,16 @@ type Writer struct {
 	err  error
 }
 
+// NewWriter writes the head of a snapshot to w and returns a writer of the rest.
+// It fails if the head is larger than a reader takes.
 func NewWriter(w io.Writer, head Head) (*Writer, error) {
 	b := &Writer{w: w, sum: sha256.New(), rest: make([]byte, 0, maxBlock)}
 	text, err := json.Marshal(head)
 	if err != nil {
 		return nil, err
+	}
+	if len(text) > maxBlock {
+		return nil, fmt.Errorf("the head of the snapshot has %d bytes, more than %d", len(text), maxBlock)
 	}
 	b.put([]byte(magic))
 	b.block(text)
@@ -118,6 +123,8 @@ type Reader struct {
 	err   error
 }
 
+// NewReader reads the head of a snapshot from r and returns a reader of the
+// rest. It may read beyond the end.
 func NewReader(r io.Reader) (*Reader, error) {
 	b := &Reader{in: bufio.NewReaderSize(r, 1<<16), sum: sha256.New()}
 	start := make([]byte, len(magic))

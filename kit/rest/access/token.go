@@ -1,17 +1,20 @@
 // Package access says who may do what: tokens tell who calls, roles what they
 // may do, groups who they are, and limits how much they may ask.
 //
-// It owns these kinds. It watches roles, groups and limits in the store itself,
-// and decides nothing about a request: package rest asks it.
+// It owns these kinds, and follows them in the store itself, so that what it says
+// is right as soon as they have changed. A [Policy] tells who has a token, what
+// a [Caller] may do, and why. It knows nothing of HTTP and writes nothing.
 package access
 
 import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base32"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"landfall.dev/kit"
@@ -50,13 +53,79 @@ func newToken(subject, description string) (id string, doc Token, text string) {
 	_, _ = rand.Read(random) // never fails
 	id = tokenAlphabet.EncodeToString(random[:10])
 	secret := tokenAlphabet.EncodeToString(random[10:])
-	return id, Token{Subject: subject, Hash: HashOf(secret), Description: description}, TokenPrefix + id + "_" + secret
+	return id, Token{Subject: subject, Hash: hashOf(secret), Description: description}, TokenPrefix + id + "_" + secret
 }
 
-// HashOf returns the hash of a token's secret.
-func HashOf(secret string) string {
+// hashOf returns the hash of a token's secret.
+func hashOf(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
+}
+
+// known is what a Policy remembers of a token.
+type known struct {
+	subject string
+	hash    [sha256.Size]byte // of the secret
+	expires time.Time
+}
+
+// Bearer returns who makes a request with the token, or ErrUnauthenticated.
+func (p *Policy) Bearer(token string, now time.Time) (*Caller, error) {
+	text, ok := strings.CutPrefix(token, TokenPrefix)
+	id, secret, two := strings.Cut(text, "_")
+	if !ok || !two || kit.CheckID(id) != nil {
+		return nil, invalid("it does not look like " + TokenPrefix + "ID_SECRET")
+	}
+	hash := sha256.Sum256([]byte(secret))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.refresh(); err != nil {
+		return nil, err
+	}
+	t, found, err := p.token(Tokens.Link(id))
+	if err != nil {
+		return nil, err
+	}
+	same := subtle.ConstantTimeCompare(hash[:], t.hash[:]) == 1
+	switch {
+	case !found:
+		return nil, invalid("there is none with its id; it was revoked, has expired, or is for another server")
+	case !same:
+		return nil, invalid("its secret is wrong")
+	case !t.expires.IsZero() && now.After(t.expires):
+		return nil, invalid("it has expired")
+	}
+	return p.caller(t.subject), nil
+}
+
+func invalid(why string) error {
+	return &kit.Error{Fault: kit.ErrUnauthenticated, Detail: "the token is not valid: " + why, Hint: "ask an administrator for a new one, or run landfall login"}
+}
+
+// token returns what is known of the token whose document is at l. The caller
+// holds mu, after a refresh.
+func (p *Policy) token(l kit.Link) (t known, found bool, err error) {
+	if t, found = p.tokens[l]; found {
+		return t, true, nil
+	}
+	r, err := p.store.Read(l)
+	if err != nil {
+		return known{}, false, nil
+	}
+	doc, err := Tokens.Decode(r)
+	if err != nil {
+		return t, false, err
+	}
+	hash, err := hex.DecodeString(doc.Hash)
+	if err != nil || len(hash) != sha256.Size {
+		return t, false, invalid("its document has no hash of a secret")
+	}
+	t = known{doc.Subject, [sha256.Size]byte(hash), doc.Expires}
+	if len(p.tokens) >= remembered {
+		clear(p.tokens)
+	}
+	p.tokens[l] = t
+	return t, true, nil
 }
 
 // Administrators is the role that Bootstrap makes.

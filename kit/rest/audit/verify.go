@@ -29,19 +29,12 @@ func Verify(ctx context.Context, c kit.Client) (Report, error) {
 		return Report{}, err
 	}
 	v := verifier{head: head}
-	q := kit.Query{Kind: Records.Name, Limit: 1000}
-	for {
-		p, err := c.List(ctx, q)
+	for r, err := range kit.Records(ctx, c, kit.Query{Kind: Records.Name, Limit: 1000}) {
+		if err == nil {
+			err = v.next(r)
+		}
 		if err != nil {
 			return v.report, err
-		}
-		for _, r := range p.Items {
-			if err := v.next(r); err != nil {
-				return v.report, err
-			}
-		}
-		if q.Token = p.Next; q.Token == "" {
-			break
 		}
 	}
 	if !v.met && head.Number > 0 && (v.report.Last > 0 || head.Until.After(time.Now())) {

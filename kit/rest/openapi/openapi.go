@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/calls"
 )
 
 const schemaPrefix = "#/components/schemas/"
@@ -39,6 +40,7 @@ func Describe(kinds []kit.Owned) *huma.OpenAPI {
 		id: "batch", summary: "Apply several writes or none", body: d.batch, status: http.StatusOK,
 		result: pageOf(&huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}),
 	})}
+	api.Paths[calls.Path] = &huma.PathItem{Post: d.calls()}
 	for _, schema := range d.registry.Map() {
 		open(schema)
 	}
@@ -57,6 +59,32 @@ type problem struct {
 // batch is the body of a request to /api/batch.
 type batch struct {
 	Writes []kit.Write `json:"writes"`
+}
+
+// call and answer are lines of a request to calls.Path, and of its answer.
+type (
+	call struct {
+		ID      int               `json:"id" minimum:"0" doc:"comes back with the answer"`
+		Method  string            `json:"method" enum:"GET,POST,PATCH,DELETE"`
+		Path    string            `json:"path" doc:"with the query, of a document or a kind"`
+		Headers map[string]string `json:"headers,omitempty" doc:"If-Match, Idempotency-Key, Landfall-Position, Content-Type, X-Request-Id, traceparent, tracestate"`
+		Body    any               `json:"body,omitempty"`
+	}
+	answer struct {
+		ID      int               `json:"id"`
+		Status  int               `json:"status"`
+		Headers map[string]string `json:"headers,omitempty" doc:"ETag, Landfall-Position, Location, Retry-After, X-Request-Id"`
+		Body    any               `json:"body,omitempty"`
+	}
+)
+
+// calls describes many calls in one request.
+func (d *description) calls() *huma.Operation {
+	line := d.registry.Schema(reflect.TypeFor[call](), true, "")
+	op := d.operation(operation{id: "calls", summary: "Make many calls in one request, each in a line; they are answered as each is done", status: http.StatusOK})
+	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{calls.ContentType: {Schema: line}}}
+	op.Responses["200"].Content = map[string]*huma.MediaType{calls.ContentType: {Schema: d.registry.Schema(reflect.TypeFor[answer](), true, "")}}
+	return op
 }
 
 // schemaNames returns a namer that tells types of one name apart.

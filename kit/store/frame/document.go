@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/key"
 )
 
 // Origin says which change of another cluster a document was imported from. A
@@ -47,9 +48,6 @@ const (
 // MaxSeq bounds positions in the log.
 const MaxSeq = 1 << 62
 
-// yearZero is the start of the year 0 in Unix seconds.
-const yearZero = -62167219200
-
 const epoch2026 = 1767225600 * 1_000_000
 
 // momentOf returns t as a number; 0 is no time.
@@ -75,7 +73,7 @@ func timeOf(v uint64) time.Time {
 // The first and the last microsecond that a document may have a time of: from
 // the year 0 to 9999, as in JSON.
 const (
-	minMicro = yearZero*1_000_000 - epoch2026
+	minMicro = key.YearZero*1_000_000 - epoch2026
 	maxMicro = 253402300800*1_000_000 - 1 - epoch2026
 )
 
@@ -161,18 +159,26 @@ type Document struct {
 // there is none.
 func Unpack(b []byte) (p Document, ok bool) {
 	d := decoder{rest: b}
-	p.flags = d.byte()
-	p.Seq, p.Version, p.created = d.uint(), d.uint(), d.uint()
-	p.updated, p.schema = p.created, 1
-	if p.flags&(flagUpdated|flagExpires|flagSchema|flagSource|flagStream|flagPending) != 0 {
-		p.unpackRare(&d)
-	}
-	p.Link = d.text()
+	p.unpackFront(&d)
 	if p.flags&flagTombstone == 0 {
 		p.Body = d.text()
 	}
 	p.Size = len(b) - len(d.rest)
 	return p, !d.failed && p.flags&flagOnce == 0
+}
+
+// Front reads what comes before the body of the document that b starts with:
+// for who needs no more, of one that was checked before.
+func (p *Document) Front(b []byte) { p.unpackFront(&decoder{rest: b}) }
+
+func (p *Document) unpackFront(d *decoder) {
+	p.flags = d.byte()
+	p.Seq, p.Version, p.created = d.uint(), d.uint(), d.uint()
+	p.updated, p.schema = p.created, 1
+	if p.flags&(flagUpdated|flagExpires|flagSchema|flagSource|flagStream|flagPending) != 0 {
+		p.unpackRare(d)
+	}
+	p.Link = d.text()
 }
 
 func (p *Document) unpackRare(d *decoder) {

@@ -57,6 +57,9 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// Checksum returns the CRC-32C of b.
+func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
 // Frame is one piece of an entry, a snapshot or an export: a document, or with
 // a Head what the stream says of itself.
 type Frame struct {
@@ -115,7 +118,7 @@ func (w *Writer) write(frame byte, raw []byte) error {
 	w.out = binary.AppendUvarint(w.out, uint64(len(raw)+1))
 	start := len(w.out)
 	w.out = append(append(w.out, frame), raw...)
-	w.out = binary.LittleEndian.AppendUint32(w.out, crc32.Checksum(w.out[start:], castagnoli))
+	w.out = binary.LittleEndian.AppendUint32(w.out, Checksum(w.out[start:]))
 	_, err := w.w.Write(w.out)
 	return err
 }
@@ -280,7 +283,7 @@ func (r *Reader) payload() ([]byte, error) {
 		return nil, r.broken(err)
 	}
 	p, sum := r.buf[:size:size], r.buf[size:size+crc32.Size]
-	if binary.LittleEndian.Uint32(sum) != crc32.Checksum(p, castagnoli) {
+	if binary.LittleEndian.Uint32(sum) != Checksum(p) {
 		return nil, r.Damaged("its checksum is wrong")
 	}
 	r.use(int(size) + crc32.Size)
@@ -356,6 +359,13 @@ func (r *Reader) newer(why string) error {
 }
 
 var errParts = errors.New("its parts do not fit")
+
+// Check returns why a reader would not take what AppendDocument has made: a
+// record may have what no document can.
+func Check(raw []byte) error {
+	_, err := parseDocument(raw)
+	return err
+}
 
 // parseDocument reads the payload of a frame of type 4, whose memory the
 // document shares.

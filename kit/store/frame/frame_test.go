@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/storetest"
 )
 
 var someFrames = []Frame{
@@ -93,14 +94,14 @@ func TestBrokenStreamsSayWhere(t *testing.T) {
 		{"huge length", append([]byte("lfdt\x01"), 0xff, 0xff, 0xff, 0xff, 0x0f), "length of"},
 	} {
 		_, err := readFrames(bytes.NewReader(c.in))
-		wantError(t, c.name, err, kit.ErrInvalid, c.says)
+		storetest.WantError(t, c.name, err, kit.ErrInvalid, c.says)
 	}
 	r := NewReader(bytes.NewReader(flipped))
 	var last error
 	for range 4 {
 		_, last = r.Read()
 	}
-	wantError(t, "reading on after damage", last, kit.ErrInvalid, "byte 24")
+	storetest.WantError(t, "reading on after damage", last, kit.ErrInvalid, "byte 24")
 }
 
 // frameOf returns a stream of one frame with the payload.
@@ -112,7 +113,7 @@ func frameOf(payload ...byte) []byte {
 
 func TestFrameOverTheLimitIsNotWritten(t *testing.T) {
 	err := NewWriter(io.Discard).Write(Frame{Head: make([]byte, maxFrame)})
-	wantError(t, "a huge frame", err, kit.ErrTooLarge, "limit")
+	storetest.WantError(t, "a huge frame", err, kit.ErrTooLarge, "limit")
 }
 
 // FuzzReader checks that no input makes the reader panic, and that what

@@ -15,7 +15,7 @@ import (
 // the links are those of the documents that they were to; flags is flagOnce.
 type Once struct {
 	ID, Request [16]byte
-	At          time.Time // when it was used
+	At          time.Time // when it was used, by the clock of Expired
 	Links       []string
 	Size        int // encoded, in bytes
 }
@@ -46,7 +46,8 @@ func ParseOnce(b []byte) (o Once, ok bool) {
 	return o, !d.failed && flags == flagOnce && validMoment(at)
 }
 
-// Expired tells whether the key is forgotten at now.
+// Expired tells whether the key is forgotten at now, by the clock of the store
+// that no jump of the log's time moves.
 func (o *Once) Expired(now time.Time) bool { return now.Sub(o.At) >= kit.OnceAge }
 
 // IsOnce tells whether b starts with an idempotency key, not with a document.

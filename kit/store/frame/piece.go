@@ -39,7 +39,7 @@ type Piece struct {
 	Type     byte   // TypeDocument, TypePast or TypeOnce
 	Raw      []byte // encoded as in memory
 	Document        // of a document
-	Once     Once   // of a key
+	Once     *Once  // of a key
 }
 
 // Pieces yields the frames up to the stream's end. Their bytes are valid
@@ -67,8 +67,8 @@ func parsePiece(frame byte, raw []byte) (p Piece, err error) {
 	p = Piece{Type: frame, Raw: raw}
 	switch frame {
 	case TypeOnce:
-		var ok bool
-		if p.Once, ok = ParseOnce(raw); !ok || p.Once.Size != len(raw) {
+		o, ok := ParseOnce(raw)
+		if p.Once = &o; !ok || o.Size != len(raw) {
 			err = errParts
 		}
 	case TypeDocument, TypePast:

@@ -46,8 +46,8 @@ const (
 // only after them have one key.
 const MaxIndexed = 256
 
-// yearZero is the start of the year 0 in Unix seconds.
-const yearZero = -62167219200
+// YearZero is the start of the year 0 in Unix seconds.
+const YearZero = -62167219200
 
 // AppendID appends the key of a document's id.
 func AppendID[S string | kit.Link](b []byte, id S) []byte {
@@ -80,7 +80,7 @@ func Number(id string) uint64 {
 
 // AppendTime appends the key of a time.
 func AppendTime(b []byte, t time.Time) []byte {
-	s := uint64(t.Unix() - yearZero)
+	s := uint64(t.Unix() - YearZero)
 	b = append(b, byte(s>>32), byte(s>>24), byte(s>>16), byte(s>>8), byte(s))
 	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
 }

@@ -34,6 +34,7 @@ type arena struct {
 	free   []int  // numbers of chunks that are nil
 	sparse []int  // numbers of full chunks that are less than half alive
 	open   int    // the number of the chunk that is being filled, or -1
+	moving int    // the number of the sparse chunk that is being emptied, or -1
 	live   int64  // bytes of all records that are alive
 	held   int64  // bytes of all chunks
 }
@@ -45,7 +46,7 @@ type used struct {
 	listed        bool // among the sparse
 }
 
-func newArena(size int) arena { return arena{size: size, open: -1} }
+func newArena(size int) arena { return arena{size: size, open: -1, moving: -1} }
 
 // freeze returns the memory as it is, for a view.
 func (a *arena) freeze() memory {
@@ -121,10 +122,10 @@ func (a *arena) drop(r place, n int) {
 }
 
 // check frees a chunk that has nothing of value left, and remembers one that
-// has little. A chunk that is still being filled stays.
+// has little. A chunk that is still being filled or emptied stays.
 func (a *arena) check(c int) {
 	switch u := a.use[c]; {
-	case c == a.open || a.memory[c] == nil:
+	case c == a.open || c == a.moving || a.memory[c] == nil:
 	case u.live == 0:
 		a.unshare()
 		a.held -= int64(len(a.memory[c]))

@@ -4,16 +4,21 @@ import (
 	"landfall.dev/kit/store/frame"
 )
 
+// StepBytes is how many bytes an entry moves beside twice its own.
+const StepBytes = 64 << 10
+
 // compact moves what is alive out of chunks that are less than half alive,
-// about as many bytes as budget says, so that their memory can go.
+// about as many bytes as budget says, so that their memory can go. It goes on
+// where the entry before stopped.
 func (e *Engine) compact(budget int) {
 	for budget > 0 {
-		if e.moving < 0 && !e.nextSparse() {
+		if e.arena.moving < 0 && !e.nextSparse() {
 			return
 		}
 		budget -= e.moveOne()
-		if c := e.moving; e.arena.memory[c] == nil || e.moved >= e.arena.use[c].written {
-			e.moving = -1
+		if c := e.arena.moving; e.moved >= e.arena.use[c].written {
+			e.arena.moving = -1
+			e.arena.check(c)
 		}
 	}
 }
@@ -27,7 +32,7 @@ func (e *Engine) nextSparse() bool {
 			continue // it has become empty, and maybe another
 		}
 		e.arena.use[c].listed = false
-		e.moving, e.moved = c, 0
+		e.arena.moving, e.moved = c, 0
 		if c == 0 {
 			e.moved = unit
 		}
@@ -38,7 +43,7 @@ func (e *Engine) nextSparse() bool {
 
 // moveOne moves one record, if it is alive, and returns its size.
 func (e *Engine) moveOne() int {
-	r := place(e.moving<<offsetBits | e.moved/unit)
+	r := place(e.arena.moving<<offsetBits | e.moved/unit)
 	if b := e.mem.at(r); frame.IsOnce(b) {
 		o := onceAt(*e.mem, r)
 		e.moved += roundUp(o.Size)

@@ -19,7 +19,7 @@
 // # History
 //
 // A version that another takes the place of stays in a tree by id and seq
-// (history.go), for two reasons. Every version does for HistoryAge of log time,
+// (history.go), for two reasons. Every version does for HistoryAge of Head.Time,
 // up to 64 MiB or a tenth of all documents: this is what lists read page by
 // page, and reads as of an earlier position, rely on. And the last
 // Definition.Versions of each document do for as long as there is at least its

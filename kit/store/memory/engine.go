@@ -23,18 +23,19 @@ type Engine struct {
 	own     *[digest.Buckets]digest.Tally // see digest.Own
 	origin  *[digest.Buckets]digest.Tally // see digest.Origin
 	recency recency
-	moving  int // the number of the sparse chunk being emptied, or -1
-	moved   int // how far
+	step    int // bytes that an entry moves in any case
+	moved   int // how far the chunk arena.moving is emptied, in bytes
 }
 
 // New returns an engine without documents of the given kinds; kinds returns nil
 // for a name that it does not know. It takes memory in chunks of that many
-// bytes, ChunkBytes but in tests.
-func New(kinds func(name string) *Kind, chunk int) *Engine {
+// bytes, and with each entry moves at least step bytes to have some back:
+// ChunkBytes and StepBytes but in tests.
+func New(kinds func(name string) *Kind, chunk, step int) *Engine {
 	e := &Engine{
 		state: state{shelves: map[string]*shelf{}},
 		kinds: kinds, arena: newArena(chunk), links: newTable(), gen: 1,
-		own: new([digest.Buckets]digest.Tally), origin: new([digest.Buckets]digest.Tally), moving: -1,
+		own: new([digest.Buckets]digest.Tally), origin: new([digest.Buckets]digest.Tally), step: step,
 	}
 	e.mem = &e.arena.memory
 	return e
@@ -61,20 +62,21 @@ func (e *Engine) Now() View { return View{&e.state, e.Seq} }
 // forgets the collected tombstones, and moves on to the head.
 func (e *Engine) Apply(to Head, pieces []frame.Piece, collected []kit.Link) {
 	size, keys := 0, 0
-	for _, p := range pieces {
+	for i := range pieces {
+		p := &pieces[i]
 		size += len(p.Raw)
 		if p.Type == frame.TypeOnce {
 			keys++
-			e.remember(&p.Once)
+			e.remember(p.Once)
 		} else {
-			e.put(p.Raw)
+			e.put(p.Raw, &p.Document)
 		}
 	}
 	e.collect(collected)
 	e.Head = to
 	e.age()
 	e.forgetOnces(2*keys + forgetAtOnce)
-	e.compact(2*size + 64<<10)
+	e.compact(2*size + e.step)
 }
 
 // Read returns the document at link, if there is one of a known kind.
@@ -199,26 +201,25 @@ func (e *edit) move(o Order, t *tree, old, p *frame.Document, r place) {
 	e.change(&s).insert(t, to, r)
 }
 
-// put makes the encoded document or tombstone the one at its link. What it
-// takes the place of becomes history.
-func (e *Engine) put(raw []byte) {
-	p, _ := frame.Unpack(raw)
+// put makes p, which is raw when it is encoded, the document or tombstone at
+// its link. What it takes the place of becomes history.
+func (e *Engine) put(raw []byte, p *frame.Document) {
 	ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
 	old := e.lookup(frame.Text(p.Link))
 	r := e.arena.add(raw)
 	e.links.set(*e.mem, frame.Text(p.Link), old, r)
-	e.count(ed.sh, &p, 1)
+	e.count(ed.sh, p, 1)
 	if old == 0 {
-		ed.sh.trees(&p, func(o Order, t *tree) { ed.insert(o, t, &p, r) })
+		ed.sh.trees(p, func(o Order, t *tree) { ed.insert(o, t, p, r) })
 		return
 	}
 	was := e.at(old)
 	e.count(ed.sh, &was, -1)
 	if was.Deleted() == p.Deleted() {
-		ed.replace(&was, &p, r)
+		ed.replace(&was, p, r)
 	} else {
 		ed.sh.trees(&was, func(o Order, t *tree) { ed.remove(o, t, &was) })
-		ed.sh.trees(&p, func(o Order, t *tree) { ed.insert(o, t, &p, r) })
+		ed.sh.trees(p, func(o Order, t *tree) { ed.insert(o, t, p, r) })
 	}
 	ed.keep(&was, old, p.Seq)
 }
@@ -258,7 +259,9 @@ func (e *Engine) collect(links []kit.Link) {
 	if len(links) == 0 {
 		return
 	}
-	e.floors = cloneMap(e.floors)
+	floors := make(map[string]int64, len(e.floors)+1) // a view may have the other
+	maps.Copy(floors, e.floors)
+	e.floors = floors
 	for _, l := range links {
 		r := e.lookup(string(l))
 		if r == 0 || !e.at(r).Deleted() {
@@ -272,11 +275,4 @@ func (e *Engine) collect(links []kit.Link) {
 		e.arena.drop(r, p.Size)
 		e.floors[ed.sh.name] = max(e.floors[ed.sh.name], int64(p.Seq))
 	}
-}
-
-// cloneMap returns a copy of m that is not nil.
-func cloneMap[V any](m map[string]V) map[string]V {
-	c := make(map[string]V, len(m)+1)
-	maps.Copy(c, m)
-	return c
 }

@@ -15,7 +15,7 @@ import (
 // snapshot that r yields from its second frame on. The head and the floors are
 // the snapshot's. It changes nothing in e.
 func (e *Engine) Load(r *frame.Reader, at Head, floors map[string]int64) (*Engine, error) {
-	l := loader{Engine: New(e.kinds, e.arena.size), reader: r, shelves: map[*shelf]*loading{}}
+	l := loader{Engine: New(e.kinds, e.arena.size, e.step), reader: r, shelves: map[*shelf]*loading{}}
 	err := r.Pieces(func(p frame.Piece) error { return l.add(&p, at.Seq) })
 	if err == nil {
 		err = l.finish()
@@ -46,7 +46,7 @@ type section struct {
 
 func (l *loader) add(p *frame.Piece, seq int64) error {
 	if p.Type == frame.TypeOnce {
-		l.remember(&p.Once)
+		l.remember(p.Once)
 		return nil
 	}
 	if int64(p.Seq) > seq {

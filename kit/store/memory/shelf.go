@@ -62,7 +62,12 @@ func (s *sorter) key(b []byte, r place) []byte {
 		o := onceAt(*s.mem, r)
 		return onceKey(b, &o, s.by)
 	}
-	p, _ := frame.Unpack(s.mem.at(r))
+	if s.by >= 0 { // an index is of fields of the body
+		p, _ := frame.Unpack(s.mem.at(r))
+		return s.keyOf(b, &p)
+	}
+	var p frame.Document
+	p.Front(s.mem.at(r))
 	return s.keyOf(b, &p)
 }
 

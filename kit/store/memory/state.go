@@ -10,9 +10,9 @@ import (
 
 // Head says up to where in the log entries are applied.
 type Head struct {
-	Epoch int64 // 0 before the first entry
-	Seq   int64 // of the last change to a document
-	Time  time.Time
+	Epoch int64     // 0 before the first entry
+	Seq   int64     // of the last change to a document
+	Time  time.Time // of the clock by which keys and the history age; it never jumps
 }
 
 // state is all the documents that a node knows at one position, as its trees and what they

@@ -87,10 +87,14 @@ func (s *sorter) below(keys []uint64, places []place, p probe, orEqual bool) int
 		return lo
 	}
 	var buf [64]byte
-	return lo + sort.Search(ties, func(i int) bool {
+	above := func(i int) bool {
 		c := bytes.Compare(s.key(buf[:0], places[lo+i]), p.key)
 		return c > 0 || c == 0 && !orEqual
-	})
+	}
+	if !above(ties - 1) { // as of a document that comes last
+		return lo + ties
+	}
+	return lo + sort.Search(ties-1, above)
 }
 
 // lowerBound returns the number of keys that are less than k.

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"bytes"
+	"iter"
 	"slices"
 
 	"landfall.dev/kit"
@@ -71,28 +72,118 @@ func (v View) AsOf(at kit.Position) (View, error) {
 	return v, nil
 }
 
-// Scan yields the documents of the kind in the span, in the order of their keys,
-// until yield returns false. The records share the store's memory.
-func (v View) Scan(kind string, s Span, yield func(kit.Record) bool) {
+// Scan yields the documents of the kind in the spans, in the order of their
+// keys, until yield returns false. The records share the store's memory. The
+// spans are disjoint parts of one order, which they are in, or in its reverse.
+//
+// At an earlier position it tells skip of as many changes as it has to look at
+// beyond what it yields, before it does, and ends if that returns false.
+func (v View) Scan(kind string, spans []Span, skip func(n int) bool, yield func(kit.Record) bool) {
 	sh := v.shelves[kind]
-	if sh == nil {
+	if sh == nil || len(spans) == 0 {
 		return
 	}
+	more := true
 	emit := func(r place) bool {
 		p := v.at(r)
-		return yield(p.Record(sh.name))
+		more = yield(p.Record(sh.name))
+		return more
 	}
-	if v.seq >= v.state.Seq {
-		v.walk(sh, s, func(_ uint64, r place) bool { return emit(r) })
-		return
+	var old []keyed
+	now := v.seq >= v.state.Seq
+	if !now && spans[0].Order != OrderLink {
+		if !skip(v.changes(sh)) {
+			return
+		}
+		old = v.replaced(sh, hull(spans), v.seq)
 	}
-	v.merge(sh, s, emit)
+	for i := 0; more && i < len(spans); i++ {
+		switch s := spans[i]; {
+		case now:
+			v.walk(sh, s, func(_ uint64, r place) bool { return emit(r) })
+		case s.Order == OrderLink:
+			v.byLink(sh, s, func(r place) bool {
+				if r = v.then(sh, r); r == 0 {
+					more = skip(1)
+					return more
+				}
+				return emit(r)
+			})
+		default:
+			v.merge(sh, s, s.part(old), emit)
+		}
+	}
 }
 
-// merge is scan at an earlier position: it leaves out what has changed since,
-// and yields what was there instead.
-func (v View) merge(sh *shelf, s Span, emit func(place) bool) {
-	old := v.replaced(sh, s, v.seq)
+// hull returns the span from the start of the lowest to the end of the highest.
+func hull(spans []Span) Span {
+	low, high := spans[0], spans[len(spans)-1]
+	if low.Reverse {
+		low, high = high, low
+	}
+	return Span{Order: low.Order, From: low.From, To: high.To}
+}
+
+// part returns those in the span of documents that are sorted by key.
+func (s Span) part(all []keyed) []keyed {
+	from, to := 0, len(all)
+	compare := func(d keyed, key []byte) int { return bytes.Compare(d.key, key) }
+	if s.From != nil {
+		from, _ = slices.BinarySearchFunc(all, s.From, compare)
+	}
+	if s.To != nil {
+		to, _ = slices.BinarySearchFunc(all, s.To, compare)
+	}
+	return all[from:max(from, to)]
+}
+
+// byLink yields the documents and tombstones in the span, which is one of the
+// order of links. All versions of a document have one key in that, so what was
+// there before a change is found on the way.
+func (v View) byLink(sh *shelf, s Span, yield func(place) bool) {
+	next, stop := iter.Pull(func(yield func(place) bool) {
+		v.walkTree(sh, &sh.dead, s, func(_ uint64, r place) bool { return yield(r) })
+	})
+	defer stop()
+	direction := 1
+	if s.Reverse {
+		direction = -1
+	}
+	by := v.sorter(sh, OrderLink)
+	dead, left := next()
+	more := true
+	v.walk(sh, s, func(_ uint64, r place) bool {
+		for more && left && bytes.Compare(by.key(nil, dead), by.key(nil, r))*direction < 0 {
+			more = yield(dead)
+			dead, left = next()
+		}
+		more = more && yield(r)
+		return more
+	})
+	for ; more && left; dead, left = next() {
+		more = yield(dead)
+	}
+}
+
+// then returns what there was at the view's position of the document or
+// tombstone that is at r now, none if there was no document.
+func (v View) then(sh *shelf, r place) place {
+	p := v.at(r)
+	if int64(p.Seq) > v.seq {
+		if r = v.before(sh, &p, v.seq); r == 0 {
+			return 0
+		}
+		p = v.at(r)
+	}
+	if p.Deleted() {
+		return 0
+	}
+	return r
+}
+
+// merge is Scan at an earlier position: it leaves out what has changed since,
+// and yields what was there instead, which is old.
+func (v View) merge(sh *shelf, s Span, old []keyed, emit func(place) bool) {
 	direction := 1
 	if s.Reverse {
 		slices.Reverse(old)
@@ -119,7 +210,11 @@ func (v View) merge(sh *shelf, s Span, emit func(place) bool) {
 
 // walk yields the records in the span as they are now.
 func (v View) walk(sh *shelf, s Span, yield func(uint64, place) bool) {
-	t, i, j := v.bounds(sh, s)
+	v.walkTree(sh, sh.tree(s.Order), s, yield)
+}
+
+func (v View) walkTree(sh *shelf, t *tree, s Span, yield func(uint64, place) bool) {
+	i, j := v.bounds(sh, t, s)
 	if s.Reverse {
 		t.back(i, j, yield)
 	} else {
@@ -127,10 +222,9 @@ func (v View) walk(sh *shelf, s Span, yield func(uint64, place) bool) {
 	}
 }
 
-// bounds returns the tree of the span, and from which to before which number
-// its records are in the span.
-func (v View) bounds(sh *shelf, s Span) (t *tree, from, to int) {
-	t = sh.tree(s.Order)
+// bounds returns from which to before which number the records of the tree,
+// which has the order of the span, are in the span.
+func (v View) bounds(sh *shelf, t *tree, s Span) (from, to int) {
 	by := v.sorter(sh, s.Order)
 	to = t.n
 	if s.From != nil {
@@ -139,7 +233,14 @@ func (v View) bounds(sh *shelf, s Span) (t *tree, from, to int) {
 	if s.To != nil {
 		to = max(from, t.rank(&by, newProbe(s.To)))
 	}
-	return t, from, to
+	return from, to
+}
+
+// changes returns how many documents of the shelf have changed since the
+// view's position.
+func (v View) changes(sh *shelf) int {
+	by := sorter{by: orderSeq}
+	return sh.feed.n - sh.feed.rank(&by, probe{prefix: uint64(v.seq) + 1})
 }
 
 // Size returns how many documents are in the span. It takes no longer for
@@ -150,11 +251,10 @@ func (v View) Size(kind string, s Span) int64 {
 	if sh == nil {
 		return 0
 	}
-	_, from, to := v.bounds(sh, s)
+	from, to := v.bounds(sh, sh.tree(s.Order), s)
 	n := to - from
 	if v.seq < v.state.Seq {
-		exact := sorter{by: orderSeq}
-		n += sh.feed.n - sh.feed.rank(&exact, probe{prefix: uint64(v.seq) + 1})
+		n += v.changes(sh)
 	}
 	return int64(n)
 }

@@ -86,7 +86,7 @@ func bind(path string, s *shape, op string, values ...ref.Val) *bound {
 // sortOf tells values apart that never compare: 0 is what no index orders.
 func sortOf(t ref.Type) int {
 	switch k := t.(*types.Type).Kind(); k {
-	case types.IntKind, types.DoubleKind:
+	case types.IntKind, types.UintKind, types.DoubleKind:
 		return int(types.DoubleKind)
 	case types.StringKind, types.BoolKind, types.TimestampKind:
 		return int(k)
@@ -176,6 +176,11 @@ func (b *bound) key(v ref.Val) (prefix []byte, point, ok bool) {
 	case types.Int:
 		if b.shape.cel.Kind() == types.IntKind {
 			return key.AppendValue(nil, int64(v)), true, true
+		}
+		return keyOfFloat(float64(v))
+	case types.Uint:
+		if b.shape.cel.Kind() == types.IntKind {
+			return key.AppendValue(nil, uint64(v)), true, true
 		}
 		return keyOfFloat(float64(v))
 	case types.Double:

@@ -83,6 +83,8 @@ func appendScalar(b []byte, v ref.Val) (to []byte, ok bool) {
 		return key.AppendValue(b, bool(v)), true
 	case types.Int:
 		return key.AppendValue(b, int64(v)), true
+	case types.Uint:
+		return key.AppendValue(b, uint64(v)), true
 	case types.Double:
 		return key.AppendValue(b, float64(v)), true
 	case types.Timestamp:
@@ -108,6 +110,8 @@ func scalarJSON(v ref.Val) json.RawMessage {
 		plain = bool(v)
 	case types.Int:
 		plain = int64(v)
+	case types.Uint:
+		plain = uint64(v)
 	case types.Double:
 		plain = float64(v)
 	case types.String:

@@ -15,8 +15,11 @@ import (
 	"landfall.dev/kit"
 )
 
-// maxGroups bounds the groups of one query.
-const maxGroups = 10_000
+// The limits of the groups of one query.
+const (
+	maxGroups     = 10_000
+	maxGroupBytes = 16 << 20 // of their keys and their least and greatest values
+)
 
 // Grouping is what a query computes instead of listing documents.
 type Grouping struct {
@@ -90,6 +93,7 @@ func (v *vocabulary) compute(text string) (compute, error) {
 type Groups struct {
 	*Grouping
 	found map[string]*group // by the keys of their values
+	bytes int               // see maxGroupBytes
 	id    []byte            // that of the last document
 }
 
@@ -123,24 +127,36 @@ func (g *Groups) Add(r kit.Record) error {
 	to := g.found[string(id)]
 	if to == nil {
 		if len(g.found) == maxGroups {
-			return &kit.Error{
-				Fault: kit.ErrTooLarge, Detail: fmt.Sprintf("there are more than %d groups", maxGroups),
-				Hint: "narrow the filter, or group by fields with fewer values",
-			}
+			return tooManyGroups("there are more than %d groups", maxGroups)
 		}
 		to = &group{results: make([]result, len(g.computes))}
 		for i := range g.by {
-			to.key = append(to.key, scalarJSON(g.by[i].of(r)))
+			value := scalarJSON(g.by[i].of(r))
+			to.key = append(to.key, value)
+			g.bytes += len(value)
 		}
+		g.bytes += len(id)
 		g.found[string(id)] = to
 	}
 	to.count++
 	for i := range g.computes {
 		if c := &g.computes[i]; c.function != "count" {
+			before := to.results[i].size()
 			to.results[i].add(c.function, c.column.of(r))
+			g.bytes += to.results[i].size() - before
 		}
 	}
+	if g.bytes > maxGroupBytes {
+		return tooManyGroups("the values of the groups have more than %d bytes", maxGroupBytes)
+	}
 	return nil
+}
+
+func tooManyGroups(format string, limit int) error {
+	return &kit.Error{
+		Fault: kit.ErrTooLarge, Detail: fmt.Sprintf(format, limit),
+		Hint: "narrow the filter, or group by fields with fewer or shorter values",
+	}
 }
 
 // Sorted returns the groups by their values.
@@ -175,6 +191,12 @@ type result struct {
 	extreme   ref.Val // the least or the greatest so far
 }
 
+// size is how many bytes of a string it keeps.
+func (r *result) size() int {
+	s, _ := r.extreme.(types.String)
+	return len(s)
+}
+
 // add takes in a value; nil is none.
 func (r *result) add(function string, v ref.Val) {
 	if v == nil {
@@ -187,6 +209,8 @@ func (r *result) add(function string, v ref.Val) {
 	switch v := v.(type) {
 	case types.Int:
 		r.whole.Add(&r.whole, big.NewInt(int64(v)))
+	case types.Uint:
+		r.whole.Add(&r.whole, new(big.Int).SetUint64(uint64(v)))
 	case types.Double:
 		r.fractions, r.mixed = r.fractions+float64(v), true
 	default:

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -34,11 +35,10 @@ type Filter struct {
 // with those of the envelope, and have the types of the Go struct. A field that
 // a document does not have, or that is null, counts as false, 0, "" or empty, or
 // null if it is a pointer, as when the document is decoded; a time has no value
-// then. Where the expression fails on a document, or is too costly, the document
-// does not pass.
+// then. Where the expression fails on a document, the document does not pass.
 //
 // It is ErrInvalid if expr is no expression over these fields, or not one that
-// is true or false.
+// is true or false, and ErrTooLarge if a pattern in it is.
 func Compile(def *kit.Definition, expr string) (*Filter, error) {
 	v, err := vocabularyOf(def)
 	if err != nil {
@@ -69,8 +69,12 @@ func Compile(def *kit.Definition, expr string) (*Filter, error) {
 	return f, nil
 }
 
-// Passes tells whether the document passes.
-func (f *Filter) Passes(r kit.Record) bool { return f.Test(f.conjuncts).Passes(r) }
+// Passes tells whether the document passes: for who has nobody to tell that it
+// is too costly to test, such as a role or a watch. It then does not pass.
+func (f *Filter) Passes(r kit.Record) bool {
+	passes, err := f.Test(f.conjuncts).Passes(r)
+	return passes && err == nil
+}
 
 // split returns the expressions that e is the conjunction of.
 func split(e celast.Expr) []celast.Expr {
@@ -96,16 +100,24 @@ func (v *vocabulary) conjunct(whole *celast.AST, e celast.Expr) (*Conjunct, erro
 	if err != nil {
 		return nil, &kit.Error{Op: "filter " + v.name, Err: err}
 	}
+	matches, err := patterns(e)
+	if err != nil {
+		return nil, err
+	}
+	b := v.bound(e)
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if loops(e) {
+	if b == nil { // or else it is one comparison with a constant
 		options = append(options, cel.CostLimit(maxFilterCost))
+	}
+	if matches {
+		options = append(options, boundedMatches()...)
 	}
 	part := celast.NewCheckedAST(celast.NewAST(e, whole.SourceInfo()), whole.TypeMap(), whole.ReferenceMap())
 	program, err := v.env.PlanProgram(part, options...)
 	if err != nil {
 		return nil, &kit.Error{Fault: kit.ErrInvalid, Detail: "the filter cannot be used: " + err.Error()}
 	}
-	return &Conjunct{text: text, bound: v.bound(e), program: program}, nil
+	return &Conjunct{text: text, bound: b, program: program}, nil
 }
 
 // Text returns the expression.
@@ -118,14 +130,6 @@ func (c *Conjunct) Field() string {
 		return ""
 	}
 	return c.bound.path
-}
-
-// loops tells whether e can cost more than the size of the document.
-func loops(e celast.Expr) (found bool) {
-	celast.PreOrderVisit(e, celast.NewExprVisitor(func(e celast.Expr) {
-		found = found || e.Kind() == celast.ComprehensionKind
-	}))
-	return found
 }
 
 // fieldsIn returns the fields of the document that e names.
@@ -147,33 +151,46 @@ type Test struct {
 	filter    *Filter
 	conjuncts []*Conjunct
 	record    kit.Record
-	walked    bool     // whether own is filled
-	own       [][]byte // the document's values of filter.uses, nil where missing
-	cost      uint64   // of the loops in it, in CEL's units
+	walked    bool      // whether own is filled
+	own       [][]byte  // the document's values of filter.uses, nil where missing
+	values    []ref.Val // the same decoded, nil where that was not asked for
+	cost      uint64    // in CEL's units
 }
 
 // Test returns a test of the conjuncts, all or some of the filter's.
 func (f *Filter) Test(conjuncts []*Conjunct) *Test {
-	return &Test{filter: f, conjuncts: conjuncts, own: make([][]byte, len(f.uses))}
+	return &Test{filter: f, conjuncts: conjuncts, own: make([][]byte, len(f.uses)), values: make([]ref.Val, len(f.uses))}
 }
 
-// Cost is what the loops in the conjuncts took for the last document, in CEL's
-// units.
+// Cost is what the conjuncts took for the last document, in CEL's units; those
+// that compare a field with a constant take none.
 func (t *Test) Cost() uint64 { return t.cost }
 
-// Passes tells whether the conjuncts are true of the document.
-func (t *Test) Passes(r kit.Record) bool {
+// Passes tells whether the conjuncts are true of the document. It is
+// ErrTooLarge if that costs too much to tell.
+func (t *Test) Passes(r kit.Record) (bool, error) {
 	t.record, t.walked, t.cost = r, false, 0
 	for _, c := range t.conjuncts {
 		out, details, err := c.program.Eval(t)
 		if cost := details.ActualCost(); cost != nil {
 			t.cost += *cost
 		}
+		if costly(err) || t.cost > maxFilterCost {
+			return false, tooCostly(r.Link, c)
+		}
 		if err != nil || out != types.True {
-			return false
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
+}
+
+func tooCostly(link kit.Link, c *Conjunct) error {
+	return &kit.Error{
+		Fault: kit.ErrTooLarge, Link: link,
+		Detail: fmt.Sprintf("to test %s on this document costs more than the limit of %d units", c.text, maxFilterCost),
+		Hint:   "loop over less or match shorter strings, or put a condition with && in front that leaves such documents out",
+	}
 }
 
 // Parent implements cel.Activation.
@@ -201,11 +218,15 @@ func (t *Test) value(i int, s *shape) ref.Val {
 	if t.own[i] == nil {
 		return s.missing
 	}
-	return s.decode(t.own[i])
+	if t.values[i] == nil {
+		t.values[i] = s.decode(t.own[i])
+	}
+	return t.values[i]
 }
 
 func (t *Test) walk() {
 	clear(t.own)
+	clear(t.values)
 	for m := field.Walk(t.record.Body); m.Next(); {
 		for i, use := range t.filter.uses {
 			if string(m.Name) == use {

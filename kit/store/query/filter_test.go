@@ -6,48 +6,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/storetest"
 )
-
-// Address is where a parcel goes.
-type Address struct {
-	City string `json:"city,omitempty"`
-	Zip  int    `json:"zip,omitempty"`
-}
-
-// Parcel is a kind with fields of all types.
-type Parcel struct {
-	kit.Meta
-	Customer string            `json:"customer,omitempty"`
-	Pieces   int               `json:"pieces,omitempty"`
-	Weight   float64           `json:"weight,omitempty"`
-	Fragile  bool              `json:"fragile,omitempty"`
-	Due      time.Time         `json:"due,omitzero"`
-	To       Address           `json:"to,omitzero"`
-	Via      *Address          `json:"via,omitempty"`
-	Note     *string           `json:"note,omitempty"`
-	Rank     *int              `json:"rank,omitempty"`
-	Stops    []Address         `json:"stops,omitempty"`
-	Tags     []string          `json:"tags,omitempty"`
-	Sizes    []float64         `json:"sizes,omitempty"`
-	Labels   map[string]string `json:"labels,omitempty"`
-	Part     *Parcel           `json:"part,omitempty"`
-	Anything any               `json:"anything,omitempty"`
-	Raw      json.RawMessage   `json:"raw,omitempty"`
-	Bytes    []byte            `json:"bytes,omitempty"`
-	Big      uint64            `json:"big,omitempty"`
-}
-
-var parcels = kit.Define[Parcel]("parcels", kit.Counted(),
-	kit.Index("customer", "pieces"), kit.Index("weight"), kit.Index("due"), kit.Index("to.city", "fragile", "customer"),
-	kit.Index("fragile"), kit.Index("note"), kit.Index("rank"), kit.Index("labels.shop"), kit.Index("big"))
 
 // passing returns which of the bodies pass the filter, by their places.
 func passing(t testing.TB, filter string, bodies ...string) string {
 	t.Helper()
-	f, err := Compile(parcels.Definition, filter)
+	f, err := Compile(storetest.Parcels.Definition, filter)
 	if err != nil {
 		t.Fatalf("filter %s: %v", filter, err)
 	}
@@ -111,6 +78,9 @@ func TestFilterOfEachType(t *testing.T) {
 		{`anything == null`, []string{`{"anything":null}`, `{}`}, "0"},
 		{`raw.a == 1`, []string{`{"raw":{"a":1}}`, `{"raw":1}`}, "0"},
 		{`bytes == "YQ=="`, []string{`{"bytes":"YQ=="}`}, "0"},
+		{`big == 9223372036854775807`, []string{`{"big":9223372036854775807}`, `{"big":9223372036854775808}`, `{"big":18446744073709551615}`}, "0"},
+		{`big > 9223372036854775807 && raw.a != 9223372036854775807`, []string{`{"big":9223372036854775807}`, `{"big":9223372036854775808,"raw":{"a":9223372036854775808}}`}, "1"},
+		{`customer.matches("^a.a$") && matches(customer, "d") && anything.matches("x")`, []string{`{"customer":"ada","anything":"x"}`, `{"customer":"ada","anything":"y"}`, `{"customer":"ada"}`}, "0"},
 		{`big > 5`, []string{`{"big":18446744073709551615}`, `{"big":6}`, `{"big":5}`}, "0 1"},
 		{`link == "parcels/1" && version == 1 && pending.size() == 0 && source == ""`, []string{`{}`}, "0"},
 		{`created < updated`, []string{`{}`}, ""},
@@ -148,21 +118,51 @@ func TestWrongFilters(t *testing.T) {
 		{"no test", `customer`, "the filter yields a string; it has to be true or false", ""},
 		{"no expression", `customer ==`, "column", ""},
 		{"a wrong pattern", `customer.matches("(")`, "the filter cannot be used", ""},
+		{"a pattern from the document", `customer.matches(to.city)`, "the pattern of matches has to be a string in quotes, not computed", ""},
+		{"a computed pattern", `matches(customer, "a" + "b")`, "the pattern of matches has to be a string in quotes, not computed", ""},
 		{"a wrong time", `due < timestamp("soon")`, "the filter cannot be used", ""},
 		{"assignment", `customer = "x"`, "column", ""},
 	} {
-		_, err := Compile(parcels.Definition, c.filter)
-		wantError(t, c.name, err, kit.ErrInvalid, c.says)
+		_, err := Compile(storetest.Parcels.Definition, c.filter)
+		storetest.WantError(t, c.name, err, kit.ErrInvalid, c.says)
 		if c.hint != "" {
-			wantError(t, c.name, err, kit.ErrInvalid, c.hint)
+			storetest.WantError(t, c.name, err, kit.ErrInvalid, c.hint)
 		}
 	}
-	_, err := Compile(parcels.Definition, strings.Repeat(" ", 5000)+"true")
-	wantError(t, "a long filter", err, kit.ErrTooLarge, "4096")
+	_, err := Compile(storetest.Parcels.Definition, strings.Repeat(" ", 5000)+"true")
+	storetest.WantError(t, "a long filter", err, kit.ErrTooLarge, "4096")
+	_, err = Compile(storetest.Parcels.Definition, `tags.exists(t, t.matches("(x{0,500}){0,2}y"))`)
+	storetest.WantError(t, "a large pattern", err, kit.ErrTooLarge, `the pattern "(x{0,500}){0,2}y" of matches compiles to `, "instructions, the limit is 200 (repeat less in it")
+}
+
+func TestFiltersThatCostTooMuch(t *testing.T) {
+	large := strings.Repeat("x", kit.MaxDocument-100)
+	list := strings.TrimSuffix(strings.Repeat(`"x",`, 20_000), ",")
+	for _, c := range []struct{ name, filter, body string }{
+		{"a long concatenation", "size(customer" + strings.Repeat("+customer", 200) + ") > 0", fmt.Sprintf(`{"customer":%q}`, large)},
+		{"a large pattern in a large string", `customer.matches("(x{0,90})y")`, fmt.Sprintf(`{"customer":%q}`, large)},
+		{"the same as a function", `matches(customer, "(x{0,90})y")`, fmt.Sprintf(`{"customer":%q}`, large)},
+		{"the same of any value", `anything.matches("(x{0,90})y")`, fmt.Sprintf(`{"anything":%q}`, large)},
+		{"a pattern many times", `tags.all(t, !customer.matches("[ab]c.*d"))`, fmt.Sprintf(`{"customer":%q,"tags":[%s]}`, large[:20_000], list)},
+		{"many conditions that cost little each", `!customer.matches("[ab]c.*d")` + strings.Repeat(` && !customer.matches("[ab]c.*d")`, 50), fmt.Sprintf(`{"customer":%q}`, large[:kit.MaxDocument/2])},
+		{"a loop in a loop", `tags.all(a, tags.exists(b, a != b))`, fmt.Sprintf(`{"tags":[%s]}`, list)},
+		{"objects compared in a loop", `tags.all(t, via == to)`, fmt.Sprintf(`{"tags":[%s],"via":{"city":%q},"to":{"city":%[2]q}}`, list, large[:100_000])},
+	} {
+		f, err := Compile(storetest.Parcels.Definition, c.filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := kit.Record{Meta: kit.Meta{Link: "parcels/1"}, Body: json.RawMessage(c.body)}
+		_, err = f.Test(f.conjuncts).Passes(r)
+		storetest.WantError(t, c.name, err, kit.ErrTooLarge, "parcels/1: to test", "costs more than the limit of 100000 units")
+		if f.Passes(r) {
+			t.Errorf("%s: a role would let it pass", c.name)
+		}
+	}
 }
 
 func TestWhatAFilterSaysOfOneField(t *testing.T) {
-	v, err := vocabularyOf(parcels.Definition)
+	v, err := vocabularyOf(storetest.Parcels.Definition)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestWhatAFilterSaysOfOneField(t *testing.T) {
 }
 
 func TestFilterIsSplitAtItsConjunctions(t *testing.T) {
-	f, err := Compile(parcels.Definition, `customer == "a" && (pieces > 3 && !fragile) && (weight > 1 || tags.exists(t, t == "x"))`)
+	f, err := Compile(storetest.Parcels.Definition, `customer == "a" && (pieces > 3 && !fragile) && (weight > 1 || tags.exists(t, t == "x"))`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func FuzzFilter(f *testing.F) {
 	f.Add(`{"a": to}["a"].city == labels.x`, []byte(`{"to":{"city":"x"},"labels":{"x":"x"}}`))
 	f.Add(`[to, via].map(a, a.zip)[0] == 0 && part.part == null`, []byte(`{"part":{"part":{}},"pieces":"x"}`))
 	f.Fuzz(func(t *testing.T, filter string, body []byte) {
-		compiled, err := Compile(parcels.Definition, filter)
+		compiled, err := Compile(storetest.Parcels.Definition, filter)
 		if err != nil {
 			var e *kit.Error
 			if fault := kit.FaultOf(err); fault != kit.ErrInvalid && fault != kit.ErrTooLarge {
@@ -239,7 +239,7 @@ func FuzzFilter(f *testing.F) {
 			}
 			return
 		}
-		compiled.Test(compiled.conjuncts).Passes(kit.Record{Body: body})
+		compiled.Passes(kit.Record{Body: body})
 		for _, c := range compiled.conjuncts {
 			if c.bound != nil {
 				c.bound.parts()

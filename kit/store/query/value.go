@@ -65,6 +65,9 @@ func decodeNumber(raw []byte, fractions bool) ref.Val {
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 			return types.Int(n)
 		}
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return types.Uint(n) // which CEL compares with the other numbers
+		}
 	}
 	f, _ := strconv.ParseFloat(text, 64)
 	return types.Double(f)
@@ -87,6 +90,9 @@ func number64(v any) any {
 		if n, err := v.Int64(); err == nil {
 			return n
 		}
+		if n, err := strconv.ParseUint(v.String(), 10, 64); err == nil {
+			return n
+		}
 		f, _ := v.Float64()
 		return f
 	case []any:
@@ -107,13 +113,25 @@ func newMap(m map[ref.Val]ref.Val) ref.Val {
 	return types.NewRefValMap(types.DefaultTypeAdapter, m)
 }
 
-// object is a JSON object whose fields are known. It implements ref.Val.
+// largeField is from how many bytes on a field of an object is decoded once for
+// all uses: a loop may have many.
+const largeField = 256
+
+// object is a JSON object whose fields are known. It implements ref.Val. It
+// belongs to one test, but for one without fields, which a shape has.
 type object struct {
 	shape *shape
 	raw   []byte
+	known map[string]ref.Val // large fields that were asked for
 }
 
-var _ traits.Indexer = (*object)(nil)
+var (
+	_ traits.Indexer = (*object)(nil)
+	_ traits.Sizer   = (*object)(nil) // what comparing it costs
+)
+
+// Size implements traits.Sizer.
+func (o *object) Size() ref.Val { return types.Int(len(o.raw)) }
 
 // field returns the field called name, and whether the object has it.
 func (o *object) field(name string) (v ref.Val, has bool) {
@@ -121,11 +139,24 @@ func (o *object) field(name string) (v ref.Val, has bool) {
 	if s == nil {
 		return nil, false
 	}
+	if v, has = o.known[name]; has {
+		return v, true
+	}
 	raw := field.Find(o.raw, []string{name})
 	if raw == nil {
 		return s.missing, false
 	}
-	return s.decode(raw), raw[0] != 'n'
+	if raw[0] == 'n' {
+		return s.decode(raw), false
+	}
+	v = s.decode(raw)
+	if len(raw) > largeField {
+		if o.known == nil {
+			o.known = map[string]ref.Val{}
+		}
+		o.known[name] = v
+	}
+	return v, true
 }
 
 // Get implements traits.Indexer.

@@ -175,7 +175,7 @@ func (v *Verifier) root(f *fetcher) ([]byte, error) {
 	}
 	b, err = f.DownloadFile("metadata/1.root.json", MaxFile, 0)
 	if errors.Is(err, &metadata.ErrDownloadHTTP{}) {
-		return nil, kit.Errorf(kit.ErrNotFound, "", "the hub has no trust root yet: a release manager runs landfall trust init")
+		return nil, kit.Errorf(kit.ErrNotFound, "", "the hub has no trust root yet: an administrator runs landfall trust init")
 	}
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,37 @@ func TestMetadataIsRenewedUntilTheTargetsEnd(t *testing.T) {
 	wantVersion(t, v, "1.0.0")
 	h.pass(13 * 24 * time.Hour)
 	wantRefusal(t, v, "expired")
+}
+
+func TestAChannelLivesForMoreThanAYearIfPeopleSignAnewWhenToldTo(t *testing.T) {
+	h := newHub(t)
+	v, late := h.agent(), h.agent()
+	wantVersion(t, late, "1.0.0")
+	renewals := 0
+	for day := range 500 {
+		h.pass(24 * time.Hour)
+		if slices.ContainsFunc(h.load().Roles(), func(r api.TrustRole) bool { return r.Due(h.now) }) {
+			h.renew()
+			renewals++
+		}
+		if c, _, err := v.Channel(t.Context(), "ledger", "stable"); err != nil || c.Version != "1.0.0" {
+			t.Fatalf("after %d days the channel offers %+v, %v", day+1, c, err)
+		}
+	}
+	if renewals != 3 {
+		t.Errorf("people were told %d times in 500 days, want every 150 days", renewals)
+	}
+	wantVersion(t, late, "1.0.0")      // was away, and goes from root to root
+	wantVersion(t, h.agent(), "1.0.0") // begins at the first
+}
+
+func TestWhatHasExpiredIsBelievedAgainOnceSignedAnew(t *testing.T) {
+	h := newHub(t)
+	v := h.agent()
+	h.pass(400 * 24 * time.Hour)
+	wantRefusal(t, v, "expired")
+	h.renew()
+	wantVersion(t, v, "1.0.0")
 }
 
 func TestAChannelWithoutAReleaseIsNotFound(t *testing.T) {

@@ -44,9 +44,11 @@ func TestDocumentsAreFilledAndAskedFor(t *testing.T) {
 		t.Fatalf("filling 1500 documents: %+v, %v", f, err)
 	}
 	for _, op := range []string{"update", "linearizable", "leader", "eventual"} {
-		r, err := ask(t.Context(), flags(), append(to, "-op", op, "-clients", "4", "-warm", "0s", "-for", "50ms"))
-		if err != nil || r.Requests < 4 || r.Failed != 0 || r.PerSecond <= 0 || r.Max < r.P99 || r.P99 < r.P50 {
-			t.Errorf("%s by 4 clients: %+v, %v", op, r, err)
+		for _, how := range []string{"-separate=false", "-separate"} {
+			r, err := ask(t.Context(), flags(), append(to, "-op", op, how, "-clients", "8", "-warm", "0s", "-for", "50ms"))
+			if err != nil || r.Requests < 8 || r.Failed != 0 || r.PerSecond <= 0 || r.Max < r.P99 || r.P99 < r.P50 {
+				t.Errorf("%s by 8 clients, %s: %+v, %v", op, how, r, err)
+			}
 		}
 	}
 	if _, err := ask(t.Context(), flags(), append(to, "-op", "delete")); err == nil || !strings.Contains(err.Error(), `there is no operation "delete"`) {

@@ -27,6 +27,8 @@ type target struct {
 	token string
 	keys  int
 	size  int
+	// separate gives each user a client that coalesces nothing.
+	separate bool
 }
 
 // flags makes flags of t.
@@ -38,28 +40,30 @@ func (t *target) flags(f *flag.FlagSet) {
 	f.StringVar(&t.token, "token", "", "the token of the clients")
 	f.IntVar(&t.keys, "keys", 10000, "how many documents there are")
 	f.IntVar(&t.size, "size", 256, "the bytes of a document's value")
+	f.BoolVar(&t.separate, "separate", false, "give each client its own connection, instead of calls that share requests")
 }
 
 // clients returns a client for each of n users. Those who begin at the same
-// node share one, as the users of a program do; each has a connection of its
-// own.
+// node share one, as the users of a program do, and it coalesces their calls;
+// or with separate each has one, and a connection, of its own.
 func (t *target) clients(n int) ([]kit.Client, error) {
+	if len(t.urls) == 0 {
+		return nil, errors.New("say by -urls where the nodes are")
+	}
 	transport := &http.Transport{MaxIdleConns: n, MaxIdleConnsPerHost: n}
-	var shared []kit.Client
-	for first := range t.urls {
+	clients := make([]kit.Client, n)
+	for i := range clients {
+		if i >= len(t.urls) && !t.separate {
+			clients[i] = clients[i%len(t.urls)]
+			continue
+		}
+		first := i % len(t.urls)
 		urls := slices.Concat(t.urls[first:], t.urls[:first])
-		c, err := rest.NewClient(strings.Join(urls, ","), t.token, rest.ClientOptions{Transport: transport})
+		c, err := rest.NewClient(strings.Join(urls, ","), t.token, rest.ClientOptions{Transport: transport, Coalesce: !t.separate})
 		if err != nil {
 			return nil, err
 		}
-		shared = append(shared, c)
-	}
-	if len(shared) == 0 {
-		return nil, errors.New("say by -urls where the nodes are")
-	}
-	clients := make([]kit.Client, n)
-	for i := range clients {
-		clients[i] = shared[i%len(shared)]
+		clients[i] = c
 	}
 	return clients, nil
 }

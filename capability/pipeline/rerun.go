@@ -1,0 +1,68 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// rerun makes a new run of what r was made from, unless that is of no use.
+func rerun(r api.Run) (api.Run, []kit.Op) {
+	switch {
+	case !r.State.Final():
+		return r, kit.Refuse(kit.ErrConflict, "the run is %s: cancel it or wait for its end, and then run it again", r.State)
+	case r.State == api.RunPassed:
+		return r, kit.Refuse(kit.ErrConflict, "the run has passed: there is nothing to run again")
+	case r.Next != "":
+		return r, kit.Refuse(kit.ErrConflict, "it was run again already: see %s", r.Next)
+	case r.Superseded:
+		return r, kit.Refuse(kit.ErrConflict, "a later patch set took its place, which has a run of its own")
+	}
+	id := fmt.Sprintf("%s-r%d", strings.TrimSuffix(r.Link.ID(), fmt.Sprintf("-r%d", r.Round)), r.Round+1)
+	r.Next = api.Runs.Link(id)
+	return r, []kit.Op{kit.Create(api.Runs, id, api.Run{
+		Meta:        kit.Meta{Source: r.Link},
+		Project:     r.Project,
+		Event:       r.Event,
+		Commit:      r.Commit,
+		Branch:      r.Branch,
+		Author:      r.Author,
+		Definitions: r.Definitions,
+		Change:      r.Change,
+		PatchSet:    r.PatchSet,
+		Round:       r.Round + 1,
+	})}
+}
+
+// supersede notes on a run that has ended that a later patch set took its
+// place, and tells the run that was made to run it again.
+func supersede(r api.Run) (api.Run, []kit.Op) {
+	if r.Superseded {
+		return r, nil
+	}
+	r.Superseded = true
+	if r.Next == "" {
+		return r, nil
+	}
+	return r, []kit.Op{kit.Send(r.Next, "supersede", nil)}
+}
+
+// checkCurrent refuses to carry on what landed once more when other commits
+// have landed on it: that would take environments back.
+func (p planner) checkCurrent(ctx context.Context, run api.Run) error {
+	if run.Round == 0 || run.Change != "" {
+		return nil
+	}
+	ref, err := api.Refs.Read(ctx, p.client, api.RefID(run.Project, "refs/heads/"+run.Branch))
+	if err != nil && !errors.Is(err, kit.ErrNotFound) {
+		return err
+	}
+	if ref.Commit != run.Commit {
+		return kit.Errorf(kit.ErrInvalid, "", "branch %s has moved on to %.12s: run that again, not %.12s", run.Branch, ref.Commit, run.Commit)
+	}
+	return nil
+}
