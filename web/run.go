@@ -26,8 +26,8 @@ func (s site) runs(r request) (page, error) {
 // runPage is a run and its graph.
 type runPage struct {
 	api.Run
-	Graph  graph
-	Steps  []runStep
+	Graph graph
+	Steps []runStep
 	// Cancel and Again tell what the caller may do.
 	Cancel, Again bool
 }

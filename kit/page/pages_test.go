@@ -1,6 +1,7 @@
 package page_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"html"
 	"io"
@@ -105,6 +106,26 @@ func TestTableAnswersQueries(t *testing.T) {
 	table("asOf=yesterday").says(http.StatusBadRequest, "is no position")
 	table("limit=2").says(http.StatusOK, "Next page")
 	v.open("/kit/kinds/nothing").says(http.StatusNotFound, `there is no kind "nothing"`)
+}
+
+func TestExampleOfCallsIsOneLineForEach(t *testing.T) {
+	b := ledger(t)
+	v := b.as("users/admin")
+	example := func(operation string) string {
+		t.Helper()
+		p := v.open("/kit/try?op=" + operation)
+		m := regexp.MustCompile(`(?s)<textarea[^>]*>\s*(.*?)</textarea>`).FindStringSubmatch(p.source)
+		if m == nil {
+			t.Fatalf("%s has no example: %s", operation, p.text)
+		}
+		return html.UnescapeString(m[1])
+	}
+	if line := example("calls"); !json.Valid([]byte(line)) || !strings.Contains(line, `"path"`) || strings.Contains(line, "\n") {
+		t.Errorf("the example of calls is %q, want a call in one line", line)
+	}
+	if body := example("accounts.create"); !strings.Contains(body, "\n") {
+		t.Errorf("the example of an account is %q, want it laid out", body)
+	}
 }
 
 func TestStatisticsTellWhatWasAsked(t *testing.T) {

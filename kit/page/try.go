@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/calls"
 )
 
 // description is what this page reads of an OpenAPI 3.1 document.
@@ -122,7 +123,11 @@ func (d description) form(t *tryPage) {
 	if body := t.Chosen.RequestBody; body != nil {
 		for _, name := range slices.Sorted(maps.Keys(body.Content)) {
 			t.Media = name
-			if b, err := json.MarshalIndent(d.example(body.Content[name].Schema, 0), "", "  "); err == nil && string(b) != "null" {
+			write := func(v any) ([]byte, error) { return json.MarshalIndent(v, "", "  ") }
+			if name == calls.ContentType { // a value in each line
+				write = json.Marshal
+			}
+			if b, err := write(d.example(body.Content[name].Schema, 0)); err == nil && string(b) != "null" {
 				t.Body = string(b)
 			}
 			break

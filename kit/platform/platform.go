@@ -172,7 +172,7 @@ func (n *Node) Handler() http.Handler { return n.server }
 func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	server := &http.Server{
-		Handler: n.server, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
+		Handler: n.server, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 3 * time.Minute, BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug), // of what clients do wrong
 	}
 	g.Go(func() error { return n.serve(server) })

@@ -19,6 +19,7 @@ import (
 	"landfall.dev/kit/elect"
 	"landfall.dev/kit/platform"
 	"landfall.dev/kit/rest"
+	"landfall.dev/kit/rest/audit"
 )
 
 // lone starts the first node of a cluster and returns it with a client of its
@@ -130,6 +131,18 @@ func TestABackupIsTakenOnlineAndRestored(t *testing.T) {
 	status, backup := fetch(token)
 	if schema, err := cluster.CheckBackup(bytes.NewReader(backup)); status != http.StatusOK || err != nil || schema != "notes-1" {
 		t.Fatalf("the backup is answered with %d and is of schema %q (%v)", status, schema, err)
+	}
+	records := 0
+	for r, err := range audit.Records.All(t.Context(), c, `verb == "GET" && status == 200`, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if records++; r.Subject != "users/admin" || r.Target != platform.BackupPath {
+			t.Errorf("the audit tells of %s at %s, want users/admin at %s", r.Subject, r.Target, platform.BackupPath)
+		}
+	}
+	if records != 1 {
+		t.Errorf("the audit has %d records of backups, want one", records)
 	}
 	file := filepath.Join(dir, "backup")
 	if err := os.WriteFile(file, backup, 0o600); err != nil {

@@ -39,9 +39,11 @@ type outcome struct {
 	passedOn bool   // the leader has answered
 }
 
-// refused tells whether the caller was not let in, or not allowed.
+// refused tells whether the caller was not let in, not allowed, or over a limit
+// of theirs.
 func (o *outcome) refused() bool {
-	return o.status == http.StatusUnauthorized || o.status == http.StatusForbidden
+	var over *overLimit
+	return o.status == http.StatusUnauthorized || o.status == http.StatusForbidden || errors.As(o.err, &over)
 }
 
 // answered is a response that remembers what became of the request.
@@ -97,20 +99,28 @@ func who(w http.ResponseWriter, subject string) {
 }
 
 // recorded wraps a handler that is not for documents, so that what it refuses
-// and administrative calls of it leave a record in the audit.
+// and administrative calls of it leave a record in the audit, also if they are
+// broken off.
 func (s *Server) recorded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := &answered{ResponseWriter: w, outcome: outcome{status: http.StatusOK}}
+		ended := false
+		defer func() {
+			if !ended && !a.wrote { // it has panicked, and is answered further out
+				a.status = http.StatusInternalServerError
+			}
+			s.record(&a.outcome, r, administrative(r), kit.Verb(r.Method), r.URL.Path)
+		}()
 		h.ServeHTTP(a, r)
-		s.record(&a.outcome, r, administrative(r), kit.Verb(r.Method), r.URL.Path)
+		ended = true
 	})
 }
 
 // adminPaths are the routes for the cluster as a whole, adminReads those of
 // them whose reading is an administrative act as well.
 var (
-	adminPaths = []string{"/cluster", "/backup", "/restore", "/migrate"}
-	adminReads = []string{"/backup"}
+	adminPaths = []string{"/cluster", "/migrate"}
+	adminReads = []string{"/cluster/backup"}
 )
 
 // administrative tells whether a request to a route is an administrator's.
@@ -181,7 +191,9 @@ func (s *Server) record(o *outcome, r *http.Request, admin bool, verb kit.Verb, 
 	}
 	switch kit.Fault(o.status) {
 	case kit.ErrFenced, kit.ErrTooMany, kit.ErrUnavailable:
-		return // nothing was done, and it comes again
+		if !o.refused() {
+			return // nothing was done, and it comes again
+		}
 	}
 	rec := audit.Record{
 		Time: time.Now(), Subject: o.subject, Verb: string(verb), Target: target, Status: o.status,

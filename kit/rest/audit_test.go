@@ -62,7 +62,7 @@ func TestRefusalsAndAdministrativeCallsLeaveARecord(t *testing.T) {
 	}
 	s.Serves = []kit.Route{
 		{Pattern: "/shut", Handler: status(403)}, {Pattern: "POST /cluster/leave", Handler: status(200)},
-		{Pattern: "GET /cluster", Handler: status(200)}, {Pattern: "GET /backup", Handler: status(200), Self: true},
+		{Pattern: "GET /cluster", Handler: status(200)}, {Pattern: "GET /cluster/backup", Handler: status(200)},
 	}
 	c := kittest.Serve(t, s)
 	admin, ada := "Authorization: Bearer "+c.Token("users/admin"), "Authorization: Bearer "+c.Token("users/ada")
@@ -79,7 +79,8 @@ func TestRefusalsAndAdministrativeCallsLeaveARecord(t *testing.T) {
 		{"a limit", "POST", "/api/limits?id=l", `{"subjects":["groups/g"],"watches":3}`, admin, "users/admin create limits/l 201"},
 		{"several at once", "POST", "/api/batch", `{"writes":[{"verb":"delete","link":"groups/g"},{"verb":"delete","link":"roles/r"}]}`, admin, "users/admin delete roles/r 200"},
 		{"a route of the cluster", "POST", "/cluster/leave", "", admin, "users/admin POST /cluster/leave 200"},
-		{"a backup", "GET", "/backup", "", "", " GET /backup 200"},
+		{"a backup", "GET", "/cluster/backup", "", admin, "users/admin GET /cluster/backup 200"},
+		{"a backup for nobody", "GET", "/cluster/backup", "", "", " GET /cluster/backup 401"},
 	} {
 		headers := []string{"X-Request-Id: r-" + strings.ReplaceAll(test.name, " ", "-")}
 		if test.token != "" {
@@ -263,8 +264,21 @@ func TestManyRefusalsLeaveFewRecordsAndTheirNumber(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		refuse(ada, 100)
-		if after := verified(t, c.Admin()); after.Last-r.Last != 20 {
+		after := verified(t, c.Admin())
+		if after.Last-r.Last != 20 {
 			t.Errorf("an hour later 100 refusals left %d records, want 20", after.Last-r.Last)
+		}
+		time.Sleep(time.Minute)
+		refuse(ada, 100)
+		if last := verified(t, c.Admin()); last.Last-after.Last != 1 || last.Suppressed-after.Suppressed != 80 {
+			t.Errorf("a minute later 100 refusals left %+v after %+v, want one record, with the 80 before", last, after)
+		}
+		// The record of an administrator's call tells the rest.
+		if _, err := rest.Groups.Create(t.Context(), c.Admin(), "g", rest.Group{}); err != nil {
+			t.Fatal(err)
+		}
+		if last := verified(t, c.Admin()); last.Suppressed-after.Suppressed != 80+99 {
+			t.Errorf("in all %d refusals are counted, want 179 more than %d", last.Suppressed, after.Suppressed)
 		}
 	})
 }

@@ -12,11 +12,11 @@
 //	POST   /api/{kind}/{id}:{do}  send the event
 //	POST   /api/batch             {"writes": [...]}, all or nothing
 //	POST   /api/~calls            many calls in one request: see package calls
-//	GET    /api/                  the kinds
+//	GET    /api/                  who asks, and the kinds that they may list
 //	GET    /api/openapi.json      all of this for programs
 //	GET    /api/roles:explain     why ?subject= may do ?verb= to ?link=, or may not
 //	GET    /stats                 counts, rates and times: of all kinds, or ?kind=
-//	GET    /metrics               statistics, for Prometheus
+//	GET    /metrics               the same, for Prometheus
 //	GET    /healthz               200 once requests can be served
 //
 // A write takes ?durability=all or async (then it is answered by 202) and the
@@ -27,7 +27,13 @@
 //
 // Who calls is told by a token, in a Bearer or Basic Authorization or in the
 // cookie "landfall"; what the caller may do by roles, with everything denied
-// that no role allows. A capability's client, services/NAME, may do exactly
+// that no role allows. The statistics are of the kinds that the caller may list,
+// or, for Prometheus, has the verb "metrics" on. A scraper has a token of its own,
+// and a role that shows it no documents:
+//
+//	{"subjects": ["users/prometheus"], "rules": [{"kinds": ["*"], "verbs": ["metrics"]}]}
+//
+// A capability's client, services/NAME, may do exactly
 // what its kit.Service declares. The package owns the tokens, the roles,
 // the groups and the limits (package access), and the audit of what was refused
 // and of what administrators did (package audit).

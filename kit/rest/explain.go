@@ -33,10 +33,10 @@ func (s *Server) explainTo(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	c, err := s.admit(r)
+	who(w, c.Subject)
 	if err != nil {
 		return err
 	}
-	who(w, c.Subject)
 	query := r.URL.Query()
 	subject, verb, link := query.Get("subject"), kit.Verb(query.Get("verb")), kit.Link(query.Get("link"))
 	if subject == "" {

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/access"
 	"landfall.dev/kit/rest/inproc"
 	"landfall.dev/kit/rest/local"
 	"landfall.dev/kit/rest/tracing"
@@ -40,6 +41,11 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 	target, err := url.Parse(leader)
 	if leader == "" || err != nil || r.Header.Get(headerForwarded) != "" {
 		s.fail(w, r, errNoLeader)
+		return
+	}
+	r.Header.Del(headerVouch) // only a leader heeds it
+	if err := s.vet(r); err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	// The body is read first: once the leader's answer is passed on, the server
@@ -70,7 +76,6 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 		out.Header.Set("X-Forwarded-For", strings.Join(append(slices.Clone(r.Header["X-Forwarded-For"]), remote(r)), ", "))
 	}
 	tracing.Inject(ctx, out.Header)
-	out.Header.Del(headerVouch)
 	if inside {
 		out.Header.Set(headerVouch, s.vouch(r, subject, time.Now()))
 	}
@@ -92,6 +97,36 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 	if err := passOn(w, res); err != nil {
 		panic(http.ErrAbortHandler) // it has begun: the client has to see that the rest is missing
 	}
+}
+
+// vet returns ErrUnauthenticated unless who sends r, if it has a body, is known:
+// this node would have to read that for the leader to refuse it. The leader is
+// asked about a token that this node does not know, for it may be too new.
+func (s *Server) vet(r *http.Request) error {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	_, unknown := s.authenticate(r)
+	if kit.FaultOf(unknown) != kit.ErrUnauthenticated {
+		return unknown
+	}
+	token := tokenOf(r)
+	link, err := access.TokenLink(token)
+	if err != nil || len(s.secret) == 0 {
+		return unknown
+	}
+	doc, err := s.Client("services/"+ServiceName).Read(r.Context(), link, kit.ReadOptions{Consistency: kit.Leader})
+	if kit.FaultOf(err) == kit.ErrNotFound {
+		return unknown
+	}
+	if err != nil {
+		return err
+	}
+	t, err := Tokens.Decode(doc)
+	if err != nil {
+		return err
+	}
+	return t.Check(token, time.Now())
 }
 
 // hopByHop are the headers that are about one connection (RFC 9110, 7.6.1, and

@@ -25,10 +25,27 @@ func headerSize(r *http.Request) int {
 	return n
 }
 
-// overLimit is an error that passes with time.
+// bodyTime is how long a caller may take to send the body of a request for
+// documents.
+const bodyTime = 2 * time.Minute
+
+// timed bounds how long r's body may take to come, whoever reads it: after a
+// refusal it is net/http, which reads the rest.
+func timed(w http.ResponseWriter, r *http.Request) {
+	if r.Body != nil && r.Body != http.NoBody {
+		// Where that is not possible the body is in this process.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	}
+}
+
+// untimed lets the body take any time, as a service's own route may, and does so
+// once it has come: else the connection would seem lost when the time is over.
+func untimed(w http.ResponseWriter) { _ = http.NewResponseController(w).SetReadDeadline(time.Time{}) }
+
+// overLimit is the error for a caller who asks for more than their limit.
 type overLimit struct {
-	err   *kit.Error
-	after time.Duration
+	err   error
+	after time.Duration // until they may ask again
 }
 
 func (e *overLimit) Error() string { return e.err.Error() }
@@ -100,5 +117,6 @@ func (s *Server) beginWatch(req *request) (done func(), err error) {
 	case inAll:
 		return nil, &kit.Error{Fault: kit.ErrTooMany, Link: req.Link, Detail: fmt.Sprintf("this node serves %d watches already, which is its limit", s.allWatches), Hint: "watch at another node"}
 	}
-	return nil, &kit.Error{Fault: kit.ErrTooMany, Link: req.Link, Detail: fmt.Sprintf("%s has %d watches open at this node, which is the limit", c.Subject, l.Watches), Hint: "close some, or have an administrator write a document of the kind limits"}
+	err = &kit.Error{Fault: kit.ErrTooMany, Link: req.Link, Detail: fmt.Sprintf("%s has %d watches open at this node, which is the limit", c.Subject, l.Watches), Hint: "close some, or have an administrator write a document of the kind limits"}
+	return nil, &overLimit{err: err}
 }

@@ -44,6 +44,11 @@ func TestCallerWithTooManyRequestsHasToWait(t *testing.T) {
 			t.Errorf("%s: %d, Retry-After %d, %s, want 429, about 1000, and the reason", path, res.StatusCode, after, body)
 		}
 	}
+	// That is in the audit, whatever was asked for.
+	told(t, c, "users/admin list notes/ 429")
+	if r := told(t, c, "users/admin GET /metrics 429"); !strings.Contains(r.Reason, "requests a second") {
+		t.Errorf("recorded %+v, want the reason", r)
+	}
 	if res, _ := call(t, "GET", url+"/api/notes", "", ada); res.StatusCode != 403 {
 		t.Errorf("another caller got %d, want what it is due: 403", res.StatusCode)
 	}
@@ -108,6 +113,7 @@ func TestWatchesAreLimited(t *testing.T) {
 			last = cancel
 		}
 	}
+	told(t, c, "users/admin watch notes/ 429")
 	if status, body, _ := open(ada); status != 200 {
 		t.Errorf("another's watch: %d %s, want 200", status, body)
 	}

@@ -241,6 +241,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 		s.recorded(http.HandlerFunc(s.crossSite)).ServeHTTP(w, r)
 		return
 	}
+	timed(w, r)
 	rest, isAPI := strings.CutPrefix(r.URL.Path, "/api/")
 	switch {
 	case r.URL.Path == "/healthz":
@@ -250,7 +251,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	case isAPI && strings.HasSuffix(rest, ":stats") && !strings.Contains(rest, "/"):
 		s.stats(strings.TrimSuffix(rest, ":stats")).ServeHTTP(w, r)
 	case r.URL.Path == "/metrics":
-		s.signedIn(s.statistics.handler()).ServeHTTP(w, r)
+		s.signedIn(http.HandlerFunc(s.statistics.metrics)).ServeHTTP(w, r)
 	case rest == "openapi.json":
 		s.signedIn(http.HandlerFunc(s.describe)).ServeHTTP(w, r)
 	case isAPI && rest == "":
@@ -303,15 +304,19 @@ func (s *Server) crossSite(w http.ResponseWriter, r *http.Request) {
 
 // route wraps a service's handler with authentication.
 func (s *Server) route(route kit.Route) http.Handler {
-	h := route.Handler
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		untimed(w)
+		route.Handler.ServeHTTP(w, r)
+	})
 	if !route.Self {
 		h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c, err := s.admit(r)
+			who(w, c.Subject)
 			if err != nil && !(route.Anonymous && r.Header.Get("Authorization") == "") {
 				s.fail(w, r, err)
 				return
 			}
-			who(w, c.Subject)
+			untimed(w)
 			route.Handler.ServeHTTP(w, r.WithContext(kit.WithCaller(r.Context(), c.Caller)))
 		})
 	}

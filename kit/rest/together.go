@@ -1,10 +1,8 @@
 package rest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,19 +28,18 @@ func (s *Server) callsTo(w http.ResponseWriter, r *http.Request) error {
 	if err := s.begun(r.Context()); err != nil {
 		return err
 	}
-	body, err := readAll(w, r, "", local.MaxBatch)
-	if err != nil {
-		return err
-	}
 	_, leader, self := s.leader()
 	pass := !self && leader != "" && r.Header.Get(headerForwarded) == ""
 	c, err := s.authenticate(r) // each call counts as a request of its own
 	if err != nil && pass {
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		s.forward(w, r, leader) // the token, or a role, may be too new for this node
 		return nil
 	}
 	who(w, c.Subject)
+	if err != nil {
+		return err
+	}
+	body, err := readAll(w, r, "", local.MaxBatch)
 	if err != nil {
 		return err
 	}

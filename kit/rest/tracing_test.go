@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"landfall.dev/kit"
 	"landfall.dev/kit/kittest"
 	"landfall.dev/kit/rest"
 	"landfall.dev/kit/store"
@@ -30,8 +32,7 @@ func TestTraceGoesThroughAllNodes(t *testing.T) {
 	}
 	f := &follower{}
 	f.url.Store(&leader.URL)
-	others := store.NewKinds()
-	behind := rest.New(rest.Options{Store: store.New(others), Kinds: others, Node: f, Secret: []byte("s"), Tracer: provider})
+	behind := rest.New(rest.Options{Store: main, Kinds: store.NewKinds(), Node: f, Secret: []byte("s"), Tracer: provider})
 	front := httptest.NewServer(behind)
 	t.Cleanup(front.Close)
 	spans.Reset()
@@ -107,6 +108,77 @@ func TestStatsTellHowOftenAndHowFast(t *testing.T) {
 	}
 	if res, _ := call(t, "GET", c.URL()+"/stats", ""); res.StatusCode != 401 {
 		t.Errorf("stats without a token: %d, want 401", res.StatusCode)
+	}
+}
+
+func TestStatisticsAreOfTheKindsThatTheCallerMayList(t *testing.T) {
+	c := kittest.Serve(t, kittest.NotesService())
+	if _, err := kittest.Notes.Create(t.Context(), c.Admin(), "a", kittest.Note{}); err != nil {
+		t.Fatal(err)
+	}
+	rule := func(v kit.Verb, filter string, kinds ...string) rest.Rule {
+		return rest.Rule{Kinds: kinds, Verbs: []kit.Verb{v}, Filter: filter}
+	}
+	for _, test := range []struct {
+		name               string
+		rules              []rest.Rule
+		index, stats       string // the kinds and the numbers of their documents
+		metrics            int
+		counted, uncounted []string
+	}{
+		{"no role", nil, "", "", 403, nil, []string{"landfall_"}},
+		{"a role that lists nothing", []rest.Rule{rule("create", "", "*")}, "", "", 403, nil, []string{"landfall_"}},
+		{"a role for the notes", []rest.Rule{rule("list", "", "notes", "groups")}, "groups 0 notes 1 ", "groups 0 notes 1 ", 200, []string{"documents{kind=\"notes\"} 1", "verb=\"create\""}, []string{"tokens", "roles"}},
+		{"a role for some notes", []rest.Rule{rule("list", "!sealed", "notes")}, "notes -1 ", "notes -1 ", 403, nil, []string{"landfall_"}},
+		{"a role that scrapes", []rest.Rule{rule("metrics", "", "*")}, "", "", 200, []string{"documents{kind=\"notes\"} 1", "documents{kind=\"tokens\"}", "go_goroutines"}, nil},
+	} {
+		subject := "users/" + strings.ReplaceAll(test.name, " ", "-")
+		if test.rules != nil {
+			c.Allow(subject, test.rules...)
+		}
+		bearer := "Authorization: Bearer " + c.Token(subject)
+		var index struct {
+			Subject string
+			Kinds   []struct {
+				Kind  string
+				Count int
+			}
+		}
+		var told rest.Stats
+		for path, to := range map[string]any{"/api/": &index, "/stats": &told} {
+			res, body := call(t, "GET", c.URL()+path, "", bearer)
+			if err := json.Unmarshal([]byte(body), to); err != nil || res.StatusCode != 200 {
+				t.Fatalf("%s: %s: %d %s", test.name, path, res.StatusCode, body)
+			}
+		}
+		var kinds, counts string
+		for _, k := range index.Kinds {
+			kinds += fmt.Sprintf("%s %d ", k.Kind, k.Count)
+		}
+		for _, k := range told.Kinds {
+			counts += fmt.Sprintf("%s %d ", k.Kind, k.Documents)
+		}
+		if index.Subject != subject || kinds != test.index || counts != test.stats {
+			t.Errorf("%s: %s is told of %q and %q, want %q and %q", test.name, index.Subject, kinds, counts, test.index, test.stats)
+		}
+		want := map[bool]int{true: 200, false: 403}[strings.Contains(test.stats, "notes")]
+		if res, body := call(t, "GET", c.URL()+"/stats?kind=notes", "", bearer); res.StatusCode != want {
+			t.Errorf("%s: the statistics of the notes: %d %s, want %d", test.name, res.StatusCode, body, want)
+		}
+		res, body := call(t, "GET", c.URL()+"/metrics", "", bearer)
+		if res.StatusCode != test.metrics {
+			t.Errorf("%s: the metrics: %d %s, want %d", test.name, res.StatusCode, body, test.metrics)
+		}
+		for _, want := range test.counted {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s: the metrics lack %s", test.name, want)
+			}
+		}
+		for _, not := range test.uncounted {
+			if strings.Contains(body, not) {
+				t.Errorf("%s: the metrics have %s", test.name, not)
+			}
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
@@ -106,8 +107,12 @@ func readAll(w http.ResponseWriter, r *http.Request, l kit.Link, limit int64) ([
 	if errors.As(err, &large) {
 		return nil, local.TooLarge(l, limit)
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, kit.Errorf(kit.ErrInvalid, l, "the body has not come within %s: nothing was done", bodyTime)
+	}
 	if err != nil {
 		return nil, &kit.Error{Fault: kit.ErrInvalid, Link: l, Detail: "the body could not be read to its end", Err: err}
 	}
+	untimed(w)
 	return b.Bytes(), nil
 }

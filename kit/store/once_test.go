@@ -111,3 +111,35 @@ func TestKeysSurviveClocksThatJump(t *testing.T) {
 		}
 	}
 }
+
+func TestWriteIsPinnedToVersions(t *testing.T) {
+	n := newNode(t)
+	n.must("create", "notes/a", `{"text":"a"}`)
+	pinned := func(key string, ifMatch int64, pins ...int64) Proposal {
+		w := write("update", "notes/a", `{"text":"b"}`)
+		w.IfMatch = ifMatch
+		return Proposal{By: "users/ada", Key: key, Writes: []kit.Write{w}, Pins: pins}
+	}
+	storetest.WantError(t, "a pin to another version", n.propose(pinned("", 0, 2))[0].Err, kit.ErrStale, "changed just now")
+	storetest.WantError(t, "a pin to another version than If-Match", n.propose(pinned("", 1, 2))[0].Err, kit.ErrStale, "changed just now")
+	storetest.WantError(t, "pins of other writes", n.propose(pinned("", 0, 1, 1))[0].Err, kit.ErrInvalid, "2 pins for 1 writes")
+	if r := n.propose(pinned("k", 0, 1))[0]; r.Err != nil || r.Records[0].Version != 2 {
+		t.Fatalf("a pin to the version that there is: %+v, want version 2", r)
+	}
+	// The pin is not a part of what the key stands for, and who pins is not told.
+	for _, pin := range []int64{1, 2} {
+		storetest.WantError(t, "a repetition that is pinned", n.propose(pinned("k", 0, pin))[0].Err, kit.ErrStale, "changed just now")
+		records, done, err := n.Repeated(pinned("k", 0, pin), n.now)
+		if err != nil || !done || records[0].Version != 2 {
+			t.Errorf("repeated: %+v, %t, %v, want version 2", records, done, err)
+		}
+	}
+	if _, done, err := n.Repeated(pinned("other", 0, 2), n.now); done || err != nil {
+		t.Errorf("another key was repeated: %t, %v, want that it is new", done, err)
+	}
+	_, _, err := n.Repeated(pinned("k", 7, 2), n.now)
+	storetest.WantError(t, "another write by the key", err, kit.ErrConflict, "used for another write")
+	n.propose(Proposal{Fence: &Fence{Epoch: 1, On: true}})
+	_, _, err = n.Repeated(pinned("k", 0, 2), n.now)
+	storetest.WantError(t, "a repetition behind the fence", err, kit.ErrFenced, "takes no writes")
+}

@@ -26,7 +26,6 @@ type record struct {
 	entries map[kit.Link]kit.Fault // what became of their creation
 	refused map[kit.Link][]string  // the writes that have not happened, and why
 	watched map[kit.Link]document  // what a watch has told last
-	recalls int                    // how often the past was told again
 	wrong   []string               // what was seen that must not be
 }
 

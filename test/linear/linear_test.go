@@ -92,13 +92,11 @@ func play(t *testing.T, s schedule, slot int) {
 	c.load(r, s)
 	c.mend()
 	c.settle(r)
+	c.until("every member tells the past", c.agree)
 	c.until("the watch has told all", func(ctx context.Context) error { return c.told(ctx, r) })
 	stop()
 	<-watched
 	r.judge(t)
-	if s.steady && r.recalls == 0 {
-		t.Error("no member has told the past again")
-	}
 	if t.Failed() {
 		t.Logf("play it again by LANDFALL_SEED=%d go test -count=1 ./test/linear -run TestHistories\n%s", s.seed, s)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -142,8 +143,34 @@ func (m *member) kill() {
 	<-ended
 }
 
-// pause stops the process where it is.
-func (m *member) pause() { m.signal(syscall.SIGSTOP) }
+// pause stops the process where it is, and returns once all its threads have.
+func (m *member) pause() {
+	m.signal(syscall.SIGSTOP)
+	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
+		if m.stopped() {
+			return
+		}
+	}
+	m.t.Errorf("%s still runs %s after it was stopped", m.name, patience)
+}
+
+// stopped tells whether no thread of the process runs; see proc(5).
+func (m *member) stopped() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.runs() {
+		return true
+	}
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", m.cmd.Process.Pid))
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		_, state, _ := bytes.Cut(b, []byte(") "))
+		if err == nil && !bytes.HasPrefix(state, []byte("T")) {
+			return false
+		}
+	}
+	return true
+}
 
 // resume lets it go on.
 func (m *member) resume() { m.signal(syscall.SIGCONT) }

@@ -36,8 +36,16 @@ type documents struct {
 	Export []json.RawMessage `json:"export"`
 }
 
+// past is what a node remembers beside its documents.
+type past struct {
+	Key  string          `json:"key"`  // under which Once was made
+	Once json.RawMessage `json:"once"` // the document as it was answered
+	AsOf string          `json:"asOf"` // a position of before
+	Then json.RawMessage `json:"then"` // pages/a as it was there
+}
+
 // kinds are all that a node of the tests keeps.
-var kinds = []string{"things", "orders", "marks", "labels", "tokens", "roles"}
+var kinds = []string{"things", "orders", "marks", "labels", "tokens", "roles", "pages"}
 
 // TestRecord writes a new folder if the flag -record names one.
 func TestRecord(t *testing.T) {
@@ -72,6 +80,7 @@ func TestRecord(t *testing.T) {
 	})
 	n.fence(keys.Cluster, 2, false)
 	fill(t, n.client(keys.Admin))
+	was := n.pass(keys)
 	n.until("there is a snapshot", func(ctx context.Context) error {
 		_, err := n.client(keys.Admin).Do(ctx, "things/busy", "bump", nil)
 		found, _ := filepath.Glob(filepath.Join(dir, "log", "snapshots", "*-*"))
@@ -85,7 +94,7 @@ func TestRecord(t *testing.T) {
 	n = start(t, dir) // without snapshots, so that the log goes on after the last
 	fillAgain(t, n, n.client(keys.Admin))
 	n.fence(keys.Cluster, 9, true)
-	keep(t, to, n, keys)
+	keep(t, to, n, keys, was)
 	n.stop()
 	archive(t, dir, filepath.Join(to, "data.tar.gz"))
 }
@@ -167,6 +176,39 @@ func fill(t *testing.T, c kit.Client) {
 	}
 }
 
+// pass makes what a node has to remember.
+func (n *node) pass(keys tokens) past {
+	t, c := n.t, n.client(keys.Admin)
+	create(t, c, "pages/a", `{"text":"first"}`)
+	change(t, c, kit.VerbUpdate, "pages/a", `{"text":"second"}`)
+	p, err := c.List(t.Context(), kit.Query{Kind: "pages"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := past{Key: "skew-key", AsOf: p.Position}
+	was.Then = n.pageAsOf(keys, was.AsOf)
+	change(t, c, kit.VerbUpdate, "pages/a", `{"text":"third"}`)
+	was.Once = n.once(c, was.Key)
+	change(t, c, kit.VerbUpdate, "things/once", `{"count":1}`)
+	return was
+}
+
+// pageAsOf returns pages/a as it was at the position.
+func (n *node) pageAsOf(keys tokens, at string) json.RawMessage {
+	n.t.Helper()
+	return n.get("/api/pages/a?asOf="+at, keys.Admin, "application/json")
+}
+
+// once creates a document under the key.
+func (n *node) once(c kit.Client, key string) json.RawMessage {
+	n.t.Helper()
+	r, err := c.Create(n.t.Context(), "things", "once", []byte(`{"name":"made once"}`), kit.Once(key))
+	if err != nil {
+		n.t.Fatalf("create a document under a key: %v", err)
+	}
+	return r.Body
+}
+
 // fillAgain writes what only the log has, after the last snapshot.
 func fillAgain(t *testing.T, n *node, c kit.Client) {
 	create(t, c, "things/late", `{"name":"after the snapshot","inner":{"text":"é"}}`)
@@ -191,7 +233,7 @@ func fillAgain(t *testing.T, n *node, c kit.Client) {
 }
 
 // keep writes what the node answers.
-func keep(t *testing.T, to string, n *node, keys tokens) {
+func keep(t *testing.T, to string, n *node, keys tokens, was past) {
 	put := func(name string, b []byte) {
 		if err := os.WriteFile(filepath.Join(to, name), b, 0o644); err != nil {
 			t.Fatal(err)
@@ -209,6 +251,7 @@ func keep(t *testing.T, to string, n *node, keys tokens) {
 	}
 	put("documents.json", pretty(n.documents(keys)))
 	put("tokens.json", pretty(keys))
+	put("past.json", pretty(was))
 	put("export.frames", n.get("/migrate/export", keys.Cluster, "application/vnd.landfall.frames"))
 	put("status.json", n.get("/migrate/status", keys.Cluster, "application/json"))
 	put("sums.json", n.get("/migrate/sums?side=own", keys.Cluster, "application/json"))

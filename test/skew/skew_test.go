@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -75,6 +76,32 @@ func TestOlderDataDirectoriesAreRead(t *testing.T) {
 		got = n.documents(keys)
 		if len(got.Kinds["orders"]) != len(want.Kinds["orders"])+1 {
 			t.Errorf("after another start there are %d orders, want one more than %d", len(got.Kinds["orders"]), len(want.Kinds["orders"]))
+		}
+	})
+}
+
+func TestOlderDirectoriesRemember(t *testing.T) {
+	recordings(t, func(t *testing.T, dir string, keys tokens, _ documents) {
+		var was past
+		b, err := os.ReadFile(filepath.Join(dir, "past.json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return // a format that had neither history nor keys
+		}
+		if err == nil {
+			err = json.Unmarshal(b, &was)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := filepath.Join(t.TempDir(), "data")
+		unpack(t, filepath.Join(dir, "data.tar.gz"), data)
+		n := start(t, data)
+		compare(t, "the page of before", []json.RawMessage{n.pageAsOf(keys, was.AsOf)}, []json.RawMessage{was.Then})
+		n.fence(keys.Cluster, 1_000_000, false)
+		again := n.once(n.client(keys.Admin), was.Key)
+		r, err := n.client(keys.Admin).Read(t.Context(), "things/once", kit.ReadOptions{})
+		if err != nil || r.Version != 2 {
+			t.Errorf("the write under a key was made again: version %d, %v; it answered %s", r.Version, err, again)
 		}
 	})
 }

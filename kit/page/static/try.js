@@ -31,7 +31,7 @@ function request() {
 
 // pretty lays JSON out over several lines, without touching its numbers.
 function pretty(text, type) {
-  if (!/json/.test(type)) return text;
+  if (!/json/.test(type) || /ndjson/.test(type)) return text; // its lines are values
   let out = "", depth = 0;
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[^\s"{}[\],:]+|[{}[\],:]/g)) {
     const line = () => "\n" + "  ".repeat(depth);

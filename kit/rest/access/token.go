@@ -69,33 +69,71 @@ type known struct {
 	expires time.Time
 }
 
-// Bearer returns who makes a request with the token, or ErrUnauthenticated.
-func (p *Policy) Bearer(token string, now time.Time) (*Caller, error) {
+// parseToken returns the parts of a token's text.
+func parseToken(token string) (link kit.Link, hash [sha256.Size]byte, err error) {
 	text, ok := strings.CutPrefix(token, TokenPrefix)
 	id, secret, two := strings.Cut(text, "_")
 	if !ok || !two || kit.CheckID(id) != nil {
-		return nil, invalid("it does not look like " + TokenPrefix + "ID_SECRET")
+		return "", hash, invalid("it does not look like " + TokenPrefix + "ID_SECRET")
 	}
-	hash := sha256.Sum256([]byte(secret))
+	return Tokens.Link(id), sha256.Sum256([]byte(secret)), nil
+}
+
+// TokenLink returns the link that the document of a token has, if there is one,
+// or ErrUnauthenticated if it is no text of a token.
+func TokenLink(token string) (kit.Link, error) {
+	link, _, err := parseToken(token)
+	return link, err
+}
+
+// Check returns ErrUnauthenticated unless token is a text of t that is valid
+// now.
+func (t Token) Check(token string, now time.Time) error {
+	_, hash, err := parseToken(token)
+	if err != nil {
+		return err
+	}
+	k, err := t.known()
+	if err != nil {
+		return err
+	}
+	return k.check(hash, now)
+}
+
+// Bearer returns who makes a request with the token, or ErrUnauthenticated.
+func (p *Policy) Bearer(token string, now time.Time) (*Caller, error) {
+	link, hash, err := parseToken(token)
+	if err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.refresh(); err != nil {
 		return nil, err
 	}
-	t, found, err := p.token(Tokens.Link(id))
+	t, found, err := p.token(link)
 	if err != nil {
 		return nil, err
 	}
-	same := subtle.ConstantTimeCompare(hash[:], t.hash[:]) == 1
-	switch {
-	case !found:
+	if !found {
 		return nil, invalid("there is none with its id; it was revoked, has expired, or is for another server")
-	case !same:
-		return nil, invalid("its secret is wrong")
-	case !t.expires.IsZero() && now.After(t.expires):
-		return nil, invalid("it has expired")
+	}
+	if err := t.check(hash, now); err != nil {
+		return nil, err
 	}
 	return p.caller(t.subject), nil
+}
+
+// check returns ErrUnauthenticated unless t has a secret with the hash, and has
+// not expired.
+func (t known) check(hash [sha256.Size]byte, now time.Time) error {
+	switch {
+	case subtle.ConstantTimeCompare(hash[:], t.hash[:]) != 1:
+		return invalid("its secret is wrong")
+	case !t.expires.IsZero() && now.After(t.expires):
+		return invalid("it has expired")
+	}
+	return nil
 }
 
 func invalid(why string) error {
@@ -116,16 +154,23 @@ func (p *Policy) token(l kit.Link) (t known, found bool, err error) {
 	if err != nil {
 		return t, false, err
 	}
-	hash, err := hex.DecodeString(doc.Hash)
-	if err != nil || len(hash) != sha256.Size {
-		return t, false, invalid("its document has no hash of a secret")
+	if t, err = doc.known(); err != nil {
+		return t, false, err
 	}
-	t = known{doc.Subject, [sha256.Size]byte(hash), doc.Expires}
 	if len(p.tokens) >= remembered {
 		clear(p.tokens)
 	}
 	p.tokens[l] = t
 	return t, true, nil
+}
+
+// known returns what is to be remembered of t.
+func (t Token) known() (known, error) {
+	hash, err := hex.DecodeString(t.Hash)
+	if err != nil || len(hash) != sha256.Size {
+		return known{}, invalid("its document has no hash of a secret")
+	}
+	return known{t.Subject, [sha256.Size]byte(hash), t.Expires}, nil
 }
 
 // Administrators is the role that Bootstrap makes.

@@ -1,4 +1,5 @@
-// Package audit keeps a record of what callers were refused and of what
+// Package audit keeps a record of what callers were refused, because nobody
+// knows them, no role allows it, or they are over a limit, and of what
 // administrators did, as documents that are chained by their hashes, so that
 // one that was changed or taken out is found.
 //
@@ -38,8 +39,10 @@ type Record struct {
 	Request string `json:"request,omitempty"`
 	Remote  string `json:"remote,omitempty"` // the address of who called
 	Via     string `json:"via,omitempty"`    // for whom that says to call, as proxies do
-	// Suppressed is how many refusals on the same node since the record before
-	// of that node have left none, because there were too many.
+	// Suppressed is how many refusals on the same node, of whomever, since the
+	// record before of that node have left none, because there were too many: a
+	// caller who is refused all the time leaves 20 records, and then one in each
+	// minute. What is not yet in a record when a node stops is not told.
 	Suppressed int64 `json:"suppressed,omitempty"`
 }
 

@@ -23,7 +23,7 @@ type Writer struct {
 	mu         sync.Mutex
 	queue      []entry
 	writing    bool
-	suppressed int64 // refusals since the last that is in the queue or written
+	suppressed int64 // refusals without a record since the last that is in the queue or written
 }
 
 // entry is a record to be written.
@@ -33,7 +33,8 @@ type entry struct {
 }
 
 // Refusals leave a record up to these numbers, so that who is refused all the
-// time cannot fill the memory: at most some hundred thousand in 90 days.
+// time, or is over a limit, cannot fill the memory: at most some hundred thousand
+// in 90 days. The others are counted in the next record of the node.
 const (
 	burstOfOne = 20 // of one caller or address, and then one each
 	oneAfter   = time.Minute
@@ -84,6 +85,7 @@ func rate(each time.Duration) float64 { return float64(time.Second) / float64(ea
 // or was not: then it is in the log.
 func (w *Writer) Done(ctx context.Context, r Record) error {
 	w.mu.Lock()
+	r.Suppressed, w.suppressed = w.suppressed, 0
 	done := w.add(r)
 	w.mu.Unlock()
 	select {

@@ -177,19 +177,31 @@ var (
 	secondsDesc = prometheus.NewDesc("landfall_request_seconds", "Time to answer requests for documents; watches are left out.", []string{"kind", "verb"}, nil)
 )
 
+// Of returns what tells Prometheus the numbers of the kinds that shown is true
+// of.
+func (r *Requests) Of(shown func(kind string) bool) prometheus.Collector { return some{r, shown} }
+
+type some struct {
+	*Requests
+	shown func(kind string) bool
+}
+
 // Describe implements prometheus.Collector.
-func (r *Requests) Describe(out chan<- *prometheus.Desc) {
+func (some) Describe(out chan<- *prometheus.Desc) {
 	out <- countDesc
 	out <- secondsDesc
 }
 
 // Collect implements prometheus.Collector.
-func (r *Requests) Collect(out chan<- prometheus.Metric) {
+func (r some) Collect(out chan<- prometheus.Metric) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range slices.SortedFunc(maps.Keys(r.series), func(a, b key) int {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.verb, b.verb))
 	}) {
+		if !r.shown(k.kind) {
+			continue
+		}
 		s := r.series[k]
 		for code, n := range s.codes {
 			out <- prometheus.MustNewConstMetric(countDesc, prometheus.CounterValue, float64(n), k.kind, k.verb, strconv.Itoa(code))

@@ -67,7 +67,8 @@ func TestPrometheusGetsValidHistograms(t *testing.T) {
 	r.Observe("notes", "read", 200, time.Millisecond, time.Now())
 	r.Observe("notes", "watch", 200, -1, time.Now())
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(r)
+	r.Observe("tokens", "read", 200, time.Millisecond, time.Now())
+	registry.MustRegister(r.Of(func(kind string) bool { return kind == "notes" }))
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -80,5 +81,8 @@ func TestPrometheusGetsValidHistograms(t *testing.T) {
 		if !strings.Contains(all.String(), want) {
 			t.Errorf("%q is not in %s", want, &all)
 		}
+	}
+	if strings.Contains(all.String(), "tokens") {
+		t.Errorf("a kind that is not shown is in %s", &all)
 	}
 }

@@ -66,7 +66,14 @@ type Label struct {
 	Text string `json:"text"`
 }
 
+// Page has earlier versions.
+type Page struct {
+	kit.Meta
+	Text string `json:"text"`
+}
+
 var (
+	pages  = kit.Define[Page]("pages", kit.History(3), kit.Index("text"))
 	things = kit.Define[Thing]("things")
 	orders = kit.Define[Order]("orders", kit.Counted())
 	marks  = kit.Define[Mark]("marks", kit.Local())
@@ -81,6 +88,7 @@ func service() kit.Service {
 			kit.Own[Order](orders, nil),
 			kit.Own[Mark](marks, nil),
 			kit.Own[Label](labels, nil),
+			kit.Own[Page](pages, nil),
 		},
 		Watches: []kit.Reaction{kit.On(things, func(t Thing, _ time.Time) []kit.Op {
 			return []kit.Op{kit.Create(labels, t.Link.ID(), Label{Meta: kit.Meta{Source: t.Link}, Text: t.Name})}
