@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -220,8 +222,10 @@ func (f *writing) flags(c *cobra.Command, existing bool) {
 	}
 }
 
+// options give each write a key, its own if the user has none: so it can be
+// tried again where an answer was lost.
 func (f *writing) options() []kit.WriteOption {
-	return []kit.WriteOption{kit.Acknowledged(kit.Durability(f.durability)), kit.Once(f.once)}
+	return []kit.WriteOption{kit.Acknowledged(kit.Durability(f.durability)), kit.Once(cmp.Or(f.once, rand.Text()))}
 }
 
 func (a *app) docPut() *cobra.Command {
