@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/cluster/seal"
 )
 
 // Leadership tells who leads.
@@ -362,7 +363,7 @@ func (n *Node) decide(ctx context.Context, l *leadership, proposals []any) (uint
 		return 0, nil, kit.Errorf(kit.ErrInternal, "", "the machine decided %d of %d proposals; nothing was changed", len(outcomes), len(proposals))
 	}
 	if entry != nil {
-		f := n.raft.Apply(encodeEntry(entry, now), enqueueLimit)
+		f := n.raft.Apply(seal.Entry(entry, now), enqueueLimit)
 		if err := n.logged(n.await(f)); err != nil {
 			return 0, nil, err
 		}

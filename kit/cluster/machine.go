@@ -1,11 +1,9 @@
 package cluster
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"slices"
 	"sync"
@@ -15,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/cluster/seal"
 	"landfall.dev/kit/cluster/snapshot"
 )
 
@@ -48,37 +47,6 @@ type Outcome struct {
 	Err   error
 }
 
-// An entry in the log is the CRC-32C of all that follows, the time at which
-// it was decided (nanoseconds since 1970), both big-endian, and the machine's
-// bytes.
-const entryHeader = 4 + 8
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func encodeEntry(data []byte, now time.Time) []byte {
-	b := make([]byte, entryHeader, entryHeader+len(data))
-	b = append(b, data...)
-	binary.BigEndian.PutUint64(b[4:], uint64(now.UnixNano()))
-	binary.BigEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
-	return b
-}
-
-func decodeEntry(b []byte) (data []byte, at int64, err error) {
-	if len(b) < entryHeader || binary.BigEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
-		return nil, 0, errors.New("the checksum is wrong")
-	}
-	return b[entryHeader:], int64(binary.BigEndian.Uint64(b[4:])), nil
-}
-
-// checkEntry tells why an entry of the log cannot be applied.
-func checkEntry(l *raft.Log) error {
-	if l.Type != raft.LogCommand {
-		return nil
-	}
-	_, _, err := decodeEntry(l.Data)
-	return err
-}
-
 // replica makes a machine follow raft's log.
 type replica struct {
 	fail     func(error)
@@ -90,6 +58,9 @@ type replica struct {
 	broken   error         // the reason why nothing is applied any more
 	expelled []string      // the nodes that were removed on purpose, the oldest first
 	waiting  chan struct{} // closed when more is applied, if somebody waits
+
+	grown atomic.Int64 // bytes of the entries since the last snapshot
+	kept  atomic.Int64 // bytes of that
 
 	applied atomic.Uint64 // the log index of the last entry applied
 	decided atomic.Int64  // the newest time in the log, in Unix nanoseconds
@@ -109,7 +80,7 @@ func (r *replica) Apply(l *raft.Log) any {
 	if r.broken != nil {
 		return r.broken
 	}
-	data, at, err := decodeEntry(l.Data)
+	data, at, err := seal.Open(l.Data)
 	switch {
 	case err != nil:
 	case len(l.Extensions) > 0:
@@ -125,6 +96,7 @@ func (r *replica) Apply(l *raft.Log) any {
 		})
 	}
 	r.decided.Store(max(at, r.decided.Load()))
+	r.grown.Add(int64(len(l.Data)))
 	r.advance(l.Index)
 	return nil
 }
@@ -143,13 +115,20 @@ func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
 	if r.broken != nil {
 		return nil, r.broken
 	}
-	return r.freeze(), nil
+	c := r.freeze()
+	grown := r.grown.Load()
+	c.written = func(size int64) {
+		r.grown.Add(-grown)
+		r.kept.Store(size)
+	}
+	return c, nil
 }
 
 // capture is the state at one entry, to be written later.
 type capture struct {
-	head  snapshot.Head
-	state io.WriterTo
+	head    snapshot.Head
+	state   io.WriterTo
+	written func(size int64)
 }
 
 // freeze returns the state as it is. The caller holds mu.
@@ -157,7 +136,7 @@ func (r *replica) freeze() *capture {
 	head := snapshot.Head{
 		Applied: r.applied.Load(), Decided: r.decided.Load(), Schema: r.schema, Expelled: slices.Clone(r.expelled),
 	}
-	return &capture{head, r.machine.Snapshot()}
+	return &capture{head: head, state: r.machine.Snapshot()}
 }
 
 // writeTo writes the snapshot to w.
@@ -174,10 +153,15 @@ func (s *capture) writeTo(w io.Writer) error {
 
 // Persist writes the snapshot to sink and closes it.
 func (s *capture) Persist(sink raft.SnapshotSink) error {
-	if err := s.writeTo(sink); err != nil {
+	var size snapshot.Tally
+	if err := s.writeTo(io.MultiWriter(sink, &size)); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
-	return sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	s.written(int64(size))
+	return nil
 }
 
 // Release does nothing: the machine's snapshot is garbage by now.
@@ -191,7 +175,8 @@ func (r *replica) Restore(from io.ReadCloser) error {
 	if r.broken != nil {
 		return r.broken
 	}
-	in, err := snapshot.NewReader(from)
+	var size snapshot.Tally
+	in, err := snapshot.NewReader(io.TeeReader(from, &size))
 	if err == nil {
 		err = r.machine.Restore(in)
 	}
@@ -205,6 +190,8 @@ func (r *replica) Restore(from io.ReadCloser) error {
 			Hint:   "start a binary that knows its disk.Format, or move the data directory away and join again",
 		})
 	}
+	r.grown.Store(0)
+	r.kept.Store(int64(size))
 	r.expelled = nil
 	r.banish(in.Head.Expelled)
 	r.decided.Store(in.Head.Decided)

@@ -16,6 +16,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/disk"
 	"landfall.dev/kit/cluster/plan"
+	"landfall.dev/kit/cluster/seal"
 	"landfall.dev/kit/cluster/warnings"
 	"landfall.dev/kit/cluster/wire"
 )
@@ -177,7 +178,7 @@ func (n *Node) expel(id string) error {
 	if err != nil {
 		return err
 	}
-	entry := encodeEntry(nil, time.Unix(0, n.replica.decided.Load()))
+	entry := seal.Entry(nil, time.Unix(0, n.replica.decided.Load()))
 	return n.await(n.raft.ApplyLog(raft.Log{Data: entry, Extensions: text}, enqueueLimit))
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/cluster/seal"
 )
 
 // Gossip takes seconds to find out that a node is dead; until then only the
@@ -104,7 +105,7 @@ func TestTheOldestOfManyRemovedNodesAreForgotten(t *testing.T) {
 	r := &replica{machine: newNotes(), fail: func(err error) { t.Error(err) }}
 	for i := range uint64(maxExpelled + 900) {
 		text := fmt.Appendf(nil, `{"expel":["n%09d"]}`, i)
-		if err := r.Apply(&raft.Log{Index: i + 1, Data: encodeEntry(nil, time.Unix(1, 0)), Extensions: text}); err != nil {
+		if err := r.Apply(&raft.Log{Index: i + 1, Data: seal.Entry(nil, time.Unix(1, 0)), Extensions: text}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/authority"
 	"landfall.dev/kit/cluster/disk"
+	"landfall.dev/kit/cluster/seal"
 	"landfall.dev/kit/cluster/warnings"
 	"landfall.dev/kit/cluster/wire"
 )
@@ -65,9 +66,13 @@ type Config struct {
 	// SnapshotEvery is after how many entries a snapshot replaces the log; the
 	// default is 8192. Half as many entries stay, for nodes that were away.
 	SnapshotEvery uint64
-	// SnapshotIn is how often the log's length is looked at; the default is 30
-	// seconds.
+	// SnapshotIn is how often the number of entries is looked at; the default is
+	// 30 seconds.
 	SnapshotIn time.Duration
+	// SnapshotBytes, and not less than the last snapshot had, is after how many
+	// bytes of entries a snapshot replaces the log, however few they are: a
+	// restart reads about twice what there is at most. The default is 64 MiB.
+	SnapshotBytes int64
 
 	// Relaxed acknowledges writes before they are synced to the disk. A power
 	// failure of a majority then loses the last ones.
@@ -96,6 +101,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 500*time.Millisecond)
 	c.SnapshotEvery = cmp.Or(c.SnapshotEvery, 8192)
 	c.SnapshotIn = cmp.Or(c.SnapshotIn, 30*time.Second)
+	c.SnapshotBytes = cmp.Or(c.SnapshotBytes, 64<<20)
 	if u, err := url.Parse(c.Advertise); err != nil || u.Host == "" || len(c.Advertise) > maxURL {
 		return c, kit.Errorf(kit.ErrInvalid, "", "the advertised address %q is no URL like http://127.0.0.1:7700 of at most %d bytes", c.Advertise, maxURL)
 	}
@@ -343,7 +349,7 @@ func (n *Node) openStorage(context.Context) error {
 	var err error
 	n.storage, err = n.dir.OpenStorage(disk.Options{
 		Formed: n.id.Formed, Files: disk.NewFiles(n.config.Relaxed, n.config.Disk),
-		Check: checkEntry, Log: warnings.Raft(n.log), Fail: n.fail,
+		Check: seal.Check, Log: warnings.Raft(n.log), Fail: n.fail,
 	})
 	return err
 }
@@ -417,6 +423,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.followReads(inner) })
 	g.Go(func() error { return n.tend(inner) })
 	g.Go(func() error { return n.mingle(inner) })
+	g.Go(func() error { return n.condense(inner) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():

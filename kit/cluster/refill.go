@@ -10,6 +10,7 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/disk"
+	"landfall.dev/kit/cluster/seal"
 	"landfall.dev/kit/cluster/warnings"
 )
 
@@ -92,7 +93,7 @@ func diagnose(dir string) error {
 	if err == nil {
 		var s *disk.Storage
 		s, err = d.OpenStorage(disk.Options{
-			Formed: id.Formed, Files: disk.NewFiles(false, nil), Check: checkEntry,
+			Formed: id.Formed, Files: disk.NewFiles(false, nil), Check: seal.Check,
 			Log: warnings.Raft(slog.New(slog.DiscardHandler)), Fail: func(error) {},
 		})
 		if err == nil {

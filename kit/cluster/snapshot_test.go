@@ -69,7 +69,7 @@ func TestWritesGoOnWhileASnapshotOfManyDocumentsIsWritten(t *testing.T) {
 	const many, together, later = 200_000, 1000, 100
 	kinds := store.NewKinds(kit.Own(noteKind, nil))
 	m := pausedDocuments{documents{store.New(kinds)}, halfway{reached: make(chan struct{}), release: make(chan struct{})}}
-	n, err := open(t, t.TempDir(), m, nil)
+	n, err := open(t, t.TempDir(), m, func(c *Config) { c.SnapshotBytes = 1 << 40 })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,5 +132,49 @@ func mustWrite(t *testing.T, n *running, p store.Proposal) {
 		t.Error(err)
 	} else if len(value.([]kit.Record)) != len(p.Writes) {
 		t.Errorf("%d writes made %d documents", len(p.Writes), len(value.([]kit.Record)))
+	}
+}
+
+// TestLargeEntriesAreReplacedByASnapshot writes few entries with many bytes.
+func TestLargeEntriesAreReplacedByASnapshot(t *testing.T) {
+	const together = 500
+	kinds := store.NewKinds(kit.Own(noteKind, nil))
+	dir := t.TempDir()
+	m := documents{store.New(kinds)}
+	n, err := open(t, dir, m, func(c *Config) { c.SnapshotBytes = 256 << 10 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaderOf(t, n)
+	snapshots := func() int {
+		metas, err := n.storage.Snaps.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(metas)
+	}
+	mustWrite(t, n, creates("small", 1))
+	if got := n.replica.grown.Load(); got <= 0 || snapshots() != 0 {
+		t.Errorf("after a small entry the log has grown by %d bytes, and there are %d snapshots; want some and none", got, snapshots())
+	}
+	written := 1
+	for i := 0; n.replica.kept.Load() == 0; i++ {
+		if i == 400 {
+			t.Fatal("200,000 documents have made no snapshot")
+		}
+		mustWrite(t, n, creates(fmt.Sprint(i), together))
+		written += together
+	}
+	if snapshots() == 0 {
+		t.Error("there is no snapshot")
+	}
+	n.stop()
+	again := documents{store.New(kinds)}
+	if n, err = open(t, dir, again, nil); err != nil {
+		t.Fatal(err)
+	}
+	leaderOf(t, n)
+	if again.Count("notes") != written {
+		t.Errorf("after another start there are %d documents, want %d", again.Count("notes"), written)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/cluster/warnings"
 )
 
 // spreadLimit bounds the wait for all members to apply an entry.
@@ -62,4 +63,25 @@ func (n *Node) appliedBy(ctx context.Context, id string, index uint64) bool {
 		}
 	}
 	return true
+}
+
+// condense has a snapshot replace the log whenever its entries have become too
+// large; raft itself looks at their number.
+func (n *Node) condense(ctx context.Context) error {
+	log := warnings.New(n.log, "snapshots")
+	ticks := time.NewTicker(tick)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+		if n.replica.grown.Load() < max(n.config.SnapshotBytes, n.replica.kept.Load()) {
+			continue
+		}
+		if err := n.await(n.raft.Snapshot()); err != nil && ctx.Err() == nil {
+			log.Warn("condense", "waited to replace the log by a snapshot", "err", err)
+		}
+	}
 }

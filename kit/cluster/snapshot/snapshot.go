@@ -255,3 +255,12 @@ func (b *Reader) Drain() error {
 	_, err := io.Copy(io.Discard, b)
 	return err
 }
+
+// Tally counts the bytes that are written to it.
+type Tally int64
+
+// Write implements io.Writer.
+func (t *Tally) Write(b []byte) (int, error) {
+	*t += Tally(len(b))
+	return len(b), nil
+}
