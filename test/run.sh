@@ -14,11 +14,13 @@ suite() { # name command...
 		failed="$failed $name"
 	fi
 }
+# Those that take longest go first, and three at once, for they mostly wait.
+long="landfall.dev/site/agent landfall.dev/kit/cluster landfall.dev/kit/store"
 unit=$(go list ./... | grep -v '/test/\|/engine/docker$\|/web$\|/kit/page$')
 suite lint make -s lint
 # shellcheck disable=SC2086 # the packages are words
-suite unit go test -race -count=1 -timeout 20m $unit
-suite simulation env LANDFALL_SEEDS=3000 go test -count=1 -timeout 10m -run Simul ./kit/kittest
+suite unit go test -race -count=1 -p 3 -timeout 20m $long $unit
+suite simulation env LANDFALL_SEEDS=2000 go test -count=1 -timeout 10m -run Simul ./kit/kittest
 suite skew go test -count=1 -timeout 5m ./test/skew
 suite linear go test -count=1 -timeout 10m ./test/linear
 suite docker go test -race -count=1 -timeout 10m ./engine/docker
