@@ -36,7 +36,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		t.Run(fmt.Sprintf("seed %d", seed+1), func(t *testing.T) {
 			t.Parallel()
 			slot := <-slots
-			defer func() { slots <- slot }()
+			t.Cleanup(func() { slots <- slot }) // after all cleanups of play
 			play(t, plan(seed+1, span), slot)
 		})
 	}
