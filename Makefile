@@ -29,7 +29,8 @@ lint:
 	unformatted=$$(gofmt -l .) && { test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted; exit 1; }; }
 	go vet ./...
 
-bench: setup build
+bench: build
+	sh test/setup.sh bench
 	go run ./test/bench -only "$(ONLY)"
 
 docs:

@@ -22,6 +22,20 @@ type Environment struct {
 	Channel kit.Link `json:"channel,omitempty"`
 	// Nodes is how many instances of a platform run; 0 means 1.
 	Nodes int `json:"nodes,omitempty"`
+	// Upgrades says how upgrades are done here.
+	Upgrades UpgradePolicy `json:"upgrades,omitzero"`
+	// Routes declare how requests take part when traffic is held. Most need not
+	// be declared: see landfall.dev/site/front.
+	Routes []RouteClass `json:"routes,omitempty"`
+}
+
+// RouteClass declares the class of the requests that a pattern matches.
+type RouteClass struct {
+	// Pattern is one of net/http's ServeMux: "GET /builds/{id}/log", "/files/".
+	Pattern string `json:"pattern"`
+	// Class is short (waited for before a switch), stream (cut by it) or upload
+	// (waited for, but not long).
+	Class string `json:"class"`
 }
 
 // Strategy is how an environment takes a new version.
@@ -53,6 +67,9 @@ type Deployment struct {
 	// Tests are shell commands run against the deployment; they find its address
 	// in $LANDFALL_TARGET.
 	Tests []string `json:"tests,omitempty"`
+	// Rehearse says that the upgrade is only rehearsed: all is done but to hold
+	// and switch traffic. The output is the report.
+	Rehearse bool `json:"rehearse,omitempty"`
 
 	State    DeploymentState `json:"state"`
 	Error    string          `json:"error,omitempty"`

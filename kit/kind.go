@@ -124,10 +124,17 @@ func (k Kind[T]) Read(ctx context.Context, c Client, id string) (T, error) {
 }
 
 // Modify reads the document with id, lets change alter it, and writes the
-// difference; a lost race is tried again. An error of change ends it.
+// difference; a lost race is tried again. An error of change ends it. Fields
+// that T does not have are kept, those of the objects in a list as long as it
+// can be told which object is which: one that moved, or one that stayed and has
+// at least half of its fields unchanged.
 func (k Kind[T]) Modify(ctx context.Context, c Client, id string, change func(*T) error) (T, error) {
 	for {
-		t, err := k.Read(ctx, c, id)
+		var t T
+		r, err := c.Read(ctx, k.Link(id), ReadOptions{})
+		if err == nil {
+			t, err = k.Decode(r)
+		}
 		if err != nil {
 			return t, err
 		}
@@ -143,11 +150,11 @@ func (k Kind[T]) Modify(ctx context.Context, c Client, id string, change func(*T
 		if err != nil {
 			return t, &Error{Op: "modify", Link: k.Link(id), Err: err}
 		}
-		patch, err := DiffPatch(before, after)
+		patch, err := diff(before, after, &original{value: r.Body})
 		if err != nil {
 			return t, err
 		}
-		r, err := c.Update(ctx, k.Link(id), patch, version)
+		r, err = c.Update(ctx, k.Link(id), patch, version)
 		if errors.Is(err, ErrStale) {
 			continue
 		}

@@ -250,7 +250,12 @@ func mergePatch(doc, patch []byte, depth int) (json.RawMessage, error) {
 
 // DiffPatch returns the merge patch that turns the JSON object from into to.
 // An empty patch is "{}".
-func DiffPatch(from, to []byte) (json.RawMessage, error) {
+func DiffPatch(from, to []byte) (json.RawMessage, error) { return diff(from, to, nil) }
+
+// diff is DiffPatch of what a program has read from the object full, and what
+// it writes, for a program that may not know all of full's fields: they are
+// kept also where the patch replaces a list. Full may be nil.
+func diff(from, to []byte, full *original) (json.RawMessage, error) {
 	f, err := parseObject(from)
 	if err != nil {
 		return nil, err
@@ -274,13 +279,18 @@ func DiffPatch(from, to []byte) (json.RawMessage, error) {
 		switch {
 		case bytes.Equal(old, m.value):
 		case isObject(old) && isObject(m.value):
-			sub, err := DiffPatch(old, m.value)
+			sub, err := diff(old, m.value, full.inside(m.name))
 			if err != nil {
 				return nil, err
 			}
 			if string(sub) != "{}" {
 				p = append(p, member{m.name, sub})
 			}
+		case full != nil && isList(old) && isList(m.value):
+			if m.value, err = rebase(full.inside(m.name).bytes(), old, m.value); err != nil {
+				return nil, err
+			}
+			p = append(p, m)
 		default:
 			p = append(p, m)
 		}

@@ -226,7 +226,7 @@ func Own[T any](k Kind[T], next Next[T], methods ...string) Owned {
 		if err != nil {
 			return nil, nil, err
 		}
-		patch, err := DiffPatch(before, after)
+		patch, err := diff(before, after, &original{value: r.Body})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs from Debian's packages what the demo, or for "test" also the tests,
-# use and this machine lacks, and starts the Docker daemon if none answers.
+# use and this machine lacks, and starts the Docker daemon if none answers. For
+# "bench" it installs those that the benchmarks compare with, and starts nothing.
 # What it cannot do it says, and goes on: the demo then runs with the process
 # engine.
 set -eu
@@ -17,11 +18,19 @@ missing=""
 need() { # program package
 	command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
 }
-need git git
-need dockerd docker.io
-[ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || missing="$missing busybox-static"
-# Where the kernel has AppArmor, Docker starts no container without its tool.
-[ ! -d /sys/kernel/security/apparmor ] || need apparmor_parser apparmor
+if [ "$tests" = bench ]; then
+	need etcd etcd-server
+	need haproxy haproxy
+	need caddy caddy
+	need wrk wrk
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+else
+	need git git
+	need dockerd docker.io
+	[ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || missing="$missing busybox-static"
+	# Where the kernel has AppArmor, Docker starts no container without its tool.
+	[ ! -d /sys/kernel/security/apparmor ] || need apparmor_parser apparmor
+fi
 if [ "$tests" = test ]; then
 	need skopeo skopeo
 	need podman podman
@@ -32,9 +41,20 @@ if [ "$tests" = test ]; then
 	need cc "gcc libc6-dev" # for the race detector
 fi
 
+# The benchmarks start servers of their own: Debian's packages would start
+# theirs, but do not where this file says so.
+policy=/usr/sbin/policy-rc.d
+still() {
+	[ "$tests" = bench ] && [ ! -e $policy ] || return 0
+	trap 'rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod 755 $policy
+}
+
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 		echo "installing:$missing"
+		still
 		export DEBIAN_FRONTEND=noninteractive
 		# shellcheck disable=SC2086 # the packages are words
 		apt-get -qq update && apt-get -qq install -y -o DPkg::Lock::Timeout=120 --no-install-recommends $missing >/dev/null ||
@@ -43,6 +63,8 @@ if [ -n "$missing" ]; then
 		echo "missing:$missing (no root or no apt here: install them, or go on without)"
 	fi
 fi
+
+[ "$tests" != bench ] || exit 0
 
 answers() {
 	timeout 10 docker version >/dev/null 2>&1

@@ -153,7 +153,7 @@ func ledgerDelivery(h *hub) {
 // ledgerUpgrade is an upgrade that has done so many cycles.
 func ledgerUpgrade(cycles int) api.Upgrade {
 	u := api.Upgrade{
-		Environment: "production", Project: "ledger", State: api.UpgradeCopying, Budget: 2, Predicted: 0.084, Epoch: 4,
+		Environment: "production", Project: "ledger", State: api.UpgradeCopying, UpgradePolicy: api.UpgradePolicy{Budget: 2}, Predicted: 0.084, Epoch: 4,
 		Blue:       api.Side{Group: "production-blue", Image: "ledger@" + string(kit.DigestOf([]byte("before")))},
 		Green:      api.Side{Group: "production-green", Image: ledger, Release: "releases/ledger-2.0.0"},
 		Deployment: "deployments/ledger-main-b2.production.1",

@@ -30,14 +30,47 @@ type upgradePage struct {
 	Steps   []stage
 	Moments []moment
 	Chart   chart
+	Switch  *moved // nil before the commit
 	Pauses  pauses
+}
+
+// moved is the moment when traffic went to green, in the chart.
+type moved struct {
+	X    int
+	At   time.Time
+	Text string // how long traffic was held
+}
+
+// movedIn returns the moment of the commit right of the final cycle's bar.
+func movedIn(u api.Upgrade, c chart) *moved {
+	for _, m := range u.History {
+		if m.State != api.UpgradeCommitted || u.Blue.Group == "" {
+			continue
+		}
+		at := &moved{X: c.Left, At: m.At}
+		if u.Pause > 0 {
+			at.Text = "held for " + brief(u.Pause.Std())
+		}
+		for _, b := range c.Bars {
+			if b.Final {
+				at.X = min(b.X+b.Width+4, c.Width-2)
+			}
+		}
+		return at
+	}
+	return nil
+}
+
+// Slowness tells in percent by how much writers are slowed, and were at most.
+func (p upgradePage) Slowness() []int {
+	return []int{int(100*p.Slowed + 0.5), int(100*p.Slowest + 0.5)}
 }
 
 // At returns the link of the environment.
 func (p upgradePage) At() kit.Link { return api.Environments.Link(p.Environment) }
 
-// Paused tells whether traffic was held and goes on again.
-func (p upgradePage) Paused() bool { return p.Pause > 0 }
+// Held tells whether traffic was held and goes on again.
+func (p upgradePage) Held() bool { return p.Pause > 0 }
 
 // stage is a state on the way of an upgrade.
 type stage struct {
@@ -61,6 +94,11 @@ var way = []api.UpgradeState{
 	api.UpgradeSoak, api.UpgradeRetired,
 }
 
+// wayOfRehearsal is that of a rehearsal that comes to its report.
+var wayOfRehearsal = []api.UpgradeState{
+	api.UpgradePlanned, api.UpgradeProvision, api.UpgradeCopying, api.UpgradeReady, api.UpgradeAborting, api.UpgradeRehearsed,
+}
+
 // waysBack are the states of upgrades that do not go well, each with the one
 // that it ends in.
 var waysBack = map[api.UpgradeState]api.UpgradeState{
@@ -74,6 +112,7 @@ func (s site) upgrade(r request) (page, error) {
 		return page{}, err
 	}
 	p := upgradePage{Upgrade: u, Steps: stagesOf(u), Chart: chartOf(u.Cycles), Pauses: pausesOf(u)}
+	p.Switch = movedIn(u, p.Chart)
 	for i, m := range u.History {
 		at := moment{Moment: m}
 		if i > 0 {
@@ -89,12 +128,16 @@ func (s site) upgrade(r request) (page, error) {
 func stagesOf(u api.Upgrade) []stage {
 	var ss []stage
 	end, back := waysBack[u.State]
+	way := way
+	if u.Rehearse && u.Error == "" {
+		way, back = wayOfRehearsal, false
+	}
 	if !back {
 		now := slices.Index(way, u.State)
 		for i, state := range way {
 			mark := "next"
 			switch {
-			case i < now, i == now && state == api.UpgradeRetired:
+			case i < now, i == now && i == len(way)-1:
 				mark = "done"
 			case i == now:
 				mark = "now"

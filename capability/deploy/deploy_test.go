@@ -69,6 +69,7 @@ func TestWhatMakesNoSenseIsRefused(t *testing.T) {
 		{"a deployment to nowhere", "deployments", "a", `{"image":"` + image + `"}`, "needs an environment"},
 		{"an unknown strategy", "environments", "a", `{"strategy":"red"}`, `strategy "red" is not known`},
 		{"too many nodes", "environments", "a", `{"strategy":"bluegreen","nodes":10}`, "use 1 to 9"},
+		{"upgrades that nobody can do", "environments", "a", `{"strategy":"bluegreen","upgrades":{"hold":"maybe"}}`, `upgrades: hold "maybe" is not known`},
 		{"a channel that is none", "environments", "a", `{"strategy":"bluegreen","channel":"changes/1"}`, "is no channel"},
 		{"a name that ends another's ids", "environments", "a~b", `{"strategy":"bluegreen"}`, "is no name of an environment"},
 		{"a status of another environment", "statuses", "a~1", `{"environment":"b","state":"passed"}`, "is not of environment"},

@@ -18,6 +18,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/capability/job"
+	"landfall.dev/cmd/landfall/progress"
 )
 
 func (a *app) jobCommand() *cobra.Command {
@@ -254,7 +255,7 @@ func (a *app) watchRun(c *cobra.Command, args []string) error {
 		return err
 	}
 	said := map[string]api.RunState{}
-	out := newProgress(c.OutOrStdout(), "steps")
+	out := progress.New(c.OutOrStdout(), "steps")
 	r, err := api.Runs.Await(c.Context(), client, args[0], func(r api.Run) bool {
 		ended := 0
 		for _, n := range r.Nodes {
@@ -266,10 +267,10 @@ func (a *app) watchRun(c *cobra.Command, args []string) error {
 				ended++
 			}
 		}
-		out.set(int64(ended), int64(len(r.Nodes)))
+		out.Set(int64(ended), int64(len(r.Nodes)))
 		return r.State.Final()
 	})
-	out.close()
+	out.Close()
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func root() *cobra.Command {
 		&cobra.Group{ID: "roles", Title: "Roles:"},
 		&cobra.Group{ID: "client", Title: "Client commands:"},
 	)
-	for _, sub := range []*cobra.Command{hubCommand(), runnerCommand(), agentCommand(), demoCommand()} {
+	for _, sub := range []*cobra.Command{hubCommand(), runnerCommand(), agentCommand(), a.frontCommand(), demoCommand()} {
 		sub.GroupID = "roles"
 		c.AddCommand(sub)
 	}

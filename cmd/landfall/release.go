@@ -12,6 +12,7 @@ import (
 	"landfall.dev/api"
 	"landfall.dev/capability/release"
 	"landfall.dev/capability/release/trust"
+	"landfall.dev/cmd/landfall/upgrades"
 	"landfall.dev/kit"
 )
 
@@ -21,7 +22,7 @@ func (a *app) imageCommand() *cobra.Command {
 			return list(c.Context(), a, c.OutOrStdout(), api.Images, strings.Join(args, ""), "-created",
 				[]string{"image", "commit", "build", "created"},
 				func(i api.Image) []string {
-					return []string{short(i.Repository + "@" + string(i.Digest)), fmt.Sprintf("%.12s", i.Commit), i.Build.ID(), i.Created.Format("2006-01-02 15:04")}
+					return []string{upgrades.Short(i.Repository + "@" + string(i.Digest)), fmt.Sprintf("%.12s", i.Commit), i.Build.ID(), i.Created.Format("2006-01-02 15:04")}
 				})
 		}),
 		command("tags [CEL FILTER]", "List tags", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
@@ -47,7 +48,7 @@ func (a *app) releaseCommand() *cobra.Command {
 			return list(c.Context(), a, c.OutOrStdout(), api.Releases, strings.Join(args, ""), "-created",
 				[]string{"release", "version", "image", "commit", "state"},
 				func(r api.Release) []string {
-					return []string{r.Link.ID(), r.Version, short(r.Image), fmt.Sprintf("%.12s", r.Commit), string(r.State)}
+					return []string{r.Link.ID(), r.Version, upgrades.Short(r.Image), fmt.Sprintf("%.12s", r.Commit), string(r.State)}
 				})
 		}),
 		command("show RELEASE", "Show a release and its notes", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {

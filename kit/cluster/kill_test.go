@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -11,36 +10,28 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"landfall.dev/kit/kittest/process"
 )
 
 // TestMain runs the tests, or a node if a test has started this binary again
 // as "cluster.test DIR [URL]".
-func TestMain(m *testing.M) {
-	if os.Getenv("CLUSTER_NODE") == "" {
-		os.Exit(m.Run())
-	}
-	if err := serveNode(os.Args[1], os.Args[2:]); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func TestMain(m *testing.M) { process.Main(m, serveNode) }
 
-// serveNode runs a node whose notes are read and written over HTTP, until
-// standard input ends: a node does not outlive the test.
-func serveNode(dir string, join []string) error {
+// serveNode runs a node whose notes are read and written over HTTP.
+func serveNode(ctx context.Context, args []string) error {
+	dir, join := args[0], args[1:]
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	m := newNotes()
 	url := "http://" + listener.Addr().String()
-	n, err := Open(context.Background(), Config{
+	n, err := Open(ctx, Config{
 		Dir: dir, Advertise: url, Join: join, JoinToken: token, Logger: slog.New(slog.DiscardHandler),
 	}, m)
 	if err != nil {
@@ -70,57 +61,25 @@ func serveNode(dir string, join []string) error {
 		_, _ = fmt.Fprint(w, voters)
 	})
 	go func() { _ = http.Serve(listener, mux) }()
-	fmt.Println(url)
-	ctx, stop := context.WithCancel(context.Background())
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		stop()
-	}()
+	process.Ready(url)
 	return n.Run(ctx)
 }
 
-// process is a node in a process of its own.
-type process struct {
+// launched is a node in a process of its own.
+type launched struct {
+	*process.Process
 	dir string
-	url string
-	cmd *exec.Cmd
 }
 
-func launch(t *testing.T, dir string, join ...string) *process {
+func launch(t *testing.T, dir string, join ...string) *launched {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], append([]string{dir}, join...)...)
-	cmd.Env = append(os.Environ(), "CLUSTER_NODE=1")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &process{dir: dir, cmd: cmd}
-	t.Cleanup(p.kill)
-	url, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("node in %s: %v", dir, err)
-	}
-	p.url = strings.TrimSpace(url)
-	return p
+	return &launched{process.Start(t, nil, append([]string{dir}, join...)...), dir}
 }
 
-// kill ends the process with SIGKILL.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait() // says that it was killed
-}
-
-func (p *process) call(method, path string) (int, string) {
+func (p *launched) call(method, path string) (int, string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, p.url+path, nil)
+	r, err := http.NewRequestWithContext(ctx, method, p.URL+path, nil)
 	if err != nil {
 		return 0, ""
 	}
@@ -136,17 +95,17 @@ func (p *process) call(method, path string) (int, string) {
 // fleet is three processes under load.
 type fleet struct {
 	mu    sync.Mutex
-	nodes []*process
+	nodes []*launched
 	acked []string
 }
 
-func (f *fleet) pick() *process {
+func (f *fleet) pick() *launched {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.nodes[rand.IntN(len(f.nodes))]
 }
 
-func (f *fleet) replace(i int, p *process) {
+func (f *fleet) replace(i int, p *launched) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.nodes[i] = p
@@ -195,9 +154,9 @@ func (f *fleet) leader(t *testing.T) int {
 func TestAcknowledgedWritesOutliveKilledProcesses(t *testing.T) {
 	dir := t.TempDir()
 	first := launch(t, filepath.Join(dir, "0"))
-	f := &fleet{nodes: []*process{first}}
+	f := &fleet{nodes: []*launched{first}}
 	for _, name := range []string{"1", "2"} {
-		f.nodes = append(f.nodes, launch(t, filepath.Join(dir, name), first.url))
+		f.nodes = append(f.nodes, launch(t, filepath.Join(dir, name), first.URL))
 	}
 	eventually(t, "three voters", func() bool { _, n := first.call(http.MethodGet, "/voters"); return n == "3" })
 
@@ -211,17 +170,17 @@ func TestAcknowledgedWritesOutliveKilledProcesses(t *testing.T) {
 	f.progress(t, "at the start")
 	for range 2 {
 		i := f.leader(t)
-		f.nodes[i].kill()
+		f.nodes[i].Kill()
 		f.progress(t, "after the leader was killed")
 		f.replace(i, launch(t, f.nodes[i].dir))
 	}
 	for _, p := range f.nodes { // all at once, under load
-		if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		if err := p.Signal(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			t.Fatal(err)
 		}
 	}
 	for _, i := range []int{2, 0, 1} { // in another order, without addresses
-		f.nodes[i].kill()
+		f.nodes[i].Kill()
 		f.replace(i, launch(t, f.nodes[i].dir))
 	}
 	f.progress(t, "after all were killed")

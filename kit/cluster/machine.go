@@ -167,7 +167,7 @@ func (s *capture) Persist(sink raft.SnapshotSink) error {
 // Release does nothing: the machine's snapshot is garbage by now.
 func (s *capture) Release() {}
 
-// Restore replaces the state by a snapshot.
+// Restore replaces the state by a snapshot. An error stops the node.
 func (r *replica) Restore(from io.ReadCloser) error {
 	defer func() { _ = from.Close() }()
 	r.mu.Lock()
@@ -175,20 +175,37 @@ func (r *replica) Restore(from io.ReadCloser) error {
 	if r.broken != nil {
 		return r.broken
 	}
+	if err := r.take(from); err != nil {
+		return r.broke(err)
+	}
+	return nil
+}
+
+// begin is Restore of the snapshot that the node starts with.
+func (r *replica) begin(from io.Reader) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.take(from)
+}
+
+// take replaces the state by a snapshot. After an error the state is of no
+// use: the damage may be at the snapshot's end. The caller holds mu.
+func (r *replica) take(from io.Reader) error {
 	var size snapshot.Tally
 	in, err := snapshot.NewReader(io.TeeReader(from, &size))
 	if err == nil {
-		err = r.machine.Restore(in)
-	}
-	if err == nil {
-		err = in.Drain()
+		ahead := snapshot.NewAhead(in)
+		if err = r.machine.Restore(ahead); err == nil {
+			_, err = io.Copy(io.Discard, ahead) // so that the end is checked
+		}
+		ahead.Close()
 	}
 	if err != nil {
-		return r.broke(&kit.Error{
+		return &kit.Error{
 			Fault: kit.ErrInternal, Op: "cluster.restore", Err: err,
 			Detail: "the snapshot cannot be read",
 			Hint:   "start a binary that knows its disk.Format, or move the data directory away and join again",
-		})
+		}
 	}
 	r.grown.Store(0)
 	r.kept.Store(int64(size))

@@ -69,9 +69,10 @@ type Config struct {
 	// SnapshotIn is how often the number of entries is looked at; the default is
 	// 30 seconds.
 	SnapshotIn time.Duration
-	// SnapshotBytes, and not less than the last snapshot had, is after how many
-	// bytes of entries a snapshot replaces the log, however few they are: a
-	// restart reads about twice what there is at most. The default is 64 MiB.
+	// SnapshotBytes, and not less than half of what the last snapshot had, is
+	// after how many bytes of entries a snapshot replaces the log, however few
+	// they are: a restart applies them one by one, which takes longer than to read
+	// a snapshot. The default is 64 MiB.
 	SnapshotBytes int64
 
 	// Relaxed acknowledges writes before they are synced to the disk. A power
@@ -349,7 +350,7 @@ func (n *Node) openStorage(context.Context) error {
 	var err error
 	n.storage, err = n.dir.OpenStorage(disk.Options{
 		Formed: n.id.Formed, Files: disk.NewFiles(n.config.Relaxed, n.config.Disk),
-		Check: seal.Check, Log: warnings.Raft(n.log), Fail: n.fail,
+		Restore: n.replica.begin, Check: seal.Check, Log: warnings.Raft(n.log), Fail: n.fail,
 	})
 	return err
 }
@@ -372,6 +373,7 @@ func (n *Node) startRaft(context.Context) error {
 	c.Logger = log
 	c.ShutdownOnRemove = false
 	c.NoLegacyTelemetry = true
+	c.NoSnapshotRestoreOnStart = true // openStorage has done that
 	if n.id.Founder && !n.id.Formed && !n.id.Restored {
 		self := raft.Server{ID: c.LocalID, Address: raft.ServerAddress(n.id.ID)}
 		err := raft.BootstrapCluster(c, n.storage.Logs, n.storage.Bare, n.storage.Snaps, n.transport, raft.Configuration{Servers: []raft.Server{self}})
@@ -387,11 +389,6 @@ func (n *Node) startRaft(context.Context) error {
 		return err
 	}
 	n.raft, err = raft.NewRaft(c, n.replica, n.storage.Logs, n.storage.Stable, n.storage.Snaps, n.transport)
-	select {
-	case <-n.failed: // raft only says that no snapshot could be read
-		return n.failure
-	default:
-	}
 	if err == nil {
 		n.votes.Store(n.raft)
 		n.transport.Serve(n.raft)

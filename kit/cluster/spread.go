@@ -77,7 +77,7 @@ func (n *Node) condense(ctx context.Context) error {
 			return nil
 		case <-ticks.C:
 		}
-		if n.replica.grown.Load() < max(n.config.SnapshotBytes, n.replica.kept.Load()) {
+		if n.replica.grown.Load() < max(n.config.SnapshotBytes, n.replica.kept.Load()/2) {
 			continue
 		}
 		if err := n.await(n.raft.Snapshot()); err != nil && ctx.Err() == nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -45,6 +46,13 @@ func (c *Client) Fence(ctx context.Context, epoch int64, on bool) (Status, error
 	return call[Status](ctx, c, http.MethodPost, fencePath, store.Fence{Epoch: epoch, On: on})
 }
 
+// Close puts the fence up, as Fence does, and refuses clients' reads too: for a
+// side whose documents are old, because another one has taken over. Fence with
+// the same epoch lets them read again.
+func (c *Client) Close(ctx context.Context, epoch int64) (Status, error) {
+	return call[Status](ctx, c, http.MethodPost, fencePath, store.Fence{Epoch: epoch, On: true, Closed: true})
+}
+
 // Pull has the cluster, which must be fenced, take over what changed at the
 // source since the pull before.
 func (c *Client) Pull(ctx context.Context, r PullRequest) (Pulled, error) {
@@ -56,10 +64,42 @@ func (c *Client) Quarantine(ctx context.Context) ([]Failure, error) {
 	return call[[]Failure](ctx, c, http.MethodGet, quarantinePath, nil)
 }
 
-// Sums returns the digest of the cluster's documents on the side "own" or
-// "origin".
+// Retry takes the documents in quarantine once more, and no others.
+func (c *Client) Retry(ctx context.Context, r PullRequest) (Pulled, error) {
+	return call[Pulled](ctx, c, http.MethodPost, retryPath, r)
+}
+
+// Waive gives the documents at the links up, which are in quarantine: pulls and
+// verification go on without them. By is who has decided that. It returns the
+// quarantine after it, and is ErrNotFound if one of them is not in there.
+func (c *Client) Waive(ctx context.Context, by string, links ...kit.Link) ([]Failure, error) {
+	return call[[]Failure](ctx, c, http.MethodPost, waivePath, waiver{By: by, Links: links})
+}
+
+// Repair finds out which documents differ from the source's, by comparing the
+// sums of parts of them, and takes these over again.
+func (c *Client) Repair(ctx context.Context, r PullRequest) (Pulled, error) {
+	return call[Pulled](ctx, c, http.MethodPost, repairPath, r)
+}
+
+// Irreversible asks a cluster that is to take over from one with the schemas
+// why its documents could not go back there: none if all can.
+func (c *Client) Irreversible(ctx context.Context, schemas map[string]int) ([]string, error) {
+	q := url.Values{"schemas": {formatSchemas(schemas)}}
+	return call[[]string](ctx, c, http.MethodGet, irreversiblePath+"?"+q.Encode(), nil)
+}
+
+// Sums returns the digest of the cluster's documents on the side "own",
+// "origin" or "returned": see Sums.Side.
 func (c *Client) Sums(ctx context.Context, side string) (Sums, error) {
 	return call[Sums](ctx, c, http.MethodGet, sumsPath+"?"+url.Values{"side": {side}}.Encode(), nil)
+}
+
+// Copied returns the digest of the cluster's documents on the side "copied",
+// of the predecessor's kinds, whose schemas these are.
+func (c *Client) Copied(ctx context.Context, schemas map[string]int) (Sums, error) {
+	q := url.Values{"side": {sideCopied}, "schemas": {formatSchemas(schemas)}}
+	return call[Sums](ctx, c, http.MethodGet, sumsPath+"?"+q.Encode(), nil)
 }
 
 // call sends in, JSON unless it is nil, and returns the answer.
@@ -72,7 +112,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, in any) (T
 			return out, &kit.Error{Op: "encode", Err: err}
 		}
 	}
-	res, err := c.open(ctx, method, path, body)
+	res, err := c.open(ctx, method, path, body, nil)
 	if err != nil {
 		return out, err
 	}
@@ -85,13 +125,13 @@ func call[T any](ctx context.Context, c *Client, method, path string, in any) (T
 
 // open returns the answer of the first node that has one; the caller closes
 // its body.
-func (c *Client) open(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+func (c *Client) open(ctx context.Context, method, path string, body []byte, header http.Header) (*http.Response, error) {
 	if len(c.URLs) == 0 {
 		return nil, kit.Errorf(kit.ErrInvalid, "", "the cluster has no URL")
 	}
 	var last error
 	for _, base := range c.URLs {
-		res, err := c.send(ctx, method, strings.TrimRight(base, "/")+path, body)
+		res, err := c.send(ctx, method, strings.TrimRight(base, "/")+path, body, header)
 		if err == nil {
 			return res, nil
 		}
@@ -103,11 +143,12 @@ func (c *Client) open(ctx context.Context, method, path string, body []byte) (*h
 	return nil, last
 }
 
-func (c *Client) send(ctx context.Context, method, address string, body []byte) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, method, address string, body []byte, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil || req.URL.Host == "" {
 		return nil, kit.Errorf(kit.ErrInvalid, "", "%q is no URL of a cluster, like http://127.0.0.1:7700", address)
 	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("Authorization", "Bearer "+c.Token)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")

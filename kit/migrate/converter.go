@@ -8,17 +8,27 @@ import (
 	"strings"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store"
 	"landfall.dev/kit/store/digest"
 	"landfall.dev/kit/store/frame"
 )
 
-// converter makes documents of the source into documents of this cluster.
+// converter makes documents of the source into documents of this cluster, or
+// takes documents of this cluster back into the source's schemas. Its methods
+// must not be called concurrently.
 type converter struct {
 	kinds   *store.Kinds
 	stream  string         // of the imports
 	schemas map[string]int // of the source's kinds
-	byKind  map[kindSchema]Transformer
+	byKind  map[kindSchema]transform.Chain
+	back    bool
+}
+
+// newReverter returns what takes documents of this cluster back into the
+// schemas, by kind.
+func newReverter(kinds *store.Kinds, schemas map[string]int) *converter {
+	return &converter{kinds: kinds, schemas: schemas, byKind: map[kindSchema]transform.Chain{}, back: true}
 }
 
 type kindSchema struct {
@@ -55,19 +65,40 @@ func (c *converter) check(counts map[string]int64) error {
 	}
 }
 
-// transformer returns what changes documents of the schema. The kind must be
-// known.
-func (c *converter) transformer(kind string, schema int) (Transformer, error) {
+// transformer returns what changes documents of the schema, or into it for the
+// way back. The kind must be known.
+func (c *converter) transformer(kind string, schema int) (transform.Chain, error) {
 	key := kindSchema{kind, schema}
 	if t, ok := c.byKind[key]; ok {
 		return t, nil
 	}
 	k, _ := c.kinds.Find(kind)
-	t, err := Compile(k.Definition, schema)
+	t, err := transform.Compile(k.Definition, schema)
+	if c.back {
+		t, _, err = transform.Back(k.Definition, schema)
+	}
 	if err == nil {
 		c.byKind[key] = t
 	}
 	return t, err
+}
+
+// keeps returns what the source keeps of its own documents, by kind. It is for
+// the way back, and ErrInvalid if there is none from one of the kinds.
+func (c *converter) keeps() (map[string]transform.Keep, error) {
+	keeps := map[string]transform.Keep{}
+	for _, name := range slices.Sorted(maps.Keys(c.schemas)) {
+		k, ok := c.kinds.Find(name)
+		if !ok || k.Local {
+			continue
+		}
+		_, keep, err := transform.Back(k.Definition, c.schemas[name])
+		if err != nil {
+			return nil, err
+		}
+		keeps[name] = keep
+	}
+	return keeps, nil
 }
 
 // batch transforms the documents of b, unless it has an error already.
@@ -76,9 +107,14 @@ func (c *converter) batch(b *batch) {
 		return
 	}
 	b.out = make([]store.Imported, 0, len(b.frames))
+	bodies := 0
 	for _, f := range b.frames {
-		i, err := c.document(f)
-		var bad *FieldError
+		bodies += len(f.Record.Body) + len(f.Record.Body)/4 + 32
+	}
+	buf := make([]byte, 0, bodies)
+	for _, f := range b.frames {
+		i, err := c.document(&buf, f)
+		var bad *transform.FieldError
 		switch {
 		case errors.As(err, &bad):
 			b.failed = append(b.failed, failure(f.Record.Link, bad.Field, bad.Err.Error()))
@@ -92,38 +128,59 @@ func (c *converter) batch(b *batch) {
 	b.frames = nil
 }
 
-// document returns f as it is imported; it has no stream if it does not have
-// to be. The error is a *FieldError if it is about this document only.
-func (c *converter) document(f frame.Frame) (store.Imported, error) {
-	r := f.Record
-	k, ok := c.kinds.Find(r.Kind)
+// document returns f as it is imported, its body in buf; it has no stream if it
+// does not have to be. The error is a *transform.FieldError if it is about this
+// document only.
+func (c *converter) document(buf *[]byte, f frame.Frame) (store.Imported, error) {
+	k, ok := c.kinds.Find(f.Record.Kind)
 	switch {
 	case ok && !k.Local:
-	case r.Deleted:
+	case f.Record.Deleted:
 		return store.Imported{}, nil
 	default:
-		return store.Imported{}, kit.Errorf(kit.ErrInvalid, r.Link, "this cluster takes no documents of the kind %q", r.Kind)
+		return store.Imported{}, kit.Errorf(kit.ErrInvalid, f.Record.Link, "this cluster takes no documents of the kind %q", f.Record.Kind)
 	}
-	i := store.Imported{Record: r, Origin: c.origin(r.Seq)}
+	i := store.Imported{Record: f.Record, Origin: c.origin(f.Record.Seq)}
 	i.Record.Schema = k.Schema
-	if r.Deleted {
+	if f.Record.Deleted {
 		return i, nil
 	}
-	i.Origin.Hash = digest.Hash(r)
-	t, err := c.transformer(r.Kind, r.Schema)
-	if err != nil {
-		return i, err
-	}
-	if i.Record.Body, err = t.Apply(r.Body); err != nil {
-		return i, err
-	}
-	if t.whole {
-		if i.Record.Body, err = kit.StripEnvelope(i.Record.Body); err != nil {
-			return i, located("", err)
-		}
-	}
-	i.Record.Pending, err = c.pending(r.Pending)
+	i.Origin.Hash = digest.Hash(f.Record)
+	var err error
+	i.Record, err = c.record(buf, f.Record, f.Record.Schema, k.Schema)
+	// What steps have written was scanned, and the frame's link was checked.
+	i.Valid = !c.byKind[kindSchema{f.Record.Kind, f.Record.Schema}].Empty()
 	return i, err
+}
+
+// reverted returns the document r of this cluster as it goes back. The error is
+// a *transform.FieldError if it is about this document only.
+func (c *converter) reverted(r kit.Record) (kit.Record, error) {
+	to := c.schemas[r.Kind]
+	if r.Deleted {
+		r.Schema = to
+		return r, nil
+	}
+	return c.record(new([]byte), r, to, to)
+}
+
+// record returns r by the transformer of the schema, its body in buf, as a
+// document of the schema to.
+func (c *converter) record(buf *[]byte, r kit.Record, schema, to int) (kit.Record, error) {
+	t, err := c.transformer(r.Kind, schema)
+	if err != nil {
+		return r, err
+	}
+	r.Schema = to
+	if !t.Empty() {
+		start := len(*buf)
+		if *buf, err = t.Append(*buf, r.Body); err != nil {
+			return r, err
+		}
+		r.Body = (*buf)[start:len(*buf):len(*buf)]
+	}
+	r.Pending, err = c.pending(r.Pending)
+	return r, err
 }
 
 // origin returns where a document at seq of the source comes from.
@@ -146,7 +203,7 @@ func (c *converter) pending(ops []kit.Op) ([]kit.Op, error) {
 		}
 		data, err := t.Apply(op.Data)
 		if err != nil {
-			return nil, &FieldError{Field: "pending", Err: fmt.Errorf("the document to create, %s: %w", op.Link, err)}
+			return nil, &transform.FieldError{Field: "pending", Err: fmt.Errorf("the document to create, %s: %w", op.Link, err)}
 		}
 		if changed == nil {
 			changed = slices.Clone(ops)

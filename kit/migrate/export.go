@@ -3,6 +3,7 @@ package migrate
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"iter"
 	"net/http"
@@ -10,7 +11,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/klauspost/compress/zstd"
+
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store/frame"
 )
 
@@ -20,13 +24,35 @@ const (
 	typeLines  = "application/x-ndjson"
 )
 
+// The formats that an export is written in. A reader asks for the highest that
+// it knows, and takes that and all lower ones.
+const (
+	formatUnsaid  = 0 // like formatOpen, by binaries that did not write it
+	formatOpen    = 1 // documents in frames of type 2: who does not ask gets that
+	formatEncoded = 2 // documents in frames of type 4, as stores keep them
+	exportFormat  = formatEncoded
+)
+
+// compressed is the encoding that an export can have on its way.
+const compressed = "zstd"
+
 // exportHead is the first frame of an export.
 type exportHead struct {
 	Of       string           `json:"of"`       // "export"
+	Format   int              `json:"format"`   // see exportFormat
 	Position string           `json:"position"` // where the export ends
 	Fenced   bool             `json:"fenced"`
 	Schemas  map[string]int   `json:"schemas"`
 	Counts   map[string]int64 `json:"counts"`
+	// Keep is on the way back, by kind, what documents have lost.
+	Keep map[string]transform.Keep `json:"keep,omitempty"`
+}
+
+// exportFailure is a frame in the place of a document that could not be
+// transformed downwards.
+type exportFailure struct {
+	Of      string  `json:"of"` // "failure"
+	Failure Failure `json:"failure"`
 }
 
 // exportEnd is the last frame of an export.
@@ -37,8 +63,9 @@ type exportEnd struct {
 }
 
 const (
-	ofExport = "export"
-	ofEnd    = "end"
+	ofExport  = "export"
+	ofFailure = "failure"
+	ofEnd     = "end"
 )
 
 // exportRequest is what an export is asked for.
@@ -46,11 +73,13 @@ type exportRequest struct {
 	after kit.Position
 	began kit.Position // see store.Snapshot.Frames
 	limit int64        // 0: none
+	form  int          // see exportFormat
 	final bool
 	links []kit.Link // if any, only these
+	to    *downwards // nil but on the way back
 }
 
-func parseExport(q url.Values) (exportRequest, error) {
+func (s *service) parseExport(q url.Values) (exportRequest, error) {
 	var e exportRequest
 	var err error
 	if e.after, err = parsePosition(q, "after"); err != nil {
@@ -65,6 +94,14 @@ func parseExport(q url.Values) (exportRequest, error) {
 			return e, kit.Errorf(kit.ErrInvalid, "", "limit=%q: it is a number from 1 on", q.Get("limit"))
 		}
 	}
+	e.form = formatOpen
+	if q.Has("format") {
+		n, err := strconv.Atoi(q.Get("format"))
+		if err != nil || n < formatOpen {
+			return e, kit.Errorf(kit.ErrInvalid, "", "format=%q: it is a number from %d on", q.Get("format"), formatOpen)
+		}
+		e.form = min(n, exportFormat)
+	}
 	e.final = q.Get("final") == "1"
 	for _, l := range q["link"] {
 		if err := kit.Link(l).Check(); err != nil {
@@ -72,11 +109,14 @@ func parseExport(q url.Values) (exportRequest, error) {
 		}
 		e.links = append(e.links, kit.Link(l))
 	}
-	return e, nil
+	if q.Has("schemas") {
+		e.to, err = s.downwards(q.Get("schemas"))
+	}
+	return e, err
 }
 
 func (s *service) serveExport(w http.ResponseWriter, r *http.Request) error {
-	e, err := parseExport(r.URL.Query())
+	e, err := s.parseExport(r.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -92,17 +132,35 @@ func (s *service) serveExport(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	snapshot := s.store.Snapshot()
-	frames, err := snapshot.Frames(e.after, e.began)
+	pieces, err := snapshot.Pieces(e.after, e.began)
 	if err != nil {
 		return err
 	}
 	if e.links != nil {
-		frames = s.only(e.links)
+		pieces = s.only(e.links)
 	}
-	head := exportHead{Of: ofExport, Position: snapshot.Position().String(), Fenced: fenced}
+	head := exportHead{Of: ofExport, Format: e.form, Position: snapshot.Position().String(), Fenced: fenced}
 	head.Schemas, head.Counts = s.exported()
-	out := bufio.NewWriterSize(w, 256<<10)
-	var to sink = frameSink{frame.NewWriter(out)}
+	if e.to != nil {
+		e.to.narrow(&head)
+	}
+	return e.serve(w, r, head, pieces)
+}
+
+// serve answers r with the frames.
+func (e exportRequest) serve(w http.ResponseWriter, r *http.Request, head exportHead, pieces iter.Seq[frame.Piece]) error {
+	var body io.Writer = w
+	end := func() error { return nil }
+	if strings.Contains(r.Header.Get("Accept-Encoding"), compressed) {
+		z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			return err
+		}
+		body, end = z, z.Close
+		w.Header().Set("Content-Encoding", compressed)
+	}
+	out := bufio.NewWriterSize(body, 256<<10)
+	var to sink = frameSink{frame.NewWriter(out), e.form}
 	w.Header().Set("Content-Type", typeFrames)
 	if strings.Contains(r.Header.Get("Accept"), typeLines) {
 		to = lineSink{out}
@@ -110,26 +168,29 @@ func (s *service) serveExport(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	// From here on an error can only be told by leaving out the end.
-	if err := e.write(to, head, frames); err == nil {
-		_ = out.Flush()
+	if err := e.write(to, head, pieces); err == nil && out.Flush() == nil {
+		_ = end()
 	}
 	return nil
 }
 
 // only yields the documents at the links.
-func (s *service) only(links []kit.Link) iter.Seq[frame.Frame] {
-	return func(yield func(frame.Frame) bool) {
+func (s *service) only(links []kit.Link) iter.Seq[frame.Piece] {
+	return func(yield func(frame.Piece) bool) {
 		for _, l := range links {
-			r, err := s.store.Read(l)
-			if err == nil && !yield(frame.Frame{Record: r}) {
+			f, ok := s.store.Find(l)
+			if !ok || f.Record.Deleted {
+				continue
+			}
+			if p, err := frame.NewPiece(f); err == nil && !yield(p) {
 				return
 			}
 		}
 	}
 }
 
-// write writes the frames of the kinds that head tells of.
-func (e exportRequest) write(to sink, head exportHead, frames iter.Seq[frame.Frame]) error {
+// write writes the documents of the kinds that head tells of.
+func (e exportRequest) write(to sink, head exportHead, pieces iter.Seq[frame.Piece]) error {
 	if err := to.head(head); err != nil {
 		return err
 	}
@@ -139,34 +200,66 @@ func (e exportRequest) write(to sink, head exportHead, frames iter.Seq[frame.Fra
 		return err
 	}
 	var last int64
-	for f := range frames {
-		if head.Schemas[f.Record.Kind] == 0 {
+	for p := range pieces {
+		if head.Schemas[string(p.Kind())] == 0 {
 			continue
 		}
-		if e.limit > 0 && end.Documents >= e.limit && f.Record.Seq > last {
+		if e.limit > 0 && end.Documents >= e.limit && int64(p.Seq) > last {
 			end.Position = kit.Position{Epoch: at.Epoch, Seq: last}.String()
 			break
 		}
-		if err := to.document(f); err != nil {
+		if err := e.document(to, p); err != nil {
 			return err
 		}
-		last = f.Record.Seq
+		last = int64(p.Seq)
 		end.Documents++
 	}
 	return to.end(end)
 }
 
+// document writes one document.
+func (e exportRequest) document(to sink, p frame.Piece) error {
+	if e.to == nil {
+		return to.document(p)
+	}
+	f := p.Frame()
+	own := f.Record
+	if err := e.to.transform(&f); err != nil {
+		var bad *transform.FieldError
+		if !errors.As(err, &bad) {
+			return err
+		}
+		return to.failure(exportFailure{ofFailure, failure(own.Link, bad.Field, bad.Err.Error()).of(own)})
+	}
+	p, err := frame.NewPiece(f)
+	if err != nil {
+		return err
+	}
+	return to.document(p)
+}
+
 // sink is where an export goes.
 type sink interface {
 	head(exportHead) error
-	document(frame.Frame) error
+	document(frame.Piece) error
+	failure(exportFailure) error
 	end(exportEnd) error
 }
 
-type frameSink struct{ w *frame.Writer }
+type frameSink struct {
+	w    *frame.Writer
+	form int
+}
 
-func (s frameSink) head(h exportHead) error      { return s.json(h) }
-func (s frameSink) document(f frame.Frame) error { return s.w.Write(f) }
+func (s frameSink) head(h exportHead) error       { return s.json(h) }
+func (s frameSink) failure(f exportFailure) error { return s.json(f) }
+
+func (s frameSink) document(p frame.Piece) error {
+	if s.form < formatEncoded {
+		return s.w.Write(p.Frame())
+	}
+	return s.w.WriteRaw(p.Type, p.Raw)
+}
 
 func (s frameSink) end(e exportEnd) error {
 	if err := s.json(e); err != nil {
@@ -193,10 +286,12 @@ type tombstoneLine struct {
 	Deleted bool     `json:"deleted"`
 }
 
-func (s lineSink) head(exportHead) error { return nil }
-func (s lineSink) end(e exportEnd) error { return s.line(e) }
+func (s lineSink) head(exportHead) error         { return nil }
+func (s lineSink) end(e exportEnd) error         { return s.line(e) }
+func (s lineSink) failure(f exportFailure) error { return s.line(f) }
 
-func (s lineSink) document(f frame.Frame) error {
+func (s lineSink) document(p frame.Piece) error {
+	f := p.Frame()
 	if f.Record.Deleted {
 		return s.line(tombstoneLine{f.Record.Link, f.Record.Version, true})
 	}

@@ -1,9 +1,14 @@
 package migrate
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
+
+	"github.com/klauspost/compress/zstd"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store"
@@ -12,8 +17,8 @@ import (
 
 // A batch is closed at so many documents, or so many bytes.
 const (
-	maxDocuments = 2000
-	maxBytes     = 1 << 20
+	maxDocuments = 10_000
+	maxBytes     = 4 << 20
 )
 
 // batch is what is imported at once.
@@ -30,35 +35,72 @@ type batch struct {
 
 // incoming is an export that is read.
 type incoming struct {
-	body   io.ReadCloser
+	body   io.Closer
+	unpack func()            // ends the decompression
 	cause  func(error) error // names the source in an error
 	bytes  countingReader
 	frames *frame.Reader
+	pace   pace
+	before int // documents in the last batch
 	head   exportHead
 	epoch  int64
 }
 
-// newIncoming reads the head of an export. It takes the body if there is no
-// error.
-func newIncoming(body io.ReadCloser, cause func(error) error) (*incoming, error) {
-	x := &incoming{body: body, cause: cause, bytes: countingReader{r: body}}
-	x.frames = frame.NewReader(&x.bytes)
-	f, err := x.next()
-	if err != nil {
+// newIncoming reads the head of the export that res is, at no more documents a
+// second than the rate. It takes the body if there is no error.
+func newIncoming(res *http.Response, rate float64, cause func(error) error) (*incoming, error) {
+	x := &incoming{body: res.Body, unpack: func() {}, cause: cause, bytes: countingReader{r: res.Body}, pace: pace{rate: rate}}
+	var in io.Reader = &x.bytes
+	switch form := res.Header.Get("Content-Encoding"); form {
+	case "":
+	case compressed:
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, cause(err)
+		}
+		in, x.unpack = z, z.Close
+	default:
+		return nil, cause(kit.Errorf(kit.ErrInvalid, "", "it sends the export in the unknown encoding %q", form))
+	}
+	x.frames = frame.NewReader(in)
+	if err := x.start(); err != nil {
+		x.unpack()
 		return nil, err
 	}
-	if err := json.Unmarshal(f.Head, &x.head); err != nil || x.head.Of != ofExport {
-		return nil, cause(kit.Errorf(kit.ErrInvalid, "", "it sends no export"))
-	}
-	at, err := kit.ParsePosition(x.head.Position)
-	if err != nil {
-		return nil, cause(err)
-	}
-	x.epoch = at.Epoch
 	return x, nil
 }
 
-func (x *incoming) close() { _ = x.body.Close() }
+// maxWindow bounds the memory that decompression takes, in bytes.
+const maxWindow = 8 << 20
+
+// start reads the head.
+func (x *incoming) start() error {
+	f, err := x.next()
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(f.Head, &x.head); err != nil || x.head.Of != ofExport {
+		return x.cause(kit.Errorf(kit.ErrInvalid, "", "it sends no export"))
+	}
+	if x.head.Format > exportFormat {
+		return x.cause(&kit.Error{
+			Fault:  kit.ErrInvalid,
+			Detail: fmt.Sprintf("it sends an export of format %d, this binary reads up to %d", x.head.Format, exportFormat),
+			Hint:   "pull by a binary that is as new as the source, or newer",
+		})
+	}
+	at, err := kit.ParsePosition(x.head.Position)
+	if err != nil {
+		return x.cause(err)
+	}
+	x.epoch = at.Epoch
+	return nil
+}
+
+func (x *incoming) close() {
+	x.unpack()
+	_ = x.body.Close()
+}
 
 // next returns the next frame. A stream that stops may be had again.
 func (x *incoming) next() (frame.Frame, error) {
@@ -72,19 +114,26 @@ func (x *incoming) next() (frame.Frame, error) {
 	return f, x.cause(err)
 }
 
-// batch returns the next documents, or an error: what came before it in the
-// same batch is left out.
-func (x *incoming) batch() *batch {
-	b := &batch{}
-	for size := 0; len(b.frames) < maxDocuments && size < maxBytes; {
-		f, err := x.next()
+// batch returns the next documents, or an error once there are none before it.
+func (x *incoming) batch(ctx context.Context) *batch {
+	b := &batch{frames: make([]frame.Frame, 0, x.before)}
+	defer func() { x.before = len(b.frames) }()
+	most := x.pace.most(maxDocuments)
+	for size, n := 0, 0; n < most && size < maxBytes; n++ {
+		f, err := x.next() // which fails again after it has failed
+		if err != nil && n > 0 {
+			return b
+		}
 		if err != nil {
 			b.err = err
 			return b
 		}
 		if f.Head != nil {
-			b.err = x.finish(b, f.Head)
-			return b
+			done, err := x.said(b, f.Head)
+			if b.err = err; done || err != nil {
+				return b
+			}
+			continue
 		}
 		b.frames = append(b.frames, f)
 		b.reached = kit.Position{Epoch: x.epoch, Seq: f.Record.Seq}
@@ -93,7 +142,23 @@ func (x *incoming) batch() *batch {
 			size += len(op.Data)
 		}
 	}
+	b.err = x.pace.wait(ctx, len(b.frames))
 	return b
+}
+
+// said takes in what the source says between the documents: which one it could
+// not transform, or that the export ends, which is done.
+func (x *incoming) said(b *batch, head json.RawMessage) (done bool, err error) {
+	var says exportFailure
+	if err := json.Unmarshal(head, &says); err != nil || says.Of != ofFailure {
+		return true, x.finish(b, head)
+	}
+	if err := says.Failure.Link.Check(); err != nil {
+		return false, x.cause(err)
+	}
+	b.failed = append(b.failed, says.Failure)
+	b.reached = kit.Position{Epoch: x.epoch, Seq: says.Failure.Seq}
+	return false, nil
 }
 
 // finish reads the export's end.

@@ -8,8 +8,19 @@ import (
 	"landfall.dev/kit/store"
 )
 
-// cursorName is the name of the cursor that a cluster pulls by.
-const cursorName = "migrate"
+// way is a direction in which a cluster takes documents over. Each has a
+// cursor and a quarantine of its own: a cluster may have been filled by one
+// upgrade and be left by the next.
+type way struct {
+	back       bool
+	cursor     string // the name of its cursor
+	quarantine string // the name of the cursor that keeps its quarantine
+}
+
+var (
+	forth   = way{cursor: "migrate", quarantine: "migrate-quarantine"}
+	wayBack = way{back: true, cursor: "migrate-back", quarantine: "migrate-back-quarantine"}
+)
 
 // progress is what is kept with the cursor.
 type progress struct {
@@ -19,39 +30,20 @@ type progress struct {
 	// source's position at the first of them.
 	Filling bool   `json:"filling,omitempty"`
 	Began   string `json:"began,omitempty"`
-	// Quarantine are the documents that could not be transformed.
+	// Lifted is how often this cluster's fence had gone down: if it has since,
+	// this cluster was in charge, and is not a copy any more.
+	Lifted int64 `json:"lifted,omitempty"`
+	// Base is on the way back that of the requests, and Fence the epoch of this
+	// cluster's fence. With either another way back begins.
+	Base  string `json:"base,omitempty"`
+	Fence int64  `json:"fence,omitempty"`
+	// Quarantine is where it used to be kept.
 	Quarantine []Failure `json:"quarantine,omitempty"`
 }
 
-// Failure is a document that could not be transformed.
-type Failure struct {
-	Link  kit.Link `json:"link"`
-	Field string   `json:"field,omitempty"` // empty if it is not about one field
-	Error string   `json:"error"`
-}
-
-// reason returns what is wrong, with the field.
-func (f Failure) reason() string {
-	if f.Field == "" {
-		return f.Error
-	}
-	return fmt.Sprintf("field %q: %s", f.Field, f.Error)
-}
-
-// maxFailure bounds the text of a Failure, in bytes.
-const maxFailure = 300
-
-// failure returns why the document at link is not taken over.
-func failure(link kit.Link, field string, reason string) Failure {
-	if len(reason) > maxFailure {
-		reason = reason[:maxFailure] + "..."
-	}
-	return Failure{Link: link, Field: field, Error: reason}
-}
-
 // progress returns what is kept, and the position, empty if there is none.
-func (s *service) progress() (p progress, position string, err error) {
-	c, ok := s.store.Cursor(cursorName)
+func (s *service) progress(w way) (p progress, position string, err error) {
+	c, ok := s.store.Cursor(w.cursor)
 	if !ok {
 		return p, "", nil
 	}
@@ -62,10 +54,19 @@ func (s *service) progress() (p progress, position string, err error) {
 }
 
 // cursor returns p as it is kept.
-func (p progress) cursor(at kit.Position) (*store.Cursor, error) {
+func (p progress) cursor(w way, at kit.Position) (*store.Cursor, error) {
 	data, err := json.Marshal(p)
 	if err != nil {
 		return nil, &kit.Error{Op: "encode", Err: err}
 	}
-	return &store.Cursor{Name: cursorName, Position: at.String(), Data: data}, nil
+	return &store.Cursor{Name: w.cursor, Position: at.String(), Data: data}, nil
+}
+
+// stream names the imports of the generation, of which the source is at the
+// epoch: no two copies that ever reach this cluster have the same.
+func (p progress) stream(w way, epoch int64) string {
+	if w.back {
+		return fmt.Sprintf("back %d", p.Generation)
+	}
+	return fmt.Sprintf("%d.%d", epoch, p.Generation)
 }

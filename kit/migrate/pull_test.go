@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"landfall.dev/kit/migrate"
 	"landfall.dev/kit/rest"
 	"landfall.dev/kit/store"
+	"landfall.dev/kit/store/digest"
 	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/memory"
 )
@@ -147,7 +150,7 @@ var errCrash = errors.New("the node has crashed")
 
 func TestInterruptedPullGoesOnW7(t *testing.T) {
 	blue, green := pair(t)
-	const documents = 9000
+	const documents = 45_000
 	for range documents / 1000 {
 		var w []kit.Write
 		for range 1000 {
@@ -172,12 +175,12 @@ func TestInterruptedPullGoesOnW7(t *testing.T) {
 	}
 	blue.write("delete", "orders/5", "")
 	status := green.status()
-	if status.Cursor == nil || status.Cursor.Filled || status.Documents != 4000 {
+	if status.Cursor == nil || status.Cursor.Filled || status.Documents != 20_000 {
 		t.Fatalf("after two batches green stands at %+v, %+v", status, status.Cursor)
 	}
 	p := green.pull(blue)
-	if p.Documents != documents-4000 || p.Deletions != 1 {
-		t.Errorf("the second pull took %+v, want the other %d documents", p, documents-4000)
+	if p.Documents != documents-20_000 || p.Deletions != 1 {
+		t.Errorf("the second pull took %+v, want the other %d documents", p, documents-20_000)
 	}
 	green.cutOver(blue)
 }
@@ -292,7 +295,7 @@ func TestCutoverUnderWritesLosesNothing(t *testing.T) {
 	}
 }
 
-func TestConcurrentPullsFollowEachOther(t *testing.T) {
+func TestConcurrentPullsFollowEachOtherW8(t *testing.T) {
 	blue, green := pair(t)
 	blue.write("create", "notes/a", `{}`)
 	var running, most atomic.Int32
@@ -331,10 +334,17 @@ func TestDocumentThatCannotBeTransformedIsQuarantined(t *testing.T) {
 	blue.write("create", "orders/", `{"name":"both","title":"x","amount":"1"}`)
 	blue.write("create", "orders/", `{"name":"fit","amount":"1","currency":5}`)
 	blue.write("create", "orders/", `{"name":"last","amount":"2"}`)
+	failed := func(n int, field, why, original string) migrate.Failure {
+		h := digest.Hash(blue.read(kit.NewLink("orders", strconv.Itoa(n))))
+		return migrate.Failure{
+			Link: kit.NewLink("orders", strconv.Itoa(n)), Seq: int64(n), Version: 1, Hash: hex.EncodeToString(h[:]),
+			Field: field, Error: why, Original: original, Size: len(original),
+		}
+	}
 	want := []migrate.Failure{
-		{Link: "orders/2", Field: "amount", Error: `"many" is no number`},
-		{Link: "orders/3", Field: "name", Error: `it cannot be renamed to "title": the document has both`},
-		{Link: "orders/4", Error: `field "currency" is a number; it has to be a string`},
+		failed(2, "amount", `"many" is no number`, `{"name":"bad","amount":"many"}`),
+		failed(3, "name", `it cannot be renamed to "title": the document has both`, `{"name":"both","title":"x","amount":"1"}`),
+		failed(4, "", `field "currency" is a number; it has to be a string`, `{"title":"fit","amount":1,"currency":5}`),
 	}
 	p := green.pull(blue)
 	if p.Documents != 2 || p.Quarantined != 3 || !slices.Equal(p.Failed, want) || p.Position != blue.status().Position {
@@ -491,13 +501,13 @@ func TestForgottenDeletionIsFound(t *testing.T) {
 
 func TestInterruptedFirstPullGoesOnThoughDeletionsAreForgotten(t *testing.T) {
 	blue, green := pair(t)
-	for i := range 3000 {
+	for i := range 12_000 {
 		blue.write("create", kit.NewLink("notes", fmt.Sprint(i)), `{}`)
 	}
-	blue.write("delete", "notes/2999", "")
+	blue.write("delete", "notes/11999", "")
 	blue.forget()
 	green.admit = func(p store.Proposal) error {
-		if len(p.Import) > 0 && len(p.Import) < 2000 {
+		if len(p.Import) > 0 && len(p.Import) < 10_000 {
 			return errCrash
 		}
 		return nil
@@ -506,7 +516,7 @@ func TestInterruptedFirstPullGoesOnThoughDeletionsAreForgotten(t *testing.T) {
 		t.Fatal("an interrupted pull has succeeded")
 	}
 	green.admit = nil
-	if p := green.pull(blue); p.Documents != 999 {
+	if p := green.pull(blue); p.Documents != 1999 {
 		t.Errorf("the second pull took %+v", p)
 	}
 	blue.write("create", "notes/x", `{}`)
@@ -564,7 +574,7 @@ func TestPullTellsWhatIsLeft(t *testing.T) {
 	}
 }
 
-func TestSourceThatStopsIsToldAndPulledAgain(t *testing.T) {
+func TestSourceThatStopsIsToldAndPulledAgainW4(t *testing.T) {
 	blue, green := pair(t)
 	for i := range 5000 {
 		blue.write("create", kit.NewLink("notes", fmt.Sprint(i)), `{"text":"0123456789"}`)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"runtime/metrics"
 	"strings"
 
 	"landfall.dev/kit"
@@ -30,12 +31,16 @@ type Node interface {
 
 // The paths of the service.
 const (
-	statusPath     = "/migrate/status"
-	exportPath     = "/migrate/export"
-	sumsPath       = "/migrate/sums"
-	quarantinePath = "/migrate/quarantine"
-	fencePath      = "/migrate/fence"
-	pullPath       = "/migrate/pull"
+	statusPath       = "/migrate/status"
+	exportPath       = "/migrate/export"
+	sumsPath         = "/migrate/sums"
+	quarantinePath   = "/migrate/quarantine"
+	irreversiblePath = "/migrate/irreversible"
+	retryPath        = "/migrate/retry"
+	waivePath        = "/migrate/waive"
+	repairPath       = "/migrate/repair"
+	fencePath        = "/migrate/fence"
+	pullPath         = "/migrate/pull"
 )
 
 // maxRequest bounds the body of a request.
@@ -68,7 +73,11 @@ func Service(n Node, s *store.Store, kinds *store.Kinds, clusterToken string) ki
 		route("GET "+sumsPath, v.serveSums),
 		route("GET "+quarantinePath, v.serveQuarantine),
 		route("POST "+fencePath, v.serveFence),
-		route("POST "+pullPath, v.servePull),
+		route("GET "+irreversiblePath, v.serveIrreversible),
+		route("POST "+pullPath, v.pulls((*cycle).pull)),
+		route("POST "+retryPath, v.pulls((*cycle).retryAll)),
+		route("POST "+repairPath, v.pulls((*cycle).repair)),
+		route("POST "+waivePath, v.serveWaive),
 	}}
 }
 
@@ -179,10 +188,21 @@ type Status struct {
 	// numbers of their documents.
 	Schemas map[string]int   `json:"schemas"`
 	Counts  map[string]int64 `json:"counts"`
+	// Closed tells that clients' reads are refused, too.
+	Closed bool `json:"closed,omitempty"`
+	// Room is what the node takes of the machine.
+	Room Room `json:"room"`
 	// Left is how many documents changed after the position that was asked for.
 	Left int64 `json:"left,omitempty"`
 	// Cursor is how far this cluster has pulled, nil if it never did.
 	Cursor *CursorStatus `json:"cursor,omitempty"`
+}
+
+// Room is what a node takes of its machine, in bytes. A copy of its documents
+// takes about as much.
+type Room struct {
+	Memory int64 `json:"memory"`
+	Disk   int64 `json:"disk"`
 }
 
 // CursorStatus is how far a cluster has pulled.
@@ -191,7 +211,8 @@ type CursorStatus struct {
 	Position string `json:"position"`
 	// Filled tells that a cycle was completed: nothing older is missing.
 	Filled bool `json:"filled"`
-	// Quarantined is how many documents could not be transformed.
+	// Quarantined is how many documents could not be transformed and are not
+	// waived.
 	Quarantined int `json:"quarantined"`
 }
 
@@ -217,17 +238,37 @@ func (s *service) serveStatus(w http.ResponseWriter, r *http.Request) error {
 
 func (s *service) status() (Status, error) {
 	status := Status{Position: s.store.Position().String()}
-	status.Epoch, status.Fenced = s.store.Fenced()
+	fence := s.store.Fence()
+	status.Epoch, status.Fenced, status.Closed = fence.Epoch, fence.On, fence.Closed
+	status.Room = s.room()
 	status.Schemas, status.Counts = s.exported()
 	for _, n := range status.Counts {
 		status.Documents += n
 	}
-	p, at, err := s.progress()
+	p, at, err := s.progress(forth)
 	if err != nil || at == "" {
 		return status, err
 	}
-	status.Cursor = &CursorStatus{Position: at, Filled: !p.Filling, Quarantined: len(p.Quarantine)}
+	q, err := s.quarantine(forth, p)
+	if err != nil {
+		return status, err
+	}
+	status.Cursor = &CursorStatus{Position: at, Filled: !p.Filling, Quarantined: len(q.blocking())}
 	return status, nil
+}
+
+// disk is a Node that knows how much it keeps on its disk, in bytes.
+type disk interface{ Disk() int64 }
+
+// room returns what this node takes of its machine.
+func (s *service) room() Room {
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(sample)
+	r := Room{Memory: int64(sample[0].Value.Uint64() - sample[1].Value.Uint64())}
+	if d, ok := s.node.(disk); ok {
+		r.Disk = d.Disk()
+	}
+	return r
 }
 
 // exported returns the schemas and the numbers of documents of the kinds that
@@ -287,18 +328,4 @@ func (s *service) serveFence(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return answer(w, status)
-}
-
-func (s *service) serveQuarantine(w http.ResponseWriter, r *http.Request) error {
-	if err := s.lead(r.Context()); err != nil {
-		return err
-	}
-	p, _, err := s.progress()
-	if err != nil {
-		return err
-	}
-	if p.Quarantine == nil {
-		p.Quarantine = []Failure{}
-	}
-	return answer(w, p.Quarantine)
 }

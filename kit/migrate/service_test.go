@@ -17,7 +17,8 @@ import (
 
 var routes = []string{
 	"GET /migrate/status", "GET /migrate/export", "GET /migrate/sums?side=own", "GET /migrate/quarantine",
-	"POST /migrate/fence", "POST /migrate/pull",
+	"GET /migrate/irreversible?schemas=notes:1", "POST /migrate/fence", "POST /migrate/pull", "POST /migrate/retry",
+	"POST /migrate/repair", "POST /migrate/waive",
 }
 
 // ask sends a request and returns the answer.
@@ -59,7 +60,7 @@ func TestWrongTokenIsRefused(t *testing.T) {
 	}
 }
 
-func TestFenceRefusesWritesDurably(t *testing.T) {
+func TestFenceRefusesWritesDurablyW14(t *testing.T) {
 	s := newSide(t, blueService())
 	s.write("create", "notes/a", `{}`)
 	if status := s.fence(5); !status.Fenced || status.Epoch != 5 || status.Documents != 1 || status.Position != s.store.Position().String() {
@@ -148,7 +149,7 @@ func TestExportIsFramesWithAHeadAndAnEnd(t *testing.T) {
 		}
 	}
 	at := s.store.Position()
-	want := fmt.Sprintf(`{"of":"export","position":"%v","fenced":false,"schemas":{"groups":1,"limits":1,"notes":1,"roles":1,"tokens":1},"counts":{"groups":0,"limits":0,"notes":1,"roles":0,"tokens":0}}`+
+	want := fmt.Sprintf(`{"of":"export","format":1,"position":"%v","fenced":false,"schemas":{"groups":1,"limits":1,"notes":1,"roles":1,"tokens":1},"counts":{"groups":0,"limits":0,"notes":1,"roles":0,"tokens":0}}`+
 		` {"of":"end","position":"%v","documents":1}`, at, at)
 	if got := strings.Join(heads, " "); got != want {
 		t.Errorf("the heads are\n%s\nwant\n%s", got, want)
@@ -169,7 +170,15 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		{"GET /migrate/export?after=1.1", "", 410, "list again"},
 		{"GET /migrate/export?final=1", "", 409, "needs a fence"},
 		{"GET /migrate/status?after=1.1", "", 410, "list again"},
-		{"GET /migrate/sums", "", 400, "own or origin"},
+		{"GET /migrate/sums", "", 400, "own, origin, copied or returned"},
+		{"GET /migrate/sums?side=own&bucket=4096", "", 400, "a number from 0 to 4095"},
+		{"GET /migrate/sums?side=copied&schemas=orders", "", 400, "accounts:1,users:3"},
+		{"GET /migrate/export?schemas=orders:0", "", 400, "accounts:1,users:3"},
+		{"GET /migrate/irreversible", "", 400, "accounts:1,users:3"},
+		{"POST /migrate/waive", `{"links":["notes/a"]}`, 400, "has the form"},
+		{"POST /migrate/retry", `{"source":"nowhere"}`, 400, "is a URL like"},
+		{"POST /migrate/repair", `{"source":"http://127.0.0.1:1","rate":-1}`, 400, "documents a second"},
+		{"POST /migrate/pull", `{"source":"http://127.0.0.1:1","base":"x"}`, 400, "is no position"},
 		{"POST /migrate/fence", "{", 400, "body"},
 		{"POST /migrate/pull", "[]", 400, "body"},
 		{"POST /migrate/pull", `{"source":"` + strings.Repeat("x", 70<<10) + `"}`, 400, "too large"},
@@ -213,7 +222,7 @@ func TestClientFindsTheLeader(t *testing.T) {
 	wantError(t, err, kit.ErrInvalid, "is no URL")
 }
 
-func TestSumsTellWhatDiffers(t *testing.T) {
+func TestSumsTellWhatDiffersW4(t *testing.T) {
 	blue, green := pair(t)
 	for i := range 50 {
 		blue.write("create", kit.NewLink("notes", fmt.Sprint(i)), `{}`)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -37,7 +39,10 @@ func (m machine) Restore(r io.Reader) error { return m.store.Restore(r) }
 
 // memberRef is the member of the cluster, which is there only once it is
 // open. It implements rest.Node.
-type memberRef struct{ p atomic.Pointer[cluster.Node] }
+type memberRef struct {
+	p   atomic.Pointer[cluster.Node]
+	dir string // where it keeps its files
+}
 
 func (m *memberRef) set(n *cluster.Node) { m.p.Store(n) }
 
@@ -76,6 +81,20 @@ func promised(p store.Proposal) []kit.Record {
 		}
 	}
 	return records
+}
+
+// Disk returns how many bytes the member keeps.
+func (m *memberRef) Disk() (n int64) {
+	_ = filepath.WalkDir(m.dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return nil // a file may go while this looks
+		}
+		if i, err := e.Info(); err == nil {
+			n += i.Size()
+		}
+		return nil
+	})
+	return n
 }
 
 func (m *memberRef) Leader() (url string, self bool) {

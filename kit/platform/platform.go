@@ -105,7 +105,7 @@ func New(c Config) (*Node, error) {
 		return nil, c.repairable(err)
 	}
 	c.Token = token
-	n := &Node{config: c, log: c.Logger, opened: make(chan struct{}), leaving: make(chan struct{}, 1)}
+	n := &Node{member: memberRef{dir: c.path(logDirectory)}, config: c, log: c.Logger, opened: make(chan struct{}), leaving: make(chan struct{}, 1)}
 	if err := n.listen(); err != nil {
 		return nil, err
 	}

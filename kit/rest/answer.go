@@ -13,6 +13,7 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/audit"
+	"landfall.dev/kit/rest/client"
 	"landfall.dev/kit/rest/inproc"
 	"landfall.dev/kit/rest/local"
 )
@@ -60,8 +61,8 @@ func (w *answered) WriteHeader(status int) {
 	if !w.wrote {
 		w.status, w.wrote = status, status >= 200
 	}
-	if h := w.Header(); w.server != nil && h.Get(headerPosition) == "" {
-		h.Set(headerPosition, w.server.store.Position().String())
+	if h := w.Header(); w.server != nil && h.Get(client.HeaderPosition) == "" {
+		h.Set(client.HeaderPosition, w.server.store.Position().String())
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -154,10 +155,8 @@ func adminKind(kind string) bool {
 // recordWait is how long an administrator's answer waits for its record.
 const recordWait = 5 * time.Second
 
-// ended counts a request in the process, and leaves the records that the audit
-// needs of it.
-func (s *Server) ended(ctx context.Context, op local.Request, end local.End, began time.Time) {
-	s.statistics.observe(op.Link.Kind(), op.Verb, end.Status, began)
+// ended leaves the records that the audit needs of a request in the process.
+func (s *Server) ended(ctx context.Context, op local.Request, end local.End) {
 	o := outcome{status: end.Status, subject: end.Subject, err: end.Err}
 	if o.refused() || administers(&op) {
 		from := http.Request{Header: http.Header{}, RemoteAddr: inproc.Host}

@@ -1,6 +1,6 @@
 // Package rest is the one way to documents: a Server that offers them over
-// HTTP, and the Client for it, which is the same inside the process and
-// outside of it.
+// HTTP, and the Client for it (package client), which is the same inside the
+// process and outside of it.
 //
 //	POST   /api/{kind}            create; the id from ?id= or the body's link
 //	GET    /api/{kind}            list: ?filter= ?order= ?select= ?limit= ?token=
@@ -13,9 +13,11 @@
 //	POST   /api/batch             {"writes": [...]}, all or nothing
 //	POST   /api/~calls            many calls in one request: see package calls
 //	GET    /api/                  who asks, and the kinds that they may list
-//	GET    /api/openapi.json      all of this for programs
+//	GET    /api/openapi.json      all of this for programs, of the kinds that they
+//	                              may do anything to
 //	GET    /api/roles:explain     why ?subject= may do ?verb= to ?link=, or may not
-//	GET    /stats                 counts, rates and times: of all kinds, or ?kind=
+//	GET    /stats                 counts, rates and times: of all kinds, or ?kind=;
+//	                              of services' eventual reads one in 16 is timed
 //	GET    /metrics               the same, for Prometheus
 //	GET    /healthz               200 once requests can be served
 //

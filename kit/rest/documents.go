@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/local"
+	"landfall.dev/kit/rest/parameters"
 )
 
 // request is a request for documents that came over HTTP.
@@ -21,7 +21,7 @@ type request struct {
 // documents serves everything at /api/{kind}, /api/{kind}/{id} and
 // /api/batch; rest is the path after /api/.
 func (s *Server) documents(w http.ResponseWriter, r *http.Request, rest string) {
-	began := time.Now()
+	began := s.statistics.requests.Now()
 	a := &answered{ResponseWriter: w, outcome: outcome{status: http.StatusOK}, server: s}
 	req, err := parse(r, rest)
 	if err == nil {
@@ -30,7 +30,7 @@ func (s *Server) documents(w http.ResponseWriter, r *http.Request, rest string) 
 	if err != nil {
 		s.fail(a, r, err)
 	}
-	s.statistics.observe(req.Link.Kind(), req.Verb, a.status, began)
+	s.statistics.requests.Ended(req.Link.Kind(), string(req.Verb), a.status, began)
 	s.recordDocuments(&a.outcome, r, &req.Request)
 }
 
@@ -132,11 +132,11 @@ func (s *Server) serve(w *answered, req *request) error {
 func (req *request) decode(w http.ResponseWriter) (err error) {
 	switch req.Verb {
 	case kit.VerbRead:
-		req.AsOf, err = asOf(req.parameters)
+		req.AsOf, err = parameters.AsOf(req.parameters)
 	case kit.VerbList:
 		// Who may not list is not told what is wrong with the query.
 		if _, err = req.Caller.Visible(kit.VerbList, req.Link.Kind()); err == nil {
-			req.Query, err = decodeQuery(req.Link.Kind(), req.parameters)
+			req.Query, err = parameters.Decode(req.Link.Kind(), req.parameters)
 		}
 	case local.Batch:
 		err = req.decodeBatch(w)

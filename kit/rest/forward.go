@@ -20,6 +20,7 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/access"
+	"landfall.dev/kit/rest/client"
 	"landfall.dev/kit/rest/inproc"
 	"landfall.dev/kit/rest/local"
 	"landfall.dev/kit/rest/tracing"
@@ -63,7 +64,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 	}
 	ctx, span := s.tracer.Begin(r.Context(), "forward", trace.SpanKindClient, attribute.String("server.address", target.Host))
 	defer span.End()
-	ctx, sent := traceSending(ctx)
+	ctx, sent := client.Trace(ctx)
 	out, err := http.NewRequestWithContext(ctx, r.Method, leader, bytes.NewReader(body))
 	if err != nil {
 		s.fail(w, r, &kit.Error{Op: "forward", Err: err})
@@ -85,7 +86,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 	res, err := s.peers.RoundTrip(out)
 	if err != nil {
 		fault, detail := kit.ErrUnavailable, "the leader does not answer"
-		if r.Method != http.MethodGet && !sent.never(err) {
+		if r.Method != http.MethodGet && !sent.Never(err) {
 			fault, detail = kit.ErrTimeout, "the leader's answer was lost; whether the change was made is unknown"
 		}
 		s.fail(w, r, &kit.Error{Fault: fault, Detail: detail, Err: err})

@@ -30,7 +30,7 @@ func newStatistics(s *Server) *statistics {
 	watches := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "landfall_watches", Help: "Watches that are open, those of services in the process not counted.",
 	}, func() float64 { return float64(s.watches.Len()) })
-	return &statistics{server: s, requests: stats.New(), process: []prometheus.Collector{watches, collectors.NewGoCollector()}, since: time.Now()}
+	return &statistics{server: s, requests: stats.New(s.counted), process: []prometheus.Collector{watches, collectors.NewGoCollector()}, since: time.Now()}
 }
 
 // verbMetrics allows to see the numbers of a kind in GET /metrics, and nothing
@@ -100,11 +100,10 @@ func (t *statistics) tell(w http.ResponseWriter, r *http.Request, only string) e
 		}
 		names = []string{only}
 	}
-	now := time.Now()
 	out := Stats{Since: t.since, Watches: t.server.watches.Len(), Kinds: []KindStats{}}
 	for _, name := range names {
 		if n, ok := t.server.count(c, name); ok {
-			out.Kinds = append(out.Kinds, KindStats{name, n, t.requests.Kind(name, now)})
+			out.Kinds = append(out.Kinds, KindStats{name, n, t.requests.Kind(name)})
 		}
 	}
 	return encode(w, http.StatusOK, out)
@@ -122,23 +121,18 @@ func (s *Server) count(c *access.Caller, kind string) (n int, ok bool) {
 	return s.store.Count(kind), true
 }
 
-// observe counts a request that began then and is answered. What the client made up is not used as
-// a label, lest there be any number of them.
-func (t *statistics) observe(kind string, verb kit.Verb, status int, began time.Time) {
-	now := time.Now()
-	took := now.Sub(began)
-	owned, known := t.server.kinds.Find(kind)
+// counted returns what a request of the verb for the kind is counted as. What the
+// client made up is not used as a label, lest there be any number of them.
+func (s *Server) counted(kind, verb string) (string, string) {
+	owned, known := s.kinds.Find(kind)
 	switch {
 	case kind == local.Batch && verb == local.Batch:
 	case !known:
-		kind, verb = "unknown", "unknown"
-	case !knownVerb(owned, verb):
-		verb = "unknown"
+		return "unknown", "unknown"
+	case !knownVerb(owned, kit.Verb(verb)):
+		return kind, "unknown"
 	}
-	if verb == kit.VerbWatch {
-		took = -1
-	}
-	t.requests.Observe(kind, string(verb), status, took, now)
+	return kind, verb
 }
 
 func knownVerb(o kit.Owned, v kit.Verb) bool {

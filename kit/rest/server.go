@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"landfall.dev/kit/rest/access"
 	"landfall.dev/kit/rest/audit"
 	"landfall.dev/kit/rest/calls"
+	"landfall.dev/kit/rest/client"
 	"landfall.dev/kit/rest/feed"
 	"landfall.dev/kit/rest/inproc"
 	"landfall.dev/kit/rest/limit"
@@ -66,7 +68,6 @@ type Options struct {
 
 // The defaults of Options.
 const (
-	defaultHeartbeat    = 15 * time.Second
 	defaultWriteTimeout = 10 * time.Second
 	defaultRequests     = 50_000
 	defaultWatches      = 10_000
@@ -116,7 +117,7 @@ func New(o Options) *Server {
 		s.peers = http.DefaultTransport
 	}
 	if s.heartbeat == 0 {
-		s.heartbeat = defaultHeartbeat
+		s.heartbeat = client.Heartbeat
 	}
 	if s.writeTimeout == 0 {
 		s.writeTimeout = defaultWriteTimeout
@@ -129,7 +130,7 @@ func New(o Options) *Server {
 	s.audit = audit.NewWriter(s.Client("services/"+ServiceName), s.log, o.AuditRetention)
 	s.statistics = newStatistics(s)
 	s.tracer = tracing.New(o.Tracer, s.log)
-	s.local = local.Server{Store: s.store, Kinds: s.kinds, Policy: s.policy, Tracer: s.tracer, Log: s.log, Node: s.member, Ended: s.ended}
+	s.local = local.Server{Store: s.store, Kinds: s.kinds, Policy: s.policy, Tracer: s.tracer, Log: s.log, Node: s.member, Requests: s.statistics.requests, Ended: s.ended}
 	if o.Node != nil {
 		s.Attach(o.Node)
 	}
@@ -194,7 +195,7 @@ func (s *Server) Client(subject string) kit.Client {
 	if err != nil {
 		panic("rest: " + err.Error()) // the address is constant
 	}
-	return local.NewClient(&s.local, subject, far, far.session.now)
+	return local.NewClient(&s.local, subject, far, far.Seen)
 }
 
 // HTTP returns an HTTP client for the server's own routes, at any host, that
@@ -241,6 +242,10 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 		s.recorded(http.HandlerFunc(s.crossSite)).ServeHTTP(w, r)
 		return
 	}
+	if s.closed(r) {
+		s.fail(w, r, errClosed)
+		return
+	}
 	timed(w, r)
 	rest, isAPI := strings.CutPrefix(r.URL.Path, "/api/")
 	switch {
@@ -267,12 +272,18 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// describe serves the OpenAPI 3.1 description of all kinds.
+// describe serves the OpenAPI 3.1 description of the kinds that the caller may
+// do anything to.
 func (s *Server) describe(w http.ResponseWriter, r *http.Request) {
+	c, err := s.policy.Caller(kit.CallerOf(r.Context()).Subject)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	// It is made anew each time, for it is asked for rarely.
 	var kinds []kit.Owned
 	for _, name := range s.kinds.Names() {
-		if k, ok := s.kinds.Find(name); ok {
+		if k, ok := s.kinds.Find(name); ok && concerns(k, c) {
 			kinds = append(kinds, k)
 		}
 	}
@@ -283,6 +294,18 @@ func (s *Server) describe(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/vnd.oai.openapi+json")
 	_, _ = w.Write(b)
+}
+
+// concerns tells whether c may do anything to some document of the kind.
+func concerns(k kit.Owned, c *access.Caller) bool {
+	verbs := []kit.Verb{kit.VerbCreate, kit.VerbRead, kit.VerbList, kit.VerbWatch, kit.VerbUpdate, kit.VerbDelete}
+	for _, m := range k.Methods {
+		verbs = append(verbs, kit.Verb(m))
+	}
+	return slices.ContainsFunc(verbs, func(v kit.Verb) bool {
+		_, err := c.Visible(v, k.Name)
+		return err == nil
+	})
 }
 
 // stats returns a handler that tells the statistics of a kind, or of all for "".

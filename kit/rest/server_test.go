@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -268,7 +270,7 @@ func TestLostAnswerOfTheLeaderIsAnUnknownOutcome(t *testing.T) {
 
 func TestOpenAPIDescribesEachKind(t *testing.T) {
 	c := kittest.Serve(t, kittest.NotesService())
-	res, body := call(t, "GET", c.URL()+"/api/openapi.json", "", "Authorization: Bearer "+c.Token("users/ada"))
+	res, body := call(t, "GET", c.URL()+"/api/openapi.json", "", "Authorization: Bearer "+c.Token("users/admin"))
 	var doc struct {
 		OpenAPI    string                               `json:"openapi"`
 		Paths      map[string]map[string]map[string]any `json:"paths"`
@@ -306,6 +308,45 @@ func TestOpenAPIDescribesEachKind(t *testing.T) {
 	}
 	if doc.Components.Schemas["Problem"].Properties["hint"] == nil {
 		t.Error("problems are not described")
+	}
+}
+
+func TestOpenAPIDescribesOnlyWhatTheCallerMayTouch(t *testing.T) {
+	c := kittest.Serve(t, kittest.NotesService())
+	for name, test := range map[string]struct {
+		rules []rest.Rule
+		kinds []string
+	}{
+		"nothing":               {},
+		"reading some notes":    {[]rest.Rule{{Kinds: []string{"notes"}, Verbs: []kit.Verb{"read"}, IDs: []string{"a*"}}}, []string{"notes"}},
+		"an event only":         {[]rest.Rule{{Kinds: []string{"notes"}, Verbs: []kit.Verb{"star"}}}, []string{"notes"}},
+		"two kinds":             {[]rest.Rule{{Kinds: []string{"notes", "roles"}, Verbs: []kit.Verb{"list"}}}, []string{"notes", "roles"}},
+		"the numbers of kinds":  {[]rest.Rule{{Kinds: []string{"*"}, Verbs: []kit.Verb{"metrics"}}}, nil},
+		"an event of no kind":   {[]rest.Rule{{Kinds: []string{"*"}, Verbs: []kit.Verb{"invented"}}}, nil},
+		"what no role can give": {[]rest.Rule{{Kinds: []string{"audit"}, Verbs: []kit.Verb{"create"}}}, nil},
+	} {
+		subject := "users/" + strings.ReplaceAll(name, " ", "-")
+		if test.rules != nil {
+			c.Allow(subject, test.rules...)
+		}
+		res, body := call(t, "GET", c.URL()+"/api/openapi.json", "", "Authorization: Bearer "+c.Token(subject))
+		var doc struct {
+			Tags  []struct{ Name string }
+			Paths map[string]any
+		}
+		if err := json.Unmarshal([]byte(body), &doc); err != nil || res.StatusCode != 200 {
+			t.Fatalf("%s: %d, %v", name, res.StatusCode, err)
+		}
+		var kinds []string
+		for _, tag := range doc.Tags {
+			kinds = append(kinds, tag.Name)
+		}
+		if !slices.Equal(kinds, test.kinds) || doc.Paths["/api/batch"] == nil {
+			t.Errorf("%s: the kinds are %q and the paths %v, want %q, and batches", name, kinds, slices.Sorted(maps.Keys(doc.Paths)), test.kinds)
+		}
+		if len(test.kinds) == 0 && strings.Contains(body, "notes") {
+			t.Errorf("%s: notes are in %s", name, body)
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/calls"
@@ -70,7 +69,7 @@ func (s *Server) jobs(lines []calls.Call, in, r *http.Request, pass bool, leader
 	var jobs []calls.Job
 	var there []calls.Call
 	passed := map[int]*request{}
-	began := time.Now()
+	began := s.statistics.requests.Now()
 	for _, c := range lines {
 		one := c.Request(in)
 		req := s.forLeader(one, pass)
@@ -87,7 +86,7 @@ func (s *Server) jobs(lines []calls.Call, in, r *http.Request, pass bool, leader
 	forward := func(w http.ResponseWriter, r *http.Request) { s.forward(w, r, leader) }
 	return append(jobs, calls.Pass(there, r, forward, func(c calls.Call, status int) {
 		req := passed[c.ID]
-		s.statistics.observe(req.Link.Kind(), req.Verb, status, began)
+		s.statistics.requests.Ended(req.Link.Kind(), string(req.Verb), status, began)
 	}))
 }
 

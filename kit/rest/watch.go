@@ -89,7 +89,7 @@ func (st *stream) follow(req *request) {
 	defer beat.Stop()
 	a := st.server.feeds.Join(st.kind, st.filter, st.matches)
 	defer st.server.feeds.Leave(a)
-	for !a.Over() {
+	for !a.Over() && !st.server.store.Closed() {
 		told, upTo, wake, ok := a.After(st.at)
 		var err error
 		switch {
@@ -193,6 +193,9 @@ func (st *stream) wait(req *request, wake <-chan struct{}, beat <-chan time.Time
 		case <-wake:
 			return nil
 		case <-beat:
+			if st.server.store.Closed() {
+				return errClosed
+			}
 			// A token may have been revoked meanwhile, or a role changed.
 			c, err := st.server.authenticate(req.http)
 			if err == nil {

@@ -49,7 +49,9 @@ func (req *request) decodeBatch(w http.ResponseWriter) error {
 	if err != nil {
 		return err
 	}
-	var b batch
+	var b struct {
+		Writes []kit.Write `json:"writes"`
+	}
 	if err := json.Unmarshal(body, &b); err != nil {
 		if broken := local.CheckJSON(body, ""); broken != nil {
 			return broken

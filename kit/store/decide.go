@@ -66,6 +66,7 @@ type plan struct {
 	counters  map[string]int64          // those that changed
 	cursors   map[string]Cursor         // those that changed
 	collected []kit.Link
+	bulk      bulk
 	size      int // of the changes and the cursors, in bytes
 	undo      []func()
 }
@@ -209,6 +210,11 @@ func (p *plan) fence(f Fence) error {
 	if f.Epoch < old.Epoch {
 		return kit.Errorf(kit.ErrConflict, "", "the fence of epoch %d cannot be changed by epoch %d", old.Epoch, f.Epoch)
 	}
+	f.Closed = f.On && f.Closed
+	f.Lifted = old.Lifted
+	if old.On && !f.On {
+		f.Lifted++
+	}
 	if f != old {
 		p.head.fence = f
 		p.undo = append(p.undo, func() { p.head.fence = old })
@@ -301,7 +307,7 @@ func (p *plan) live(l kit.Link) *frame.Frame {
 func (p *plan) put(r kit.Record, o frame.Origin) (kit.Record, error) {
 	link := r.Link
 	r.Seq = p.head.seq + 1
-	payload, err := frame.AppendDocument([]byte{frame.TypeDocument}, r, o)
+	payload, err := frame.AppendDocument(append(p.bulk.take(size(r)), frame.TypeDocument), r, o)
 	if err != nil {
 		return kit.Record{}, err
 	}
@@ -314,7 +320,7 @@ func (p *plan) put(r kit.Record, o frame.Origin) (kit.Record, error) {
 		return kit.Record{}, at(link, errFull)
 	}
 	old, had := p.docs[link]
-	p.docs[link] = &frame.Frame{Record: r, Origin: o}
+	p.docs[link] = p.bulk.frame(frame.Frame{Record: r, Origin: o})
 	p.changes = append(p.changes, payload)
 	p.size += len(payload)
 	p.head.seq++

@@ -79,6 +79,49 @@ func TestChunkDiesWhileItIsBeingEmptied(t *testing.T) {
 	}
 }
 
+func TestLittleOfTheMemoryIsDead(t *testing.T) {
+	const chunk = 4096
+	n := newNode(t).tiny(chunk, memory.StepBytes)
+	random := rand.New(rand.NewPCG(1, 1))
+	for i := range 1000 {
+		n.must("create", "orders/", fmt.Sprintf(`{"amount":%d}`, i))
+	}
+	for i := range 10_000 {
+		n.now = n.now.Add(500 * time.Millisecond)
+		n.must("update", fmt.Sprintf("orders/%d", 1+random.IntN(1000)), fmt.Sprintf(`{"amount":%d}`, 1000+i))
+	}
+	checkEngine(t, n.engine)
+	if u := n.engine.Usage(); u.Held > u.Live*3/2+10*chunk {
+		t.Errorf("%d bytes are held for %d that are alive", u.Held, u.Live)
+	}
+}
+
+func TestKeysMayBeginAlike(t *testing.T) {
+	n := newNode(t)
+	random := rand.New(rand.NewPCG(1, 1))
+	link := func(i int) string { return fmt.Sprintf("notes/customers-of-the-year-2026-%06d", i) }
+	for _, i := range random.Perm(3000) {
+		n.must("create", link(i), `{"text":"the same in all of them"}`)
+		if i%500 == 0 {
+			n.frozen()
+		}
+	}
+	checkEngine(t, n.engine)
+	for _, i := range random.Perm(3000) {
+		if i%3 == 0 {
+			n.must("delete", link(i), "")
+		} else {
+			n.must("update", link(i), fmt.Sprintf(`{"note":%d}`, i))
+		}
+	}
+	checkEngine(t, n.engine)
+	for i := range 3000 {
+		if r, err := n.Read(kit.Link(link(i))); (err == nil) != (i%3 > 0) || err == nil && r.Version != 2 {
+			t.Fatalf("read %s: version %d, error %v", link(i), r.Version, err)
+		}
+	}
+}
+
 func TestRecordsOutliveTheirMemory(t *testing.T) {
 	n := newNode(t).tiny(512, 100)
 	before := n.must("create", "notes/a", `{"text":"kept"}`)

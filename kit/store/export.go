@@ -23,6 +23,21 @@ import (
 // id is of a document that is long deleted, a tombstone with that id and
 // without a place in the log: so a copy does not allocate the id again.
 func (s *Snapshot) Frames(after, began kit.Position) (iter.Seq[frame.Frame], error) {
+	pieces, err := s.Pieces(after, began)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(frame.Frame) bool) {
+		for p := range pieces {
+			if !yield(p.Frame()) {
+				return
+			}
+		}
+	}, nil
+}
+
+// Pieces yields what Frames does, as it is in memory.
+func (s *Snapshot) Pieces(after, began kit.Position) (iter.Seq[frame.Piece], error) {
 	known := after
 	if after != (kit.Position{}) && after.Epoch == began.Epoch {
 		known.Seq = max(after.Seq, began.Seq)
@@ -30,22 +45,22 @@ func (s *Snapshot) Frames(after, began kit.Position) (iter.Seq[frame.Frame], err
 	if err := s.view.Reaches("", known); err != nil {
 		return nil, err
 	}
-	return func(yield func(frame.Frame) bool) {
+	return func(yield func(frame.Piece) bool) {
 		if after == (kit.Position{}) {
-			for _, f := range s.view.spent() {
-				if !yield(f) {
+			for _, p := range s.view.spent() {
+				if !yield(p) {
 					return
 				}
 			}
 		}
-		s.view.Changes("", after.Seq, yield)
+		s.view.Pieces(after.Seq, yield)
 	}, nil
 }
 
 // spent returns a tombstone for each counter whose last id is that of no
 // document or tombstone.
-func (v view) spent() []frame.Frame {
-	var frames []frame.Frame
+func (v view) spent() []frame.Piece {
+	var pieces []frame.Piece
 	for _, kind := range slices.Sorted(maps.Keys(v.head.counters)) {
 		n := v.head.counters[kind]
 		link := kit.NewLink(kind, strconv.FormatInt(n, 10))
@@ -53,7 +68,9 @@ func (v view) spent() []frame.Frame {
 			continue
 		}
 		meta := kit.Meta{Link: link, Kind: kind, Schema: 1, Version: 1, Updated: v.head.time}
-		frames = append(frames, frame.Frame{Record: kit.Record{Meta: meta, Deleted: true}})
+		if p, err := frame.NewPiece(frame.Frame{Record: kit.Record{Meta: meta, Deleted: true}}); err == nil {
+			pieces = append(pieces, p)
+		}
 	}
-	return frames
+	return pieces
 }

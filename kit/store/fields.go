@@ -42,11 +42,14 @@ func newKind(o kit.Owned) *kind {
 // limit, that decodes into the kind's type. Fields that the type does not have
 // are fine, but not those that differ from one it has only in upper and lower
 // case: decoders would take one for the other.
-func (k *kind) fits(link kit.Link, body []byte) error {
+func (k *kind) fits(link kit.Link, body []byte) error { return k.fitsIf(link, body, false) }
+
+// fitsIf is fits for a body that is known to be JSON if it is valid.
+func (k *kind) fitsIf(link kit.Link, body []byte, valid bool) error {
 	if len(body) > kit.MaxDocument {
 		return tooLarge(link, "the document", len(body))
 	}
-	if k.mould.Fits(body) {
+	if k.mould.Fits(body, valid) {
 		return nil
 	}
 	return k.misfit(link, body)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,86 @@ func TestReadAsOfAnEarlierPosition(t *testing.T) {
 	storetest.WantError(t, "an unknown kind", err, kit.ErrNotFound, "ghosts")
 	_, err = n.frozen().AsOf(kit.Position{Epoch: at.Epoch, Seq: 1})
 	storetest.WantError(t, "a view of too long ago", err, kit.ErrGone, "list again")
+}
+
+func TestReadAsOfFindsEachOfManyVersions(t *testing.T) {
+	n := newNode(t)
+	random := rand.New(rand.NewPCG(1, 1))
+	links := [...]string{"orders/1", "orders/2", "secrets/a", "notes/a", "notes/z"}
+	var bodies [len(links)]string
+	for i, l := range links {
+		bodies[i] = string(n.must("create", l, "{}").Body)
+	}
+	first := n.Position()
+	at := [][len(links)]string{bodies} // from first on
+	for i := range 2000 {
+		which := min(random.IntN(50), len(links)-1) // one changes much more often
+		if i > 1000 {
+			which = len(links) - 1 - which
+		}
+		bodies[which] = string(n.must("update", links[which], fmt.Sprintf(`{"title":"%d","text":"%d"}`, i, i)).Body)
+		at = append(at, bodies)
+	}
+	for range 3000 {
+		back, which := random.IntN(len(at)), random.IntN(len(links))
+		p := first
+		p.Seq += int64(back)
+		if r, err := n.ReadAsOf(kit.Link(links[which]), p); err != nil || string(r.Body) != at[back][which] {
+			t.Fatalf("%s as of %s: got %s, error %v, want %s", links[which], p, r.Body, err, at[back][which])
+		}
+	}
+}
+
+func TestVersionsAreKeptBeyondTheHistory(t *testing.T) {
+	n := newNode(t)
+	write := func(from, to int) {
+		for i := from; i <= to; i++ {
+			for _, link := range []string{"notes/a", "notes/7", "notes/z"} {
+				n.must([]kit.Verb{"create", "update"}[min(i-1, 1)], link, fmt.Sprintf(`{"text":"%d"}`, i))
+			}
+		}
+		checkEngine(t, n.engine)
+	}
+	// earlier returns the earlier versions of all that are in a snapshot.
+	earlier := func() (versions string) {
+		r := frame.NewBytesReader(snapshotOf(t, n))
+		_, err := r.Read()
+		if err == nil {
+			err = r.Pieces(func(p frame.Piece) error {
+				if p.Type == frame.TypePast {
+					versions += fmt.Sprintf(" %s.%d", kit.Link(p.Link).ID(), p.Version)
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return versions
+	}
+	for _, step := range []struct {
+		from, to int
+		want     string
+	}{
+		{1, 2, " 7.1 a.1 z.1"},
+		{3, 4, " 7.2 7.3 a.2 a.3 z.2 z.3"},
+		{5, 5, " 7.3 7.4 a.3 a.4 z.3 z.4"},
+		{6, 9, " 7.7 7.8 a.7 a.8 z.7 z.8"},
+	} {
+		write(step.from, step.to)
+		if got := earlier(); got != step.want {
+			t.Errorf("after version %d: got%s, want%s", step.to, got, step.want)
+		}
+		n.pass(memory.HistoryAge + 2*time.Second)
+		n.must("create", "orders/", "{}")
+		checkEngine(t, n.engine)
+		if got := earlier(); got != step.want {
+			t.Errorf("later after version %d: got%s, want%s", step.to, got, step.want)
+		}
+		if u := n.engine.Usage(); u.Versions > 3 {
+			t.Errorf("after version %d: %d versions are recent", step.to, u.Versions)
+		}
+	}
 }
 
 func TestHistoryIsBoundedInBytes(t *testing.T) {

@@ -3,15 +3,20 @@ package store
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/key"
 )
 
 // imports takes over documents of another cluster and returns those that it
 // did not have yet.
 func (p *plan) imports(imported []Imported) ([]kit.Record, error) {
-	var applied []kit.Record
+	if p.bulk.on = len(imported) > 100; p.bulk.on && len(p.docs) == 0 {
+		p.docs = make(map[kit.Link]*frame.Frame, len(imported))
+	}
+	applied := slices.Grow([]kit.Record(nil), len(imported))
 	for _, i := range imported {
 		r, ok, err := p.takeOver(i)
 		if err != nil {
@@ -33,7 +38,7 @@ func (p *plan) takeOver(i Imported) (kit.Record, bool, error) {
 	if n := key.Number(r.Link.ID()); k.Counter && n != math.MaxUint64 && int64(n) > p.counter(k.Name) {
 		p.setCounter(k.Name, int64(n))
 	}
-	if old := p.find(r.Link); old != nil && old.Origin.Stream == i.Origin.Stream && old.Origin.Seq >= i.Origin.Seq {
+	if old := p.find(r.Link); !i.Again && old != nil && old.Origin.Stream == i.Origin.Stream && old.Origin.Seq >= i.Origin.Seq {
 		return kit.Record{}, false, nil
 	}
 	r.Kind = k.Name
@@ -50,8 +55,10 @@ func (p *plan) takeOver(i Imported) (kit.Record, bool, error) {
 // checkImported returns the kind of i, or why i cannot be taken over.
 func (s *Store) checkImported(i Imported) (*kind, error) {
 	r := i.Record
-	if err := r.Link.Check(); err != nil {
-		return nil, at(r.Link, err)
+	if !i.Valid {
+		if err := r.Link.Check(); err != nil {
+			return nil, at(r.Link, err)
+		}
 	}
 	k, err := s.kinds.known(r.Link)
 	if err != nil {
@@ -70,5 +77,5 @@ func (s *Store) checkImported(i Imported) (*kind, error) {
 	case r.Deleted:
 		return k, nil
 	}
-	return k, k.fits(r.Link, r.Body)
+	return k, k.fitsIf(r.Link, r.Body, i.Valid)
 }

@@ -97,6 +97,11 @@ type Result struct {
 type Imported struct {
 	Record kit.Record
 	Origin frame.Origin
+	// Again takes it over whatever the position of the one that is there: that
+	// has turned out not to be what the stream has.
+	Again bool
+	// Valid tells that the link is known to be one, and the body to be JSON.
+	Valid bool
 }
 
 // Cursor is how far a named stream has been taken. One without a position is
@@ -108,11 +113,16 @@ type Cursor struct {
 	Data json.RawMessage `json:"data,omitempty"`
 }
 
-// Fence says whether clients may write. An epoch lower than that of the fence
+// Fence says whether clients may write, or read. An epoch lower than that of the fence
 // before is refused with ErrConflict: its orchestrator is not in charge.
 type Fence struct {
 	Epoch int64 `json:"epoch"`
 	On    bool  `json:"on"`
+	// Closed, with On, says that clients may not read either: what they would
+	// read is old, for another side has taken over.
+	Closed bool `json:"closed,omitempty"`
+	// Lifted counts how often the fence went down. A Store sets it.
+	Lifted int64 `json:"lifted,omitempty"`
 }
 
 type importedJSON struct {
@@ -120,12 +130,13 @@ type importedJSON struct {
 	Seq     int64        `json:"seq,omitempty"`
 	Deleted bool         `json:"deleted,omitempty"`
 	Origin  frame.Origin `json:"origin"`
+	Again   bool         `json:"again,omitempty"`
 }
 
 // MarshalJSON keeps what a Record's own JSON does not have: that it is a
 // tombstone.
 func (i Imported) MarshalJSON() ([]byte, error) {
-	return json.Marshal(importedJSON{i.Record, i.Record.Seq, i.Record.Deleted, i.Origin})
+	return json.Marshal(importedJSON{i.Record, i.Record.Seq, i.Record.Deleted, i.Origin, i.Again})
 }
 
 // UnmarshalJSON reads what MarshalJSON has written.
@@ -134,7 +145,7 @@ func (i *Imported) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	i.Record, i.Origin = j.Record, j.Origin
+	i.Record, i.Origin, i.Again = j.Record, j.Origin, j.Again
 	i.Record.Seq, i.Record.Deleted = j.Seq, j.Deleted
 	if j.Deleted {
 		i.Record.Body = nil

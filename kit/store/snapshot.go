@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"sync"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store/frame"
@@ -22,13 +23,21 @@ func (s *Snapshot) Position() kit.Position { return s.view.Position() }
 // WriteTo writes the snapshot to w; equal states give equal bytes.
 func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	c := &countingWriter{w: w}
-	b := bufio.NewWriterSize(c, 256<<10)
+	b := buffers.Get().(*bufio.Writer)
+	b.Reset(c)
+	defer func() {
+		b.Reset(nil) // does not keep c
+		buffers.Put(b)
+	}()
 	err := s.write(frame.NewWriter(b))
 	if err == nil {
 		err = b.Flush()
 	}
 	return c.n, err
 }
+
+// buffers are those of snapshots that were written.
+var buffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 256<<10) }}
 
 // write writes the head and all that the memory has.
 func (s *Snapshot) write(w *frame.Writer) error {

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store/digest"
@@ -17,7 +18,8 @@ import (
 type Store struct {
 	kinds   *Kinds
 	filters query.Cache
-	decided *decided // what Apply need not take apart; of the goroutine that calls it
+	closed  atomic.Bool // the fence is: see Closed
+	decided *decided    // what Apply need not take apart; of the goroutine that calls it
 
 	mu      sync.RWMutex
 	engine  *memory.Engine
@@ -99,6 +101,12 @@ func (s *Store) Fenced() (epoch int64, on bool) {
 	return f.Epoch, f.On
 }
 
+// Fence returns the fence as it is.
+func (s *Store) Fence() Fence { return s.now().fence }
+
+// Closed tells whether the fence is up and clients may not read either.
+func (s *Store) Closed() bool { return s.closed.Load() }
+
 func (s *Store) now() head {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -119,6 +127,25 @@ func (s *Store) Sums(side digest.Side) digest.Sums {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.engine.Sums(side)
+}
+
+// SumsOf returns the digest of the documents in which those that were imported
+// in the stream, and not changed since, count by what they were at their
+// origin, and all others by what they are.
+func (s *Store) SumsOf(stream string) digest.Sums {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.engine.SumsOf(stream)
+}
+
+// Find returns the document or tombstone at link with its origin, if there is
+// one.
+func (s *Store) Find(link kit.Link) (frame.Frame, bool) {
+	f := s.find(link)
+	if f == nil {
+		return frame.Frame{}, false
+	}
+	return *f, true
 }
 
 // ReadAsOf returns the document at link as it was at the position, or
@@ -155,6 +182,7 @@ func (s *Store) frozen() view {
 // tell wakes who waits for a change. The caller holds the lock.
 func (s *Store) tell() {
 	s.view = nil
+	s.closed.Store(s.head.fence.On && s.head.fence.Closed)
 	close(s.changed)
 	s.changed = make(chan struct{})
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +20,8 @@ import (
 	"landfall.dev/engine"
 	"landfall.dev/kit"
 	"landfall.dev/kit/platform"
+	"landfall.dev/site/agent/doors"
+	"landfall.dev/site/agent/health"
 	"landfall.dev/site/agent/verify"
 	"landfall.dev/site/front"
 	"landfall.dev/site/upgrade"
@@ -130,26 +131,26 @@ func (a *Agent) assemble(pinned rootFile) {
 	const name = "agent"
 	c := a.node.Client("services/" + name)
 	a.groups = newInstances(c, a.config.Engine, a.config.Data, a.log)
-	a.gate = &gate{client: c, door: a.door}
+	a.gate = &gate{client: c, doors: doors.New(a.door, c, a.log)}
 	a.follow = &follower{
 		client: c, hub: a.hub, log: a.log,
 		verifier: verify.New(filepath.Join(a.config.Data, "trust"), a.hub.root, a.hub.trusted),
-		remember: pinned.remember,
+		remember: pinned.remember, classify: a.gate.classify,
 	}
 	w := &worker{client: c, puller: newPuller(a.hub, a.config.Engine, a.config.Data), groups: a.groups, front: a.address}
 	r := &reporter{client: c, hub: a.hub, log: a.log, pending: map[kit.Link]report{}, news: make(chan struct{}, 1)}
 	a.node.Add(kit.Service{
 		Name:   name,
-		Owns:   []kit.Owned{kit.Own(orders, next), kit.Own[group](groups, nil), kit.Own[route](routes, nil)},
+		Owns:   []kit.Owned{kit.Own(orders, next), kit.Own[group](groups, nil), kit.Own[route](routes, nil), doors.Owned()},
 		Writes: []string{api.Upgrades.Name},
 		Does:   w.actions(),
-		Serves: []kit.Route{{Pattern: "GET /front", Handler: http.HandlerFunc(a.gate.serve)}},
+		Serves: a.gate.doors.Serves(),
 		Runs: []func(context.Context) error{
 			func(ctx context.Context) error { return a.gate.restore(ctx, a.groups) },
 			a.groups.supervise, a.follow.run, r.run,
 		},
 	})
-	a.node.Add(upgrade.Service(a.node.Client("services/upgrade"), a.gate, copier{a.groups}, a.groups, a.log))
+	a.node.Add(upgrade.Service(a.node.Client("services/upgrade"), a.gate, copiers(a.groups), a.groups, health.New(a.door, w.testsFailed), a.log))
 }
 
 // URL is the address of the agent's own API.

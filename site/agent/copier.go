@@ -38,25 +38,31 @@ func (c copier) Stateless(ctx context.Context, side api.Side) (bool, error) {
 	return false, err
 }
 
-// Cycle implements upgrade.Copier.
-func (c copier) Cycle(ctx context.Context, from, to api.Side, final bool) (upgrade.Copied, error) {
+// sides returns the endpoints of two sides.
+func (c copier) sides(ctx context.Context, from, to api.Side) (source, destination *migrate.Client, err error) {
+	if source, err = c.cluster(ctx, from); err != nil {
+		return nil, nil, err
+	}
+	destination, err = c.cluster(ctx, to)
+	return source, destination, err
+}
+
+// pull has to take something over from from by call, which is a method of
+// migrate.Client.
+func (c copier) pull(ctx context.Context, from, to api.Side, r migrate.PullRequest, call func(*migrate.Client, context.Context, migrate.PullRequest) (migrate.Pulled, error)) (upgrade.Copied, error) {
 	var zero upgrade.Copied
-	source, err := c.cluster(ctx, from)
+	source, destination, err := c.sides(ctx, from, to)
 	if err != nil {
 		return zero, err
 	}
-	destination, err := c.cluster(ctx, to)
-	if err != nil {
-		return zero, err
-	}
-	at := source.URLs[0]
+	r.Source, r.Token = source.URLs[0], source.Token
 	for _, url := range source.URLs[1:] {
-		if healthy(ctx, at) {
+		if healthy(ctx, r.Source) {
 			break
 		}
-		at = url
+		r.Source = url
 	}
-	p, err := destination.Pull(ctx, migrate.PullRequest{Source: at, Token: source.Token, Final: final})
+	p, err := call(destination, ctx, r)
 	if err != nil {
 		return zero, err
 	}
@@ -71,6 +77,21 @@ func (c copier) Cycle(ctx context.Context, from, to api.Side, final bool) (upgra
 		copied.Failed = append(copied.Failed, fmt.Sprintf("and %d more", n))
 	}
 	return copied, nil
+}
+
+// Cycle implements upgrade.Copier.
+func (c copier) Cycle(ctx context.Context, from, to api.Side, final bool) (upgrade.Copied, error) {
+	return c.pull(ctx, from, to, migrate.PullRequest{Final: final}, (*migrate.Client).Pull)
+}
+
+// Repair implements upgrade.Copier.
+func (c copier) Repair(ctx context.Context, from, to api.Side) (upgrade.Copied, error) {
+	return c.pull(ctx, from, to, migrate.PullRequest{}, (*migrate.Client).Repair)
+}
+
+// Return implements upgrade.Copier.
+func (c copier) Return(ctx context.Context, from, to api.Side, base string, final bool) (upgrade.Copied, error) {
+	return c.pull(ctx, from, to, migrate.PullRequest{Base: base, Final: final}, (*migrate.Client).Pull)
 }
 
 // Fence implements upgrade.Copier. A side that keeps nothing has no fence to
@@ -118,23 +139,68 @@ func (c copier) Changed(ctx context.Context, side api.Side, after string) (int64
 
 // Verify implements upgrade.Copier.
 func (c copier) Verify(ctx context.Context, from, to api.Side) (api.Verification, error) {
-	var zero api.Verification
-	source, err := c.cluster(ctx, from)
+	source, destination, err := c.sides(ctx, from, to)
 	if err != nil {
-		return zero, err
+		return api.Verification{}, err
 	}
-	destination, err := c.cluster(ctx, to)
+	own, err := source.Sums(ctx, "own")
 	if err != nil {
-		return zero, err
+		return api.Verification{}, err
 	}
-	blue, err := source.Sums(ctx, "own")
+	origin, err := destination.Sums(ctx, "origin")
+	return verification(own, origin), err
+}
+
+// VerifyBack implements upgrade.Copier.
+func (c copier) VerifyBack(ctx context.Context, from, to api.Side) (api.Verification, error) {
+	source, destination, err := c.sides(ctx, from, to)
 	if err != nil {
-		return zero, err
+		return api.Verification{}, err
 	}
-	green, err := destination.Sums(ctx, "origin")
+	s, err := destination.Status(ctx)
 	if err != nil {
-		return zero, err
+		return api.Verification{}, err
 	}
-	documents, different := migrate.Compare(blue, green)
-	return api.Verification{Documents: documents, Buckets: len(blue.Buckets), Different: len(different)}, nil
+	copied, err := source.Copied(ctx, s.Schemas)
+	if err != nil {
+		return api.Verification{}, err
+	}
+	returned, err := destination.Sums(ctx, "returned")
+	return verification(copied, returned), err
+}
+
+func verification(source, destination migrate.Sums) api.Verification {
+	documents, different := migrate.Compare(source, destination)
+	return api.Verification{Documents: documents, Buckets: len(source.Buckets), Different: len(different)}
+}
+
+// Irreversible implements upgrade.Copier.
+func (c copier) Irreversible(ctx context.Context, blue, green api.Side) ([]string, error) {
+	old, successor, err := c.sides(ctx, blue, green)
+	if err != nil {
+		return nil, err
+	}
+	s, err := old.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reasons, err := successor.Irreversible(ctx, s.Schemas)
+	if errors.Is(err, kit.ErrNotFound) {
+		return []string{"the new version's program is of a kit that cannot take documents back"}, nil
+	}
+	return reasons, err
+}
+
+// Room implements upgrade.Copier. It takes the members for alike.
+func (c copier) Room(ctx context.Context, side api.Side) (api.Room, error) {
+	m, err := c.cluster(ctx, side)
+	if err != nil {
+		return api.Room{}, err
+	}
+	s, err := m.Status(ctx)
+	if errors.Is(err, kit.ErrNotFound) {
+		return api.Room{}, nil
+	}
+	n := int64(len(m.URLs))
+	return api.Room{Memory: n * s.Room.Memory, Disk: n * s.Room.Disk}, err
 }

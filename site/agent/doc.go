@@ -3,7 +3,7 @@
 // hub it keeps everything running, and goes on with what it has taken on.
 //
 // It is a node of kit with documents of its own, in its data directory. It
-// owns orders, instance-groups and routes, and upgrades through
+// owns orders, instance-groups, routes and front-doors, and upgrades through
 // [landfall.dev/site/upgrade]; at the hub it watches its environment,
 // deployments and channels, and writes statuses and copies of upgrades.
 //

@@ -21,6 +21,8 @@ type follower struct {
 	verifier *verify.Verifier
 	// remember keeps the trust root once a channel was believed by it.
 	remember func(root string) error
+	// classify takes over what the environment declares of routes.
+	classify func(context.Context, []api.RouteClass) error
 	log      *slog.Logger
 }
 
@@ -92,6 +94,9 @@ func (f *follower) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := f.classify(ctx, e.Routes); err != nil {
+		f.log.Error("could not take over the classes of routes; those before hold", "environment", e.Link, "error", err)
+	}
 	free := 1
 	if e.Strategy == api.Throwaway {
 		if free = e.Parallel; free == 0 {
@@ -145,6 +150,7 @@ func (f *follower) deployments(ctx context.Context, e api.Environment, free int)
 		o := order{
 			Environment: e.Link.ID(), Strategy: e.Strategy, Nodes: e.Nodes,
 			Project: d.Project, Image: d.Image, Deployment: d.Link, Release: d.Release, Tests: d.Tests,
+			Policy: e.Upgrades, Rehearse: d.Rehearse,
 		}
 		if _, err := orders.Create(ctx, f.client, d.Link.ID(), o); err != nil {
 			return err
@@ -200,7 +206,7 @@ func (f *follower) channel(ctx context.Context, e api.Environment) error {
 var errNoRoot = errors.New("the agent's token does not pin the hub's trust root, so nothing on a channel can be believed: start the agent with a token made by landfall token create now that the environment has a channel; it ends in ~ and the SHA-256 of 1.root.json")
 
 func orderFor(e api.Environment, c api.Channel) order {
-	return order{Environment: e.Link.ID(), Strategy: api.BlueGreen, Nodes: e.Nodes, Offer: len(c.History)}
+	return order{Environment: e.Link.ID(), Strategy: api.BlueGreen, Nodes: e.Nodes, Policy: e.Upgrades, Offer: len(c.History)}
 }
 
 // wanted tells whether a release, taken on before as old, is to be tried again:

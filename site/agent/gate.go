@@ -2,14 +2,14 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
+	"slices"
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
+	"landfall.dev/site/agent/doors"
 	"landfall.dev/site/front"
 )
 
@@ -24,6 +24,8 @@ type route struct {
 	kit.Meta
 	Epoch int64  `json:"epoch"`
 	Group string `json:"group"`
+	// Classes are what the environment declared last.
+	Classes []api.RouteClass `json:"classes,omitempty"`
 }
 
 // readRoute returns the route, zero if there is none yet.
@@ -35,14 +37,23 @@ func readRoute(ctx context.Context, c kit.Client) (route, error) {
 	return r, err
 }
 
-// gate lets upgrades hold and open the front door. It implements upgrade.Gate.
+// gate lets upgrades hold and open the environment's front doors. It implements
+// upgrade.Gate.
 type gate struct {
 	client kit.Client
-	door   *front.Door
+	doors  *doors.Doors
 }
 
 // Hold implements upgrade.Gate.
-func (g *gate) Hold(ctx context.Context) error { return g.door.Hold(ctx) }
+func (g *gate) Hold(ctx context.Context) error { return g.doors.Hold(ctx) }
+
+// Slow implements upgrade.Gate.
+func (g *gate) Slow(_ context.Context, share float64) error {
+	if err := g.doors.Slow(share); err != nil {
+		return kit.Errorf(kit.ErrInvalid, routes.Link(frontDoor), "%v", err)
+	}
+	return nil
+}
 
 // Open implements upgrade.Gate. What it was told last survives a crash.
 func (g *gate) Open(ctx context.Context, side api.Side, epoch int64) error {
@@ -53,8 +64,40 @@ func (g *gate) Open(ctx context.Context, side api.Side, epoch int64) error {
 	if err := g.write(ctx, side.Group, epoch); err != nil {
 		return err
 	}
-	if err := g.door.Open(to); err != nil {
+	if err := g.doors.Open(to); err != nil {
 		return kit.Errorf(kit.ErrConflict, routes.Link(frontDoor), "%v", err)
+	}
+	return nil
+}
+
+// classify declares the classes of the environment's routes.
+func (g *gate) classify(ctx context.Context, declared []api.RouteClass) error {
+	r, err := readRoute(ctx, g.client)
+	if err != nil || slices.Equal(r.Classes, declared) {
+		return err
+	}
+	if err := g.declare(declared); err != nil {
+		return err
+	}
+	_, err = routes.Create(ctx, g.client, frontDoor, route{Classes: declared})
+	if !errors.Is(err, kit.ErrConflict) {
+		return err
+	}
+	_, err = routes.Modify(ctx, g.client, frontDoor, func(old *route) error {
+		old.Classes = declared
+		return nil
+	})
+	return err
+}
+
+// declare tells the doors the classes of routes.
+func (g *gate) declare(declared []api.RouteClass) error {
+	var rules []front.Rule
+	for _, c := range declared {
+		rules = append(rules, front.Rule{Pattern: c.Pattern, Class: front.Class(c.Class)})
+	}
+	if err := g.doors.Classify(rules); err != nil {
+		return kit.Errorf(kit.ErrInvalid, "", "%v", err)
 	}
 	return nil
 }
@@ -126,8 +169,14 @@ func current(ctx context.Context, c kit.Client) (route, error) {
 // until the commit, and where it is fenced already the door waits by itself.
 func (g *gate) restore(ctx context.Context, groups *instances) error {
 	r, err := current(ctx, g.client)
-	if err != nil || r.Group == "" {
+	if err != nil {
 		return err
+	}
+	if err := g.declare(r.Classes); err != nil {
+		return err
+	}
+	if r.Group == "" {
+		return nil
 	}
 	in, err := groups.find(ctx, r.Group)
 	if err != nil {
@@ -137,15 +186,9 @@ func (g *gate) restore(ctx context.Context, groups *instances) error {
 	if err != nil {
 		return err
 	}
-	err = g.door.Route(to)
+	err = g.doors.Route(to)
 	if errors.Is(err, front.ErrStale) {
 		return nil // an upgrade that went on was faster, and knows better
 	}
 	return err
-}
-
-// serve answers GET /front with the state of the door.
-func (g *gate) serve(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(g.door.State())
 }

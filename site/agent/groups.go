@@ -20,6 +20,7 @@ import (
 	"landfall.dev/engine"
 	"landfall.dev/kit"
 	"landfall.dev/kit/platform"
+	"landfall.dev/site/agent/room"
 )
 
 // groups of instances are what runs here. Ids are numbers, so that no name is
@@ -378,3 +379,6 @@ func (s *instances) Stop(ctx context.Context, side api.Side) error {
 	s.log.Info("destroyed", "group", g.name())
 	return nil
 }
+
+// Free implements upgrade.Groups. The engine's groups are on this machine.
+func (s *instances) Free(context.Context) (api.Room, error) { return room.Free(s.dir) }

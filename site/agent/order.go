@@ -24,6 +24,9 @@ type order struct {
 	Deployment  kit.Link     `json:"deployment,omitempty"`
 	Release     kit.Link     `json:"release,omitempty"`
 	Tests       []string     `json:"tests,omitempty"`
+	// Policy is that of the upgrade, Rehearse says to rehearse it only.
+	Policy   api.UpgradePolicy `json:"policy,omitzero"`
+	Rehearse bool              `json:"rehearse,omitempty"`
 	// Offer counts the promotions on the channel up to the one that led here: a
 	// release that has failed is tried again if it is promoted again.
 	Offer int `json:"offer,omitempty"`
@@ -120,9 +123,9 @@ func next(o order, e kit.Event, _ time.Time) (order, []kit.Op) {
 		}
 		return o.call(actionUpgrade)
 	case actionStart + ".done", actionUpgrade + ".done":
-		o.Address, o.Upgrade = p.Address, cmp.Or(p.Upgrade, o.Upgrade)
-		if len(o.Tests) == 0 {
-			return o.finish("")
+		o.Address, o.Upgrade, o.Output = p.Address, cmp.Or(p.Upgrade, o.Upgrade), p.Output
+		if o.Rehearse || len(o.Tests) == 0 {
+			return o.finish(p.Error)
 		}
 		o.State, o.Step = orderTesting, "testing"
 		return o.call(actionTest)
@@ -145,6 +148,9 @@ func (o order) begin() (order, []kit.Op) {
 	o.Attempt++
 	o.State, o.Step = orderPulling, "pulling"
 	o.Upgrade, o.Address, o.Output, o.Error = "", "", "", ""
+	if o.Rehearse && o.Strategy == api.Throwaway {
+		o.Refused = "a throw-away environment upgrades nothing, so there is nothing to rehearse"
+	}
 	if o.Refused != "" {
 		o.Error = o.Refused
 		return o.end(), nil

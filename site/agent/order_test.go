@@ -53,6 +53,15 @@ func TestAnOrderGoesItsWay(t *testing.T) {
 		"one without tests ends with the upgrade": {order{Strategy: api.BlueGreen}, []kit.Event{
 			event("created", none), event("pull.done", none), event("upgrade.done", none),
 		}, orderDone, "", ""},
+		"a rehearsal runs no tests": {order{Strategy: api.BlueGreen, Rehearse: true, Tests: []string{"check"}}, []kit.Event{
+			event("created", none), event("pull.done", none), event("upgrade.done", progress{Output: "it would succeed"}),
+		}, orderDone, "", ""},
+		"a rehearsal that finds problems fails": {order{Strategy: api.BlueGreen, Rehearse: true}, []kit.Event{
+			event("created", none), event("pull.done", none), event("upgrade.done", progress{Error: "it does not converge"}),
+		}, orderFailed, "", "it does not converge"},
+		"there is nothing to rehearse where groups are thrown away": {order{Strategy: api.Throwaway, Rehearse: true}, []kit.Event{
+			event("created", none),
+		}, orderFailed, "", "a throw-away environment upgrades nothing, so there is nothing to rehearse"},
 		"one that is refused does nothing": {order{Strategy: api.BlueGreen, Refused: "unsigned"}, []kit.Event{
 			event("created", none),
 		}, orderFailed, "", "unsigned"},

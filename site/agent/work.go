@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
@@ -96,6 +98,9 @@ func (w *worker) upgrade(ctx context.Context, r kit.Record, _ kit.Op) (any, erro
 			return progress{Address: w.address(same)}, nil
 		}
 	}
+	if err != nil && kit.Temporary(err) && ctx.Err() == nil {
+		w.say(ctx, o, progress{Step: "waiting: " + err.Error()})
+	}
 	if err != nil && !kit.Temporary(err) {
 		_, cleanErr := w.clean(ctx, r, kit.Op{}) // no upgrade will see to the group
 		return nil, errors.Join(err, cleanErr)
@@ -107,8 +112,11 @@ func (w *worker) upgrade(ctx context.Context, r kit.Record, _ kit.Op) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	if u.State == api.UpgradeAborted || u.State == api.UpgradeRolledBack {
+	switch u.State {
+	case api.UpgradeAborted, api.UpgradeRolledBack:
 		return nil, kit.Errorf(kit.ErrConflict, "", "the upgrade was %s: %s", u.State, u.Error)
+	case api.UpgradeRehearsed:
+		return progress{Upgrade: u.Link, Output: strings.Join(u.Rehearsal.Lines(), "\n"), Error: strings.Join(u.Rehearsal.Problems, "; ")}, nil
 	}
 	return progress{Upgrade: u.Link, Address: w.address(u.Green.URLs[0])}, nil
 }
@@ -128,19 +136,24 @@ func (w *worker) begin(ctx context.Context, o order, id string) (same string, er
 	if err != nil {
 		return "", err
 	}
-	u := api.Upgrade{Environment: o.Environment, Project: o.Project, Deployment: o.Deployment}
+	u := api.Upgrade{Environment: o.Environment, Project: o.Project, Deployment: o.Deployment, UpgradePolicy: o.Policy, Rehearse: o.Rehearse}
 	var blue group
 	if r.Group != "" {
 		if blue, err = w.groups.find(ctx, r.Group); err != nil {
 			return "", err
 		}
 		switch {
+		case blue.Image == o.Image && o.Rehearse:
+			return "", kit.Errorf(kit.ErrConflict, o.Link, "%s runs already: there is nothing to rehearse", o.Image)
 		case blue.Image == o.Image:
 			return blue.urls()[0], nil
 		case blue.Project != o.Project:
 			return "", kit.Errorf(kit.ErrConflict, o.Link, "this environment runs %s: deploy %s to one of its own", blue.Project, o.Project)
 		}
 		u.Blue = blue.side()
+	}
+	if u.Blue.Group == "" && o.Rehearse {
+		return "", kit.Errorf(kit.ErrConflict, o.Link, "nothing runs here yet: there is nothing to rehearse against")
 	}
 	green, err := w.groups.plan(ctx, o)
 	if err != nil {
@@ -152,29 +165,31 @@ func (w *worker) begin(ctx context.Context, o order, id string) (same string, er
 		}
 	}
 	u.Green = green.side()
-	if u.Epoch, err = w.retire(ctx, r.Epoch); err != nil {
+	if u.Epoch, err = w.retire(ctx, r.Epoch, o.Rehearse); err != nil {
 		return "", err
 	}
 	_, err = api.Upgrades.Create(ctx, w.client, id, u)
 	return "", err
 }
 
-// retire lets go what earlier upgrades have kept to go back to, and returns
-// the epoch of the next one, which is after all theirs and that of the route.
-func (w *worker) retire(ctx context.Context, epoch int64) (int64, error) {
+// retire lets go what earlier upgrades have kept to go back to, unless it is for
+// a rehearsal, and returns the epoch of the next one, which is after all theirs
+// and that of the route. It is ErrUnavailable while one of them goes on.
+func (w *worker) retire(ctx context.Context, epoch int64, rehearse bool) (int64, error) {
 	for u, err := range api.Upgrades.All(ctx, w.client, "", "") {
 		if err != nil {
 			return 0, err
 		}
 		epoch = max(epoch, u.Epoch)
-		switch u.State {
-		case api.UpgradeRetired, api.UpgradeAborted:
+		switch {
+		case !u.State.Over():
+			return 0, kit.Errorf(kit.ErrUnavailable, u.Link, "this upgrade has to end first: it is %s", u.State)
+		case rehearse || u.State != api.UpgradeSoak && u.State != api.UpgradeRolledBack:
 			continue
-		case api.UpgradeSoak, api.UpgradeRolledBack:
-			_, err = api.Upgrades.Send(ctx, w.client, u.Link.ID(), "retire", nil)
-		default:
-			err = kit.ErrConflict
+		case upgrade.Observed(u, time.Now()):
+			return 0, kit.Errorf(kit.ErrUnavailable, u.Link, "its green is still observed: landfall upgrade retire ends that")
 		}
+		_, err = api.Upgrades.Send(ctx, w.client, u.Link.ID(), "retire", nil)
 		if errors.Is(err, kit.ErrConflict) {
 			err = kit.Errorf(kit.ErrUnavailable, u.Link, "this upgrade has to end first")
 		}
@@ -185,23 +200,45 @@ func (w *worker) retire(ctx context.Context, epoch int64) (int64, error) {
 	return epoch + upgrade.Epochs, nil
 }
 
-// steps are what people are told of an upgrade.
-var steps = map[api.UpgradeState]string{
-	api.UpgradePlanned: "starting", api.UpgradeProvision: "starting", api.UpgradeCopying: "copying",
-	api.UpgradeReady: "switching", api.UpgradeHolding: "switching", api.UpgradeFenced: "switching",
-	api.UpgradeFinal: "switching", api.UpgradeVerified: "switching", api.UpgradeCommitted: "switching",
-	api.UpgradeReleased: "switching", api.UpgradeAborting: "going back",
+// stepOf is what people are told of an upgrade, "" if nothing new.
+func stepOf(u api.Upgrade) string {
+	switch u.State {
+	case api.UpgradePlanned, api.UpgradeProvision:
+		return "starting"
+	case api.UpgradeCopying:
+		if u.Paused {
+			return "paused"
+		}
+		return "copying"
+	case api.UpgradeReady:
+		switch {
+		case u.Rehearse:
+			return "comparing"
+		case u.Paused:
+			return "ready, paused"
+		case u.Waiting():
+			return "ready, waits for go"
+		}
+		return "switching"
+	case api.UpgradeHolding, api.UpgradeFenced, api.UpgradeFinal, api.UpgradeVerified, api.UpgradeCommitted, api.UpgradeReleased:
+		return "switching"
+	case api.UpgradeAborting:
+		if u.Rehearse && u.Error == "" {
+			return "cleaning"
+		}
+		return "going back"
+	}
+	return ""
 }
 
 // follow waits for the end of the upgrade and tells the order how it goes.
 func (w *worker) follow(ctx context.Context, o order, id string) (api.Upgrade, error) {
 	last := ""
 	return api.Upgrades.Await(ctx, w.client, id, func(u api.Upgrade) bool {
-		switch u.State {
-		case api.UpgradeSoak, api.UpgradeRetired, api.UpgradeAborted, api.UpgradeRolledBack:
+		if u.State.Over() {
 			return true
 		}
-		if step := steps[u.State]; step != "" && step != last {
+		if step := stepOf(u); step != "" && step != last {
 			last = step
 			w.say(ctx, o, progress{Step: step, Upgrade: u.Link})
 		}
@@ -237,4 +274,13 @@ func (w *worker) tested(ctx context.Context, o order) (group, error) {
 		return group{}, err
 	}
 	return w.groups.find(ctx, route.Group)
+}
+
+// testsFailed tells whether the tests of the deployment or release that ordered
+// u have failed.
+func (w *worker) testsFailed(ctx context.Context, u api.Upgrade) (bool, error) {
+	for o, err := range orders.All(ctx, w.client, fmt.Sprintf("upgrade == %q && state == %q", u.Link, orderFailed), "") {
+		return err == nil && o.Error != "", err
+	}
+	return false, nil
 }

@@ -11,7 +11,6 @@ import (
 type attempt struct {
 	x      *exchange
 	c      *conn
-	out    *http.Request
 	at     progress   // how far it came
 	failed error      // of a body that was sent at once
 	done   chan error // of one that is sent while the response is awaited
@@ -21,15 +20,15 @@ type attempt struct {
 // since a backend may answer before it has read all of it.
 func (x *exchange) start(ctx context.Context, c *conn) *attempt {
 	c.begin(ctx)
-	a := &attempt{x: x, c: c, out: x.prepare(c.from.addr)}
+	a := &attempt{x: x, c: c}
 	if x.whole {
-		a.failed = c.send(a.out)
+		a.failed = x.write(c.w, c.from.addr)
 		return a
 	}
 	http.NewResponseController(x.w).EnableFullDuplex() // HTTP/2 always is
 	a.done = make(chan error, 1)
 	go func() {
-		err := c.send(a.out)
+		err := x.write(c.w, c.from.addr)
 		lost := x.lost
 		a.done <- err
 		if lost != nil {
@@ -45,7 +44,7 @@ func (a *attempt) response() (*http.Response, error) {
 	if a.failed != nil && a.c.written == 0 {
 		return nil, a.failed
 	}
-	resp, at, err := a.c.receive(a.out)
+	resp, at, err := a.c.receive(a.x.in)
 	a.at = at
 	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols && a.x.upgrade == "" {
 		err = errNoUpgrade

@@ -24,6 +24,7 @@ const (
 // target is a route with the connections to its backends.
 type target struct {
 	Route
+	named    []string // its side, as a header's values
 	backends []*backend
 	turn     atomic.Uint32
 }
@@ -95,7 +96,7 @@ func (b *backend) get(ctx context.Context, stream bool) (*conn, error) {
 		return nil, context.Cause(ctx)
 	}
 	for c := b.pop(); c != nil; c = b.pop() {
-		if alive(c.Conn) {
+		if c.probe.alive() {
 			return c, nil
 		}
 		c.Close()

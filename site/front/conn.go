@@ -38,6 +38,7 @@ type conn struct {
 	from   *backend
 	pooled bool      // it has one of the backend's slots
 	unused time.Time // since when it is idle
+	probe  *probe
 
 	r *bufio.Reader
 	w *bufio.Writer
@@ -48,7 +49,7 @@ type conn struct {
 }
 
 func newConn(nc net.Conn, from *backend) *conn {
-	c := &conn{Conn: nc, from: from}
+	c := &conn{Conn: nc, from: from, probe: newProbe(nc)}
 	c.r = bufio.NewReader(c)
 	c.w = bufio.NewWriter(c)
 	return c
@@ -86,21 +87,13 @@ func (c *conn) end(clean bool) {
 	c.from.put(c, clean && undisturbed && c.r.Buffered() == 0)
 }
 
-// send writes out.
-func (c *conn) send(out *http.Request) error {
-	if err := out.Write(c.w); err != nil {
-		return err
-	}
-	return c.w.Flush()
-}
-
-// receive reads the response to out up to its body.
-func (c *conn) receive(out *http.Request) (*http.Response, progress, error) {
+// receive reads the response to a request with the method of r up to its body.
+func (c *conn) receive(r *http.Request) (*http.Response, progress, error) {
 	if _, err := c.r.Peek(1); err != nil {
 		return nil, sent, err
 	}
 	for range maxInformational {
-		resp, err := http.ReadResponse(c.r, out)
+		resp, err := http.ReadResponse(c.r, r)
 		if err != nil {
 			return nil, answered, fmt.Errorf("read the response: %w", err)
 		}

@@ -21,7 +21,14 @@
 // is a GET, HEAD or OPTIONS without an answer. All else is answered 502 and
 // called ambiguous.
 //
-// Requests are of two classes. Short ones are waited for by a drain. Streams (a
-// GET that accepts text/event-stream, and upgrades such as WebSocket) are not;
-// they are cut when traffic moves to another side, and their clients resume.
+// Requests are of three classes, which routes may declare: see [Class]. All wait
+// at their head; the classes differ in what becomes of those that are inside
+// when a hold begins. What waits is bounded for each class, and for each client.
+//
+// A door can also slow writes down, for an upgrade that does not keep up with
+// them: see [Door.Slow].
+//
+// An environment may have several doors. One is its agent's; the others are
+// processes of their own, each with a [Follower], which does what the agent
+// orders. All of them hold or none.
 package front

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,9 @@ var (
 	// ErrStale is returned for a route that is older than the present one, or
 	// that contradicts it. Nothing is changed.
 	ErrStale = errors.New("front: stale route")
+
+	// ErrUploads is returned by Hold if uploads took too long. Nothing is held.
+	ErrUploads = errors.New("front: uploads are under way")
 
 	// ErrOpened is returned by Hold if Open was called before those inside
 	// were done. Nothing is held.
@@ -53,15 +57,15 @@ func (r Route) check() error {
 
 // Options are the bounds of a front door. What is 0 has the default.
 type Options struct {
-	// MaxHeld is how many requests may wait at once (10,000).
-	MaxHeld int
+	// Bounds are those of the requests that wait, by class: 20,000 of Short and
+	// as many of Stream, each with 256 MiB and for 10 s; 1,000 of Upload, with 64
+	// MiB and for 30 s.
+	Bounds map[Class]Bound
 
-	// MaxHeldBytes is how much memory the heads of waiting requests, and such
-	// bodies as are already read, may take (256 MiB).
-	MaxHeldBytes int64
-
-	// MaxWait is how long one request may wait (10 s).
-	MaxWait time.Duration
+	// ClientShare is the part of a class's number and bytes that one client may
+	// take (0.5). A client is an address; with TrustForwarded that which
+	// X-Forwarded-For names first.
+	ClientShare float64
 
 	// ReleaseConcurrency is how many waiting requests go in at once when the
 	// door opens (256). As many more follow each 100 ms, if there are more.
@@ -80,9 +84,7 @@ type Options struct {
 }
 
 func (o *Options) fill() {
-	setDefault(&o.MaxHeld, 10_000)
-	setDefault(&o.MaxHeldBytes, 256<<20)
-	setDefault(&o.MaxWait, 10*time.Second)
+	setDefault(&o.ClientShare, 0.5)
 	setDefault(&o.ReleaseConcurrency, 256)
 	setDefault(&o.UpstreamConns, 256)
 	if o.Logger == nil {
@@ -90,7 +92,7 @@ func (o *Options) fill() {
 	}
 }
 
-func setDefault[T int | int64 | time.Duration](p *T, to T) {
+func setDefault[T int | int64 | float64 | time.Duration](p *T, to T) {
 	if *p <= 0 {
 		*p = to
 	}
@@ -101,10 +103,14 @@ func setDefault[T int | int64 | time.Duration](p *T, to T) {
 type Door struct {
 	options Options
 	gate    *gate
+	pace    pace
+	classes atomic.Pointer[classes] // nil before Classify
 
 	requests atomic.Uint64
 	failed   atomic.Uint64
 	retried  atomic.Uint64
+
+	latencies latencies
 
 	mu       sync.Mutex          // orders changes of the route
 	backends map[string]*backend // those of the present route, by address
@@ -115,7 +121,7 @@ func New(o Options) *Door {
 	o.fill()
 	return &Door{
 		options:  o,
-		gate:     newGate(o.MaxHeld, o.MaxHeldBytes, o.ReleaseConcurrency),
+		gate:     newGate(o.Bounds, o.ClientShare, o.ReleaseConcurrency),
 		backends: map[string]*backend{},
 	}
 }
@@ -126,10 +132,34 @@ func New(o Options) *Door {
 // side in the same epoch.
 func (d *Door) Route(r Route) error { return d.change(r, d.gate.route) }
 
+// Classify declares the classes of routes, instead of what was declared before.
+// Requests that are here already keep theirs. After an error nothing is changed.
+func (d *Door) Classify(rules []Rule) error {
+	c, err := newClasses(rules)
+	if err != nil {
+		return err
+	}
+	d.classes.Store(c)
+	return nil
+}
+
+// Slow lets writes, which are all but GET, HEAD and OPTIONS, through at a share
+// of the rate that they have had in the last seconds, until it is called with 1.
+// While they are slowed the share is of the rate before that. Writes are delayed
+// by that for at most a second, and none fails; reads are not touched.
+func (d *Door) Slow(share float64) error {
+	changed, err := d.pace.slow(share)
+	if changed {
+		d.options.Logger.Info("changed the rate of writes", "share", share, "rate", d.State().WriteRate)
+	}
+	return err
+}
+
 // Hold makes new requests wait and returns when those inside are done. Streams
-// are not waited for. If ctx ends first, it returns ctx's error and nothing is
-// held any more, unless Hold was called again meanwhile. Holding again while
-// all is held changes nothing.
+// are not waited for, and uploads for a quarter of the time until ctx's deadline;
+// then it returns ErrUploads. If ctx ends first, it returns ctx's error. After an
+// error nothing is held any more, unless Hold was called again meanwhile. Holding
+// again while all is held changes nothing.
 func (d *Door) Hold(ctx context.Context) error {
 	err := d.gate.hold(ctx)
 	s := d.State()
@@ -153,6 +183,10 @@ func (d *Door) Open(r Route) error {
 	return nil
 }
 
+// GoOn ends a hold as if it had not been: traffic goes where it went before.
+// Without a hold it changes nothing.
+func (d *Door) GoOn() { d.gate.goOn() }
+
 // change makes r the route by means of set.
 func (d *Door) change(r Route, set func(*target) error) error {
 	if err := r.check(); err != nil {
@@ -160,7 +194,7 @@ func (d *Door) change(r Route, set func(*target) error) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	to := &target{Route: r}
+	to := &target{Route: r, named: []string{r.Side}}
 	to.Backends = slices.Clone(r.Backends)
 	next := make(map[string]*backend, len(r.Backends))
 	for _, addr := range r.Backends {
@@ -189,7 +223,8 @@ type State struct {
 	Epoch    int64  `json:"epoch"` // 0 without a route
 	Side     string `json:"side"`
 	Held     int    `json:"held"`     // requests that wait
-	InFlight int    `json:"inFlight"` // short requests inside
+	InFlight int    `json:"inFlight"` // short requests and uploads inside
+	Uploads  int    `json:"uploads"`  // of them
 	Streams  int    `json:"streams"`
 
 	Requests  uint64 `json:"requests"`  // that came, in all
@@ -197,6 +232,12 @@ type State struct {
 	HeldTotal uint64 `json:"heldTotal"` // times that a request had to wait
 	Retried   uint64 `json:"retried"`   // times that a request was sent again
 	Holds     uint64 `json:"holds"`
+
+	WriteRate    float64       `json:"writeRate"`    // writes a second, lately
+	SlowedTo     float64       `json:"slowedTo"`     // share of their former rate at which writes go through; 0: not slowed
+	Delayed      int           `json:"delayed"`      // writes that are delayed by that now
+	DelayedTotal uint64        `json:"delayedTotal"` // and ever were
+	LongestDelay time.Duration `json:"longestDelay"` // of one write
 
 	LastHold    time.Duration `json:"lastHold"`    // from Hold to Open, of the last hold that ended
 	LastDrain   time.Duration `json:"lastDrain"`   // from Hold until nobody was inside
@@ -206,6 +247,7 @@ type State struct {
 // State returns what the door is doing now.
 func (d *Door) State() State {
 	s := d.gate.state()
+	d.pace.state(&s)
 	s.Requests = d.requests.Load()
 	s.Failed = d.failed.Load()
 	s.Retried = d.retried.Load()
@@ -220,9 +262,17 @@ const (
 	stopGrace      = 10 * time.Second
 )
 
+// ballast is bytes that are never touched but count as live for the garbage
+// collector, which lets garbage grow by as much before it runs. In a busy door
+// little lives and much does not: it would run 30 times a second, and take a
+// tenth of the processor time.
+const ballast = 16 << 20
+
 // Run serves the clients that connect to l until ctx ends, and returns once
 // those inside were answered. Requests that wait then get 503, streams end.
 func (d *Door) Run(ctx context.Context, l net.Listener) error {
+	weight := make([]byte, ballast)
+	defer runtime.KeepAlive(&weight[0])
 	srv := &http.Server{
 		Handler:           d,
 		MaxHeaderBytes:    maxRequestHead,

@@ -13,6 +13,7 @@ import (
 // Why a request was not let in.
 var (
 	errFull     = errors.New("too many requests are waiting")
+	errShare    = errors.New("too many requests of this client are waiting")
 	errWaited   = errors.New("the request waited as long as it may")
 	errNoRoute  = errors.New("the front door has not been told yet where requests go")
 	errFenced   = errors.New("the platform is being switched and refused the request without applying it")
@@ -28,6 +29,10 @@ const (
 	// refused, as long as no other route is known.
 	fencePause = 100 * time.Millisecond
 
+	// uploadPart is the part of its time, one in so many, during which a hold
+	// waits for uploads.
+	uploadPart = 4
+
 	// cutSpacing is the mean time between two streams being cut: 500 a second,
 	// so that their clients do not all come back at once.
 	cutSpacing = 2 * time.Millisecond
@@ -36,10 +41,11 @@ const (
 // A ticket is a request's place at the gate. It belongs to the request's
 // goroutine, but for the fields that the gate guards.
 type ticket struct {
+	class  Class         // does not change while it is inside or waits
+	client string        // whose it is; "" counts against no client's share
 	bytes  int64         // memory that it keeps while it waits
 	left   time.Duration // how long it may still wait, over all its waits
-	stream bool          // not waited for by a drain
-	cut    func()        // ends a stream; not nil if stream
+	cut    func()        // ends a Stream; nil for others
 
 	// to is where the gate last let it go. The owner may read it from the
 	// return of enter to the next call.
@@ -59,9 +65,9 @@ type ticket struct {
 // Everything is under one mutex: it is held for some 50 ns twice a request, so
 // that the enter/hold race cannot exist and nothing has to be checked again.
 type gate struct {
-	maxHeld  int   // requests that may wait
-	maxBytes int64 // of memory that waiting requests may keep
-	burst    int   // waiting requests let in at once at a release
+	bounds map[Class]Bound // of the requests that wait
+	share  float64         // of a bound's number and bytes that one client may take
+	burst  int             // waiting requests let in at once at a release
 
 	mu       sync.Mutex
 	to       *target // nil until the first route
@@ -71,13 +77,14 @@ type gate struct {
 	opens    uint64 // times that holding ended
 	arrivals uint64
 
-	inside  int // short requests inside
+	inside  int // short requests and uploads inside
+	uploads int // of them
 	streams map[*ticket]bool
 	drained chan struct{} // closed when nobody is inside or holding ends; nil if no hold waits
 
-	queue  *list.List // of *ticket, oldest first
-	parked int        // refused by a fence, wait for the next try
-	bytes  int64      // of queue and parked
+	queue   *list.List // of *ticket, oldest first
+	parked  int        // refused by a fence, wait for the next try
+	waiting map[claim]usage
 
 	released int           // let in from the queue and not yet out
 	window   int           // bound of released
@@ -88,6 +95,19 @@ type gate struct {
 	stats gateStats
 }
 
+// claim is whose the room is that waiting requests take: that of a class, or
+// with a client that of the client's requests of the class.
+type claim struct {
+	class  Class
+	client string
+}
+
+// usage is room that is taken by waiting requests.
+type usage struct {
+	n     int
+	bytes int64
+}
+
 // gateStats is what a gate counts.
 type gateStats struct {
 	held        uint64
@@ -96,11 +116,12 @@ type gateStats struct {
 	lastDrain   time.Duration
 }
 
-func newGate(maxHeld int, maxBytes int64, burst int) *gate {
+func newGate(bounds map[Class]Bound, share float64, burst int) *gate {
 	return &gate{
-		maxHeld: maxHeld, maxBytes: maxBytes, burst: burst,
+		bounds: fillBounds(bounds), share: share, burst: burst,
 		streams: map[*ticket]bool{},
 		queue:   list.New(),
+		waiting: map[claim]usage{},
 		changed: make(chan struct{}),
 	}
 }
@@ -226,7 +247,7 @@ func (g *gate) fenced(ctx context.Context, t *ticket) error {
 
 	g.mu.Lock()
 	g.parked--
-	g.bytes -= t.bytes
+	g.free(t)
 	g.mu.Unlock()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -238,7 +259,8 @@ func (g *gate) fenced(ctx context.Context, t *ticket) error {
 }
 
 // hold closes the gate and returns when nobody is inside any more. If ctx ends
-// before, the gate is open again, unless a later hold took over.
+// before, or uploads take too much of the time until then, the gate is open
+// again, unless a later hold took over.
 func (g *gate) hold(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -249,17 +271,9 @@ func (g *gate) hold(ctx context.Context) error {
 		g.since = time.Now()
 		g.signal()
 	}
+	var err error
 	if g.inside > 0 {
-		if g.drained == nil {
-			g.drained = make(chan struct{})
-		}
-		drained := g.drained
-		g.mu.Unlock()
-		select {
-		case <-drained:
-		case <-ctx.Done():
-		}
-		g.mu.Lock()
+		err = g.drain(ctx)
 	}
 	switch {
 	case g.opens != opens:
@@ -270,12 +284,43 @@ func (g *gate) hold(ctx context.Context) error {
 		}
 		return nil
 	}
-	err := fmt.Errorf("front: hold: %d requests still inside: %w", g.inside, ctx.Err())
+	err = fmt.Errorf("front: hold: %d requests still inside: %w", g.inside, err)
 	if g.holds == call {
-		g.unhold()
-		g.release()
+		g.resume()
 	}
 	return err
+}
+
+// drain returns when nobody is inside or holding has ended, or with the reason
+// why not. It is called with mu held.
+func (g *gate) drain(ctx context.Context) error {
+	if g.drained == nil {
+		g.drained = make(chan struct{})
+	}
+	drained := g.drained
+	g.mu.Unlock()
+	defer g.mu.Lock()
+	var patience <-chan time.Time
+	if end, ok := ctx.Deadline(); ok {
+		t := time.NewTimer(time.Until(end) / uploadPart)
+		defer t.Stop()
+		patience = t.C
+	}
+	for {
+		select {
+		case <-drained:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-patience:
+			g.mu.Lock()
+			uploads := g.uploads
+			g.mu.Unlock()
+			if uploads > 0 {
+				return fmt.Errorf("%w: %d", ErrUploads, uploads)
+			}
+		}
+	}
 }
 
 // route sends those that come in from now on to to. It does not end a hold.
@@ -296,6 +341,15 @@ func (g *gate) open(to *target) error {
 		g.unhold()
 	}
 	return g.replace(to)
+}
+
+// goOn ends a hold as if it had not been.
+func (g *gate) goOn() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.holding {
+		g.resume()
+	}
 }
 
 // stop refuses those that wait and those that come, and cuts the streams.
@@ -321,6 +375,7 @@ func (g *gate) state() State {
 		Holding:     g.holding,
 		Held:        g.queue.Len() + g.parked,
 		InFlight:    g.inside,
+		Uploads:     g.uploads,
 		Streams:     len(g.streams),
 		HeldTotal:   g.stats.held,
 		Holds:       g.holds,
@@ -380,6 +435,14 @@ func (g *gate) cutStreams() {
 	}
 }
 
+// resume ends a hold and lets those that wait in.
+func (g *gate) resume() {
+	g.unhold()
+	if g.isOpen() {
+		g.release()
+	}
+}
+
 func (g *gate) unhold() {
 	g.holding = false
 	g.opens++
@@ -403,9 +466,12 @@ func (g *gate) signal() {
 // admit lets t in.
 func (g *gate) admit(t *ticket) {
 	t.to, t.inside = g.to, true
-	if t.stream {
+	switch t.class {
+	case Stream:
 		g.streams[t] = true
 		return
+	case Upload:
+		g.uploads++
 	}
 	g.inside++
 }
@@ -415,9 +481,12 @@ func (g *gate) exit(t *ticket) {
 		return
 	}
 	t.inside = false
-	if t.stream {
+	switch t.class {
+	case Stream:
 		delete(g.streams, t)
 		return
+	case Upload:
+		g.uploads--
 	}
 	g.inside--
 	if g.inside == 0 && g.holding {
@@ -427,12 +496,39 @@ func (g *gate) exit(t *ticket) {
 
 // reserve accounts for t as one more that waits, if the bounds permit it.
 func (g *gate) reserve(t *ticket) error {
-	if g.queue.Len()+g.parked >= g.maxHeld || g.bytes+t.bytes > g.maxBytes {
+	b := g.bounds[t.class]
+	all, own := claim{t.class, ""}, claim{t.class, t.client}
+	u := g.waiting[all]
+	if u.n >= b.Held || u.bytes+t.bytes > b.Bytes {
 		return errFull
 	}
-	g.bytes += t.bytes
+	if t.client != "" {
+		c := g.waiting[own]
+		if float64(c.n+1) > max(1, g.share*float64(b.Held)) || float64(c.bytes+t.bytes) > g.share*float64(b.Bytes) {
+			return errShare
+		}
+		g.waiting[own] = usage{c.n + 1, c.bytes + t.bytes}
+	}
+	g.waiting[all] = usage{u.n + 1, u.bytes + t.bytes}
 	g.stats.held++
 	return nil
+}
+
+// free gives back what t has reserved.
+func (g *gate) free(t *ticket) {
+	g.giveBack(claim{t.class, ""}, t.bytes)
+	if t.client != "" {
+		g.giveBack(claim{t.class, t.client}, t.bytes)
+	}
+}
+
+func (g *gate) giveBack(c claim, bytes int64) {
+	u := g.waiting[c]
+	if u.n == 1 {
+		delete(g.waiting, c)
+		return
+	}
+	g.waiting[c] = usage{u.n - 1, u.bytes - bytes}
 }
 
 // enqueue puts t where its age belongs: last, unless it was inside before.
@@ -453,7 +549,7 @@ func (g *gate) enqueue(t *ticket) {
 func (g *gate) dequeue(t *ticket) {
 	g.queue.Remove(t.place)
 	t.place = nil
-	g.bytes -= t.bytes
+	g.free(t)
 }
 
 func (g *gate) freeSlot(t *ticket) {

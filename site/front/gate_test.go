@@ -16,12 +16,17 @@ func to(side string, epoch int64) *target {
 	return &target{Route: Route{Epoch: epoch, Side: side, Backends: []string{"a:1"}}}
 }
 
-func newTicket() *ticket { return &ticket{bytes: 1, left: 10 * time.Second} }
+func newTicket() *ticket { return &ticket{class: Short, bytes: 1, left: 10 * time.Second} }
+
+// short are bounds for short requests.
+func short(held int, bytes int64) map[Class]Bound {
+	return map[Class]Bound{Short: {Held: held, Bytes: bytes}}
+}
 
 // openGate returns a gate that is open to blue at epoch 1.
 func openGate(t *testing.T, maxHeld int, maxBytes int64, burst int) *gate {
 	t.Helper()
-	g := newGate(maxHeld, maxBytes, burst)
+	g := newGate(short(maxHeld, maxBytes), 0.5, burst)
 	if err := g.open(to("blue", 1)); err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -252,8 +257,8 @@ func TestQueueIsBounded(t *testing.T) {
 				wantState(t, g, false, 0, 3)
 				g.mu.Lock()
 				defer g.mu.Unlock()
-				if g.bytes != 0 {
-					t.Errorf("%d bytes are still accounted for, want 0", g.bytes)
+				if len(g.waiting) != 0 {
+					t.Errorf("room is still accounted for: %v", g.waiting)
 				}
 			})
 		})
@@ -268,7 +273,7 @@ func canceled(t *testing.T) context.Context {
 
 func TestNobodyWaitsLongerThanItMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(10, 100, 10)
+		g := newGate(short(10, 100), 0.5, 10)
 		began := time.Now()
 		if err := g.enter(t.Context(), newTicket()); !errors.Is(err, errNoRoute) {
 			t.Fatalf("without a route: %v, want errNoRoute", err)
@@ -324,7 +329,7 @@ func TestAClientThatGoesAwayLeavesTheQueue(t *testing.T) {
 
 func TestRouteWithoutHoldLetsThoseInWhoWaitedForOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(10, 100, 10)
+		g := newGate(short(10, 100), 0.5, 10)
 		gs := &guests{g: g}
 		gs.come(t, 0, newTicket())
 		gs.inside(t, "without a route")
@@ -362,7 +367,7 @@ func TestStaleRoutesAreRefused(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			g := newGate(10, 100, 10)
+			g := newGate(short(10, 100), 0.5, 10)
 			g.route(to("blue", 5))
 			g.hold(t.Context())
 			if err := g.open(c.route); !errors.Is(err, c.want) {
@@ -381,7 +386,7 @@ func TestStreamsAreNotWaitedForAndAreCutWhenTheSideChanges(t *testing.T) {
 		var cut atomic.Int32
 		for range 50 {
 			k := newTicket()
-			k.stream, k.cut = true, func() { cut.Add(1); g.leave(k) }
+			k.class, k.cut = Stream, func() { cut.Add(1); g.leave(k) }
 			enter(t, g, k)
 		}
 		if err := g.hold(t.Context()); err != nil {
@@ -465,7 +470,7 @@ func TestAFencedRequestWaitsForAnotherRoute(t *testing.T) {
 
 func TestStopAnswersThoseThatWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(10, 100, 10)
+		g := newGate(short(10, 100), 0.5, 10)
 		gs := &guests{g: g}
 		gs.come(t, 0, newTicket())
 		g.stop()

@@ -1,12 +1,12 @@
 package front
 
 import (
-	"bytes"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -22,19 +22,23 @@ const (
 	headOverhead = 8 << 10
 )
 
-// hopHeaders belong to one connection (RFC 9110, 7.6.1). Trailers are dropped,
-// and an expected 100-continue is answered by the front door's own server.
-var hopHeaders = []string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect", "Http2-Settings",
+// hop says whether the header concerns one connection only (RFC 9110, 7.6.1).
+// Trailers are dropped, and an expected 100-continue is answered by the front
+// door's own server.
+func hop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect", "Http2-Settings":
+		return true
+	}
+	return false
 }
 
 // request is what a client asked, in a form that can be sent more than once.
 type request struct {
 	in      *http.Request
-	out     *http.Request // as it is sent; its body is set for each try
-	stream  bool          // an upgrade, or a GET that accepts an event stream
-	upgrade string        // the protocol asked for
+	trust   bool   // keep the X-Forwarded headers that it brings
+	upgrade string // the protocol asked for
 
 	body    []byte // what is read of the body
 	whole   bool   // body is all of it
@@ -42,65 +46,42 @@ type request struct {
 	lost    error  // why the rest could not be read; set before the upload is done
 }
 
-func newRequest(in *http.Request, trustForwarded bool) *request {
-	q := &request{in: in, whole: in.ContentLength == 0}
-	get := in.Method == http.MethodGet
-	if get && hasToken(in.Header, "Connection", "upgrade") && !strings.EqualFold(in.Header.Get("Upgrade"), "h2c") {
+func newRequest(in *http.Request, trustForwarded bool) request {
+	q := request{in: in, trust: trustForwarded, whole: in.ContentLength == 0}
+	if in.Method == http.MethodGet && hasToken(in.Header, "Connection", "upgrade") && !strings.EqualFold(in.Header.Get("Upgrade"), "h2c") {
 		q.upgrade = in.Header.Get("Upgrade")
-	}
-	q.stream = q.upgrade != "" || get && hasToken(in.Header, "Accept", "text/event-stream")
-
-	h := in.Header.Clone()
-	removeHop(h)
-	if q.upgrade != "" {
-		h.Set("Connection", "Upgrade")
-		h.Set("Upgrade", q.upgrade)
-	}
-	if _, named := h["User-Agent"]; !named {
-		h["User-Agent"] = []string{""} // else net/http names itself
-	}
-	forward(h, in, trustForwarded)
-	q.out = &http.Request{
-		Method: in.Method,
-		URL:    &url.URL{Path: in.URL.Path, RawPath: in.URL.RawPath, RawQuery: in.URL.RawQuery, ForceQuery: in.URL.ForceQuery},
-		Host:   in.Host,
-		Header: h,
 	}
 	return q
 }
 
-// forward tells the backend who asked and how.
-func forward(h http.Header, in *http.Request, trust bool) {
-	if !trust {
-		for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-			h.Del(name)
+// client returns the address of who asked.
+func client(in *http.Request, trust bool) string {
+	if trust {
+		if first, _, _ := strings.Cut(in.Header.Get("X-Forwarded-For"), ","); first != "" {
+			return first
 		}
 	}
-	if ip, _, err := net.SplitHostPort(in.RemoteAddr); err == nil {
-		chain := append(h["X-Forwarded-For"], ip)
-		h.Set("X-Forwarded-For", strings.Join(chain, ", "))
-	}
-	if h.Get("X-Forwarded-Host") == "" {
-		h.Set("X-Forwarded-Host", in.Host)
-	}
-	if h.Get("X-Forwarded-Proto") == "" {
-		proto := "http"
-		if in.TLS != nil {
-			proto = "https"
-		}
-		h.Set("X-Forwarded-Proto", proto)
-	}
+	ip, _, _ := net.SplitHostPort(in.RemoteAddr)
+	return ip
 }
 
-// removeHop removes the headers that concern one connection only.
-func removeHop(h http.Header) {
+// passed yields the headers in h that concern more than one connection.
+func passed(h http.Header) iter.Seq2[string, []string] {
+	var named []string // by Connection
 	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
-			h.Del(strings.TrimSpace(name))
+			named = append(named, http.CanonicalHeaderKey(strings.TrimSpace(name)))
 		}
 	}
-	for _, name := range hopHeaders {
-		delete(h, name)
+	return func(yield func(string, []string) bool) {
+		for name, values := range h {
+			if hop(name) || slices.Contains(named, name) {
+				continue
+			}
+			if !yield(name, values) {
+				return
+			}
+		}
 	}
 }
 
@@ -151,24 +132,6 @@ func (q *request) read(limit int64) error {
 	q.body = body
 	q.whole = int64(len(body)) <= limit
 	return nil
-}
-
-// prepare returns q as it is to be sent to addr. If q is not whole, its
-// body is used up by that.
-func (q *request) prepare(addr string) *http.Request {
-	if q.out.Host == "" {
-		q.out.Host = addr // an HTTP/1.0 client need not name one
-	}
-	q.out.Body, q.out.ContentLength = nil, 0
-	switch {
-	case !q.whole:
-		q.out.ContentLength = q.in.ContentLength
-		q.out.Body = io.NopCloser(io.MultiReader(bytes.NewReader(q.body), restReader{q}))
-	case len(q.body) > 0:
-		q.out.ContentLength = int64(len(q.body))
-		q.out.Body = io.NopCloser(bytes.NewReader(q.body))
-	}
-	return q.out
 }
 
 // restReader reads what was not read of a request's body.

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // maxTries bounds how often a request is sent to backends that accept it and
@@ -33,11 +33,19 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x := &exchange{door: d, w: w, request: newRequest(r, d.options.TrustForwarded)}
-	x.ticket.left = d.options.MaxWait
-	x.ticket.stream = x.stream
+	x.ticket.class, x.open = x.classify(d.classes.Load().of(r))
+	x.ticket.client = client(r, d.options.TrustForwarded)
+	x.ticket.left = d.gate.bounds[x.ticket.class].Wait
 	defer d.gate.leave(&x.ticket)
+	if !x.safe() && d.pace.wait(r.Context()) != nil {
+		panic(http.ErrAbortHandler) // nobody is there to be answered
+	}
 	if inside, ok := x.admit(r.Context()); ok {
+		began := time.Now()
 		x.run(r.Context(), inside)
+		if x.ticket.class == Short {
+			d.latencies.add(time.Since(began))
+		}
 	}
 }
 
@@ -45,10 +53,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // contexts, ctx is the request's, and inside that of one stay behind the gate:
 // a stream's also ends when it is cut.
 type exchange struct {
-	*request
+	request
 	door   *Door
 	w      http.ResponseWriter
 	ticket ticket
+	open   bool // a long body makes it an Upload
 
 	// silenced says that the door stopped listening to the client in the
 	// middle of its upload. That ends the context too.
@@ -73,6 +82,9 @@ func (x *exchange) admit(ctx context.Context) (inside context.Context, ok bool) 
 	if !x.load(keptBody) {
 		return nil, false
 	}
+	if !x.whole && x.open {
+		x.ticket.class = Upload
+	}
 	return x.enter(ctx, x.door.gate.enter)
 }
 
@@ -88,7 +100,7 @@ func (x *exchange) load(limit int64) bool {
 func (x *exchange) enter(ctx context.Context, way func(context.Context, *ticket) error) (inside context.Context, ok bool) {
 	x.ticket.bytes = x.size()
 	inside = ctx
-	if x.stream {
+	if x.ticket.class == Stream {
 		var cancel context.CancelCauseFunc
 		inside, cancel = context.WithCancelCause(ctx)
 		x.ticket.cut = func() { cancel(errCut) }
@@ -140,7 +152,7 @@ func (x *exchange) run(ctx, inside context.Context) {
 // try sends the request once. The attempt is nil if there was no connection,
 // and has ended unless there is a response to deliver.
 func (x *exchange) try(inside context.Context) (*attempt, *http.Response, error) {
-	c, err := x.ticket.to.connect(inside, x.stream)
+	c, err := x.ticket.to.connect(inside, x.ticket.class == Stream)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,7 +179,7 @@ func (x *exchange) again(inside context.Context, a *attempt, err error, try int)
 
 // finish delivers resp and gives the connection back.
 func (x *exchange) finish(ctx, inside context.Context, a *attempt, resp *http.Response) {
-	if x.stream {
+	if x.ticket.class == Stream {
 		x.door.gate.settle(&x.ticket)
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -210,12 +222,13 @@ func (x *exchange) broken(ctx context.Context, err error) {
 // deliver passes resp on to the client, as it comes.
 func (x *exchange) deliver(resp *http.Response, a *attempt) error {
 	h := x.w.Header()
-	removeHop(resp.Header)
-	maps.Copy(h, resp.Header)
+	for name, values := range passed(resp.Header) {
+		h[name] = values
+	}
 	if _, named := h["Content-Type"]; !named {
 		h["Content-Type"] = nil // else net/http guesses one
 	}
-	h["Landfall-Side"] = []string{x.ticket.to.Side}
+	h["Landfall-Side"] = x.ticket.to.named
 	if a.running() {
 		h.Set("Connection", "close") // what the client still sends is not read
 	}

@@ -22,14 +22,18 @@ func (x *exchange) tunnel(ctx context.Context, c *conn, resp *http.Response) err
 		return errors.Join(errNoUpgrade, err)
 	}
 	defer client.Close()
-	stop := context.AfterFunc(ctx, func() { client.Close() })
-	defer stop()
-
 	resp.Header.Set("Landfall-Side", x.ticket.to.Side)
 	resp.Body = nil
 	if resp.Write(rw) != nil || rw.Flush() != nil {
 		return nil
 	}
+	if strings.EqualFold(x.upgrade, "websocket") {
+		c.stop() // else it is broken off when ctx ends
+		webSocket{client: client, backend: c.Conn}.run(ctx, rw.Reader, c.r)
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() { client.Close() })
+	defer stop()
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)

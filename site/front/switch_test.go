@@ -97,7 +97,7 @@ func TestStartsWithoutARouteAndHoldsUntilThereIsOne(t *testing.T) {
 }
 
 func TestWaitingHasAnEnd(t *testing.T) {
-	h := newHouse(t, Options{MaxWait: 20 * time.Millisecond})
+	h := newHouse(t, Options{Bounds: map[Class]Bound{Short: {Wait: 20 * time.Millisecond}, Upload: {Wait: 20 * time.Millisecond}}})
 	a := h.must(t, 503, "POST", "/", "x")
 	if d := problemDetail(t, a); !strings.Contains(d, "not applied") {
 		t.Errorf("detail is %q", d)
@@ -214,7 +214,7 @@ func TestAFenceThatIsNotLiftedEndsIn503(t *testing.T) {
 		w.WriteHeader(http.StatusMisdirectedRequest)
 		return true
 	})
-	h := opened(t, Options{MaxWait: 50 * time.Millisecond}, blue.route(1))
+	h := opened(t, Options{Bounds: map[Class]Bound{Short: {Wait: 50 * time.Millisecond}, Upload: {Wait: 50 * time.Millisecond}}}, blue.route(1))
 	for _, size := range []int{5, 2 << 20} {
 		a := h.must(t, 503, "POST", "/", strings.Repeat("x", size))
 		if d := problemDetail(t, a); !strings.Contains(d, "not applied") {

@@ -18,6 +18,11 @@ type Gate interface {
 	// ends a hold. The epoch is that of the decision; an older one than the gate
 	// has seen is kit.ErrConflict. It may be repeated, and without a hold.
 	Open(ctx context.Context, side api.Side, epoch int64) error
+
+	// Slow lets writes through at the share of the rate that they had before it
+	// was called first: 0.8 for 80 %. 1 ends that. A gate that starts anew lets
+	// all through; it may be repeated.
+	Slow(ctx context.Context, share float64) error
 }
 
 // Copier moves documents from one side to the other. A side that keeps no
@@ -48,6 +53,26 @@ type Copier interface {
 
 	// Verify compares what to was given with what from has.
 	Verify(ctx context.Context, from, to api.Side) (api.Verification, error)
+
+	// Repair finds the documents in which the sides differ, and copies them
+	// again.
+	Repair(ctx context.Context, from, to api.Side) (Copied, error)
+
+	// Irreversible returns why green's documents cannot be taken back to blue;
+	// nothing if they can.
+	Irreversible(ctx context.Context, blue, green api.Side) ([]string, error)
+
+	// Return has to, which is fenced, take back from from, which was made from
+	// it, what has changed there after base and since the Return before, in to's
+	// schemas. With final it reads at from's leader, and nothing is left
+	// afterwards if from is fenced. It may be repeated.
+	Return(ctx context.Context, from, to api.Side, base string, final bool) (Copied, error)
+
+	// VerifyBack compares what to has with what from has, after a Return.
+	VerifyBack(ctx context.Context, from, to api.Side) (api.Verification, error)
+
+	// Room returns what the side takes; zero if it does not say.
+	Room(ctx context.Context, side api.Side) (api.Room, error)
 }
 
 // Copied is what one cycle did.
@@ -72,4 +97,8 @@ type Groups interface {
 	// Stop ends the side's group and deletes its data. What is not there is no
 	// error.
 	Stop(ctx context.Context, side api.Side) error
+
+	// Free returns what the machine has free for one more group; zero if the
+	// groups run elsewhere.
+	Free(ctx context.Context) (api.Room, error)
 }

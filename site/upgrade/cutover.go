@@ -56,6 +56,9 @@ func (d *driver) cutover(ctx context.Context, r kit.Record, _ kit.Op) (any, erro
 // is found was begun by one that crashed.
 func (x *crossing) advance(ctx context.Context, u api.Upgrade, fresh bool) (more bool, err error) {
 	if u.State == api.UpgradeReady {
+		if u.Waiting() {
+			return false, nil
+		}
 		return true, x.attempt(ctx, u)
 	}
 	x.bound = true
@@ -156,7 +159,7 @@ func (x *crossing) cross(ctx context.Context, u *api.Upgrade) error {
 	if err := x.reach(held, u, step{State: api.UpgradeFinal, Cycle: &c}); err != nil {
 		return late(held, "the final cycle", err)
 	}
-	v, err := x.copier.Verify(held, u.Blue, u.Green)
+	v, err := x.verify(held, *u)
 	if err != nil {
 		return late(held, "verifying", err)
 	}
@@ -168,6 +171,21 @@ func (x *crossing) cross(ctx context.Context, u *api.Upgrade) error {
 		return late(held, "reading green's position", err)
 	}
 	return x.reach(ctx, u, step{State: api.UpgradeCommitted, Base: base})
+}
+
+// verify compares the sides. In what they differ is copied again once.
+func (x *crossing) verify(ctx context.Context, u api.Upgrade) (api.Verification, error) {
+	v, err := x.copier.Verify(ctx, u.Blue, u.Green)
+	if err != nil || v.Different == 0 {
+		return v, err
+	}
+	c, err := x.copier.Repair(ctx, u.Blue, u.Green)
+	if err != nil {
+		x.log.Warn("what differs was not copied again", "upgrade", x.link, "buckets", v.Different, "error", err)
+		return v, ctx.Err()
+	}
+	x.log.Warn("what differed was copied again", "upgrade", x.link, "buckets", v.Different, "documents", c.Documents)
+	return x.copier.Verify(ctx, u.Blue, u.Green)
 }
 
 // late says what was being done when err came, and that time is up if it is.
@@ -193,7 +211,7 @@ func (x *crossing) reopen(ctx context.Context, u api.Upgrade) error {
 	if err := x.favour(ctx, u); err != nil {
 		return err
 	}
-	_, err := api.Upgrades.Send(ctx, x.client, x.link.ID(), reopenedEvent, reopenedArgs{Epoch: u.Epoch, Text: x.heldFor()})
+	_, err := api.Upgrades.Send(ctx, x.client, x.link.ID(), reopenedEvent, reopenedArgs{Epoch: u.Epoch, Text: x.heldFor(), Pause: x.pause()})
 	if errors.Is(err, kit.ErrConflict) {
 		return errMoved
 	}
@@ -210,15 +228,23 @@ func (x *crossing) forward(ctx context.Context, u api.Upgrade) error {
 	if err := x.open(ctx, u.Green, u.Epoch); err != nil {
 		return fmt.Errorf("opening to green: %w", err)
 	}
-	s := step{State: api.UpgradeReleased, Text: x.heldFor()}
-	if !x.began.IsZero() {
-		s.Pause = api.Seconds(time.Since(x.began))
+	s := step{State: api.UpgradeReleased, Text: x.heldFor(), Pause: x.pause()}
+	if err := x.quicken(ctx, u); err != nil {
+		return err
 	}
 	if err := x.reach(ctx, &u, s); err != nil {
 		return err
 	}
 	x.log.Info("opened to green", "upgrade", u.Link, "group", u.Green.Group, "epoch", u.Epoch, "pause", u.Pause.Std())
 	return nil
+}
+
+// pause returns how long traffic was held in this run, 0 if that is not known.
+func (x *crossing) pause() api.Duration {
+	if x.began.IsZero() {
+		return 0
+	}
+	return api.Seconds(time.Since(x.began))
 }
 
 // heldFor says how long traffic was held in this run.

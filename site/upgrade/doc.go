@@ -6,11 +6,12 @@
 // looks at time or networks while it decides: next is a pure function.
 //
 //	planned → provision → copying (cycles) ⇄ ready
-//	      → holding → fenced → final → verified → committed → released → soak → retired
+//	      → holding → fenced → final → verified → committed → released → soak (cycles back) → retired
 //	            └─────────┴───────┴───────┴→ reopening → copying | aborting   │
 //	any of these before committed ─abort→ aborting → aborted                  │
-//	          soak ← released ← committed ← rolling-back ←───rollback─────────┘
+//	          soak ← released ← committed ← rolling-back ←───rollback, checks─┘
 //	                                             └→ reopening → rolled-back → retired
+//	a rehearsal: ready → aborting → rehearsed
 //
 // A state is written before its work begins, and all work may be repeated, so
 // that an agent that was killed goes on where it was: before committed by
@@ -31,16 +32,39 @@
 // needs them, fewer than [Epochs]. So the creator's next upgrade begins at
 // least Epochs later.
 //
+// # Convergence
+//
+// If a cycle leaves more than half as much as it has copied, writers are slowed
+// at the gate, step by step within Upgrade.Slow, until the copy converges or is
+// given up. They are let go at the commit, at the way back to blue, and while a
+// ready upgrade waits: it holds no traffic while it is paused, or before
+// somebody says go if its hold is manual.
+//
 // # Going back
 //
-// Until there is a copy back from green to blue, a rollback loses what was
-// written on green since the commit. It is refused, in Error, unless that is
-// nothing or is given up. From a green that does not answer it is possible
-// too, if its writes are given up; it is fenced as soon as it does. A rollback
-// that was asked for has ended when nothing is pending: it is rolled-back, or
-// in soak again with the reason in Error. If green dies after the commit and
-// before traffic goes there, the upgrade stays committed until green is back
-// or a rollback is asked for.
+// In soak, what is written on green is taken back to blue in cycles, through the
+// inverses of the transformations. A rollback is the same cutover with the roles
+// swapped: cycles back until the predicted pause fits, hold, fence green, its
+// last position, the last cycle, the verification, and one log record that
+// commits: that of the state reopening. It loses nothing. Whatever fails before
+// leaves green in charge, with the reason in Error; an agent that was killed
+// does it again from the hold on. The checks of Upgrade.Checks ask for a rollback
+// by themselves.
+//
+// If green says that its documents cannot be taken back (OneWay), or nobody
+// wants that, a rollback loses what was written on green since the commit. It is
+// refused, in Error, unless that is nothing or is given up. From a green that
+// does not answer it is possible too, if its writes are given up; it is fenced
+// as soon as it does. A rollback that was asked for has ended when the upgrade is
+// settled: it is rolled-back, or in soak again with the reason in Error. If green
+// dies after the commit and before traffic goes there, the upgrade stays
+// committed until green is back or a rollback is asked for.
+//
+// # Rehearsals
+//
+// A rehearsal does all but to hold, fence, slow or switch: green is provisioned,
+// filled, compared with blue and measured, and removed. Its epoch decides
+// nothing.
 //
 // # A first deployment, and platforms without documents
 //
@@ -50,6 +74,7 @@
 package upgrade
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -63,22 +88,27 @@ const Epochs = 100
 
 // Service declares the life of upgrades. The client c acts as
 // services/upgrade. The creator sees to it that an environment has one upgrade
-// at a time that is neither in soak nor at its end. Callers may abort what is
-// not committed, in soak roll back with api.RollbackArgs, and from soak or
+// at a time that is not over. Callers may pause, resume, let go and abort what
+// is not committed, in soak roll back with api.RollbackArgs, and from soak or
 // after going back retire the group that traffic has left, which deletes it.
-func Service(c kit.Client, gate Gate, copier Copier, groups Groups, log *slog.Logger) kit.Service {
-	d := &driver{client: c, gate: gate, copier: copier, groups: groups, log: log, started: time.Now()}
+func Service(c kit.Client, gate Gate, copier Copier, groups Groups, health Health, log *slog.Logger) kit.Service {
+	d := &driver{client: c, gate: gate, copier: copier, groups: groups, health: health, log: log, started: time.Now()}
 	return kit.Service{
 		Name: "upgrade",
-		Owns: []kit.Owned{kit.Own(api.Upgrades, next, "abort", "rollback", "retire")},
+		Owns: []kit.Owned{kit.Own(api.Upgrades, next, "pause", "resume", "go", "abort", "rollback", "retire")},
 		Does: kit.Does{
-			"provision": d.provision,
-			"cycle":     d.cycle,
-			"cutover":   d.cutover,
-			"abort":     d.abort,
-			"check":     d.check,
-			"fence":     d.fence,
-			"retire":    d.retire,
+			"provision":        d.provision,
+			api.UpgradeCopies:  d.cycle,
+			"cutover":          d.cutover,
+			"rehearse":         d.rehearse,
+			"abort":            d.abort,
+			api.UpgradeReturns: d.returns,
+			api.UpgradeLooks:   d.look,
+			"check":            d.check,
+			"fence":            d.fence,
+			"retire":           d.retire,
 		},
+		Serves: []kit.Route{{Pattern: "GET " + MetricsPath, Handler: kit.Handler(d.serveMetrics)}},
+		Runs:   []func(context.Context) error{d.say},
 	}
 }

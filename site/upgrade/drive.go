@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type driver struct {
 	client  kit.Client
 	copier  Copier
 	groups  Groups
+	health  Health
 	log     *slog.Logger
 	started time.Time
 
@@ -66,16 +68,17 @@ func (d *driver) lasting(u api.Upgrade, err error) error {
 // errMoved is why an action ends early.
 var errMoved = errors.New("the upgrade is in another state by now")
 
-// during runs work if the upgrade is in the state, and ends work's context
+// during runs work if the upgrade is in such a state, and ends work's context
 // when it leaves it. It returns errMoved if it was not, or left.
-func (d *driver) during(ctx context.Context, l kit.Link, s api.UpgradeState, work func(context.Context, api.Upgrade) error) error {
+func (d *driver) during(ctx context.Context, l kit.Link, here func(api.Upgrade) bool, work func(context.Context, api.Upgrade) error) error {
 	u, err := d.read(ctx, l)
 	if err != nil {
 		return err
 	}
-	if u.State != s {
+	if !here(u) {
 		return errMoved
 	}
+	s := u.State
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() {
@@ -94,16 +97,24 @@ func (d *driver) during(ctx context.Context, l kit.Link, s api.UpgradeState, wor
 	return d.lasting(u, err)
 }
 
+// inStates is for during.
+func inStates(states ...api.UpgradeState) func(api.Upgrade) bool {
+	return func(u api.Upgrade) bool { return slices.Contains(states, u.State) }
+}
+
 // provision starts green beside blue, or alone.
 func (d *driver) provision(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	var result provisionResult
-	err := d.during(ctx, r.Link, api.UpgradeProvision, func(ctx context.Context, u api.Upgrade) (err error) {
+	err := d.during(ctx, r.Link, inStates(api.UpgradeProvision), func(ctx context.Context, u api.Upgrade) (err error) {
 		if err := d.inCharge(ctx, u); err != nil {
 			return err
 		}
 		if !first(u) {
 			if result.Stateless, err = d.copier.Stateless(ctx, u.Blue); err != nil {
 				return fmt.Errorf("asking blue whether it keeps documents: %w", err)
+			}
+			if err := d.fits(ctx, u); err != nil {
+				return err
 			}
 		}
 		standby := !first(u) && !result.Stateless
@@ -114,9 +125,47 @@ func (d *driver) provision(ctx context.Context, r kit.Record, _ kit.Op) (any, er
 		if err == nil && bare {
 			err = kit.Errorf(kit.ErrConflict, "", "blue keeps documents and green keeps none: they would be lost")
 		}
-		return err
+		if err != nil || u.WayBack == api.WayBackNone {
+			return err
+		}
+		if result.OneWay, err = d.copier.Irreversible(ctx, u.Blue, result.Green); err != nil {
+			return fmt.Errorf("asking green whether its documents can be taken back: %w", err)
+		}
+		return nil
 	})
 	return d.unlessMoved(result, err)
+}
+
+// fits returns ErrConflict with the figures if the machine has no room for
+// green, which needs about as much as blue takes. What is not known fits.
+func (d *driver) fits(ctx context.Context, u api.Upgrade) error {
+	blue, err := d.copier.Room(ctx, u.Blue)
+	if err != nil {
+		return fmt.Errorf("asking blue what it takes: %w", err)
+	}
+	free, err := d.groups.Free(ctx)
+	if err != nil {
+		return fmt.Errorf("measuring what is free: %w", err)
+	}
+	for _, r := range []struct {
+		what         string
+		needed, free int64
+	}{{"memory", blue.Memory, free.Memory}, {"disk", blue.Disk, free.Disk}} {
+		if r.free > 0 && r.needed > r.free {
+			return kit.Errorf(kit.ErrConflict, "", "there is no room to run both sides: green needs about %s of %s, as blue takes, and %s are free: make room, or move other work to another machine",
+				bytes(r.needed), r.what, bytes(r.free))
+		}
+	}
+	return nil
+}
+
+// bytes writes an amount for people.
+func bytes(n int64) string {
+	const mega = 1 << 20
+	if n >= 1<<30 {
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/mega)
 }
 
 // inCharge returns ErrConflict if another upgrade of the environment has a
@@ -126,7 +175,7 @@ func (d *driver) inCharge(ctx context.Context, u api.Upgrade) error {
 		if err != nil {
 			return err
 		}
-		if other.Epoch >= u.Epoch && other.Link != u.Link {
+		if other.Epoch >= u.Epoch && other.Link != u.Link && !other.Rehearse {
 			return kit.Errorf(kit.ErrConflict, "", "%s, at epoch %d, came after this upgrade, at epoch %d", other.Link, other.Epoch, u.Epoch)
 		}
 	}
@@ -147,7 +196,8 @@ func (d *driver) unlessMoved(result any, err error) (any, error) {
 // cycle copies what has changed since the last cycle.
 func (d *driver) cycle(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	var result copied
-	err := d.during(ctx, r.Link, api.UpgradeCopying, func(ctx context.Context, u api.Upgrade) (err error) {
+	err := d.during(ctx, r.Link, inStates(api.UpgradeCopying, api.UpgradeReady), func(ctx context.Context, u api.Upgrade) (err error) {
+		d.slow(ctx, u)
 		telling, stop := context.WithCancel(ctx)
 		var told sync.WaitGroup
 		told.Go(func() { d.tell(telling, u) })
@@ -192,13 +242,17 @@ func (d *driver) copy(ctx context.Context, u api.Upgrade, final bool) (copied, e
 	if err != nil {
 		return copied{}, fmt.Errorf("copying: %w", err)
 	}
+	return copiedOf(c), nil
+}
+
+func copiedOf(c Copied) copied {
 	return copied{
 		Cycle: api.Cycle{
 			Documents: c.Documents, Deletions: c.Deletions, Bytes: c.Bytes, Left: c.Left,
 			Seconds: c.Took.Seconds(),
 		},
 		Failed: c.Failed,
-	}, nil
+	}
 }
 
 // favour lifts blue's fence and opens the gate to it. What a newer decision
@@ -219,7 +273,10 @@ func (d *driver) favour(ctx context.Context, u api.Upgrade) error {
 			return err
 		}
 	}
-	return outdated("opening to blue", d.open(ctx, u.Blue, u.Epoch))
+	if err := outdated("opening to blue", d.open(ctx, u.Blue, u.Epoch)); err != nil {
+		return err
+	}
+	return d.quicken(ctx, u)
 }
 
 // abort makes sure that blue goes on, and deletes green.
@@ -228,10 +285,12 @@ func (d *driver) abort(ctx context.Context, r kit.Record, _ kit.Op) (any, error)
 	if err != nil || u.State != api.UpgradeAborting {
 		return nil, err
 	}
-	if !first(u) {
-		if err := d.favour(ctx, u); err != nil {
-			return nil, temporary(err)
-		}
+	undo := d.quicken // it has touched blue and the gate only if it was about to hold
+	if _, held := last(u, api.UpgradeHolding); held {
+		undo = d.favour
+	}
+	if err := undo(ctx, u); err != nil {
+		return nil, temporary(err)
 	}
 	if err := d.lasting(u, temporary(d.groups.Stop(ctx, u.Green))); err != nil {
 		return nil, err

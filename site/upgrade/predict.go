@@ -76,8 +76,22 @@ func predict(u api.Upgrade, left int64) time.Duration {
 	if longest := longestHold(u); longest > 0 {
 		drain = min(longest, max(u.Budget.Std()/4, holdGuess))
 	}
-	data := time.Duration(float64(left) / rate(u.Cycles) * float64(time.Second))
-	return drain + fenceGuess + data + verifyGuess + commitGuess
+	return drain + fenceGuess + spent(left, rate(u.Cycles)) + verifyGuess + commitGuess
+}
+
+// predictBack does the same for a rollback, with left documents to be taken
+// back, from the rate of the cycle back that ended last.
+func predictBack(u api.Upgrade, left int64, last api.Cycle) time.Duration {
+	rate := rate(u.Cycles)
+	if last.Documents >= telling {
+		rate = last.Rate
+	}
+	return predict(u, 0) + spent(left, rate)
+}
+
+// spent returns how long so many documents take.
+func spent(documents int64, rate float64) time.Duration {
+	return time.Duration(float64(documents) / rate * float64(time.Second))
 }
 
 // longestHold returns the longest time from holding until blue was fenced.
@@ -147,33 +161,47 @@ func present(u api.Upgrade) []api.Cycle {
 	return cycles
 }
 
-// copyingSince returns when copying began: at first, or after the last
-// attempt at the cutover.
+// copyingSince returns when copying began: at first, after the last attempt at
+// the cutover, or when somebody resumed it.
 func copyingSince(u api.Upgrade) time.Time {
+	since := u.Resumed
 	if at, ok := last(u, api.UpgradeReopening); ok {
-		return at
+		return latest(at, since)
 	}
 	for _, m := range u.History {
 		if m.State == api.UpgradeCopying {
-			return m.At
+			return latest(m.At, since)
 		}
 	}
-	return time.Time{}
+	return since
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // diverges says why more cycles would not help, or nothing.
 func diverges(u api.Upgrade, now time.Time) string {
 	var moved int64
 	for _, c := range u.Cycles {
-		moved += c.Documents
+		if !c.Started.Before(u.Resumed) {
+			moved += c.Documents
+		}
 	}
 	dataset := max(u.Cycles[0].Documents, smallDataset)
 	tried := len(present(u)) >= maxCycles && now.Sub(copyingSince(u)) >= giveUpAfter
-	if !tried && moved <= maxCopied*dataset {
+	c := u.Cycles[len(u.Cycles)-1]
+	if !tried && (moved <= maxCopied*dataset || improves(c)) {
 		return ""
 	}
-	c := u.Cycles[len(u.Cycles)-1]
-	return fmt.Sprintf("does not converge: %.0f writes/s against %.0f docs/s; after %d cycles %d documents are left, and the pause would be %v of %v",
-		float64(c.Left)/max(c.Seconds, 1e-6), rate(u.Cycles), c.Number, c.Left,
+	slowed := ""
+	if u.Slowed > 0 {
+		slowed = fmt.Sprintf(", with writers slowed by %.0f %%", 100*u.Slowed)
+	}
+	return fmt.Sprintf("does not converge: %.0f writes/s against %.0f docs/s%s; after %d cycles %d documents are left, and the pause would be %v of %v",
+		float64(c.Left)/max(c.Seconds, 1e-6), rate(u.Cycles), slowed, c.Number, c.Left,
 		c.Predicted.Std().Round(time.Millisecond), u.Budget.Std().Round(time.Millisecond))
 }

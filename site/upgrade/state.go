@@ -12,9 +12,6 @@ import (
 )
 
 const (
-	// defaultBudget is how long traffic may be held if nobody said.
-	defaultBudget = 250 * time.Millisecond
-
 	// maxAttempts is how often a cutover is tried, maxRollbacks how often a
 	// rollback: each may take two epochs.
 	maxAttempts  = 3
@@ -28,12 +25,15 @@ func next(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 		return created(u, now)
 	case "provision.done":
 		return provisioned(u, e, now)
-	case "cycle.done":
+	case api.UpgradeCopies + ".done":
 		return cycled(u, e, now)
 	case "provision.failed":
 		return failed(u, e, now, api.UpgradeProvision)
-	case "cycle.failed":
-		return failed(u, e, now, api.UpgradeCopying)
+	case api.UpgradeCopies + ".failed":
+		if u.State == api.UpgradeReady && !u.Waiting() {
+			return u, nil // the cutover has taken its place
+		}
+		return failed(u, e, now, api.UpgradeCopying, api.UpgradeReady)
 	case "cutover.failed":
 		return failed(u, e, now, api.UpgradeReady)
 	case copyingEvent:
@@ -42,6 +42,18 @@ func next(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 		return reached(u, e, now)
 	case reopenedEvent:
 		return reopened(u, e, now)
+	}
+	return asked(u, e, now)
+}
+
+// asked returns u after what people ask for, and what follows from that and in
+// soak.
+func asked(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
+	switch e.Name {
+	case "pause":
+		return paused(u, e, now)
+	case "resume", "go":
+		return resumed(u, e, now)
 	case "abort":
 		return aborted(u, e, now)
 	case "abort.done", "abort.failed":
@@ -50,6 +62,18 @@ func next(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 		return rollback(u, e, now)
 	case "check.done", "check.failed":
 		return checked(u, e, now)
+	case api.UpgradeReturns + ".done":
+		return returned(u, e, now)
+	case api.UpgradeReturns + ".failed":
+		return notReturned(u, e, now)
+	case api.UpgradeLooks + ".done":
+		return looked(u, e, now)
+	case api.UpgradeLooks + ".failed":
+		u.Error = "the checks are not looked at any more: " + failureOf(e)
+	case "rehearse.done":
+		return rehearsed(u, e, now)
+	case "rehearse.failed":
+		return failed(u, e, now, api.UpgradeCopying, api.UpgradeReady)
 	case "retire":
 		return retired(u, now)
 	case "retire.failed":
@@ -75,11 +99,11 @@ func last(u api.Upgrade, s api.UpgradeState) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// count returns how often u was in the state.
+// count returns how often u has come to the state.
 func count(u api.Upgrade, s api.UpgradeState) int {
 	n := 0
-	for _, m := range u.History {
-		if m.State == s {
+	for i, m := range u.History {
+		if m.State == s && (i == 0 || u.History[i-1].State != s) {
 			n++
 		}
 	}
@@ -98,33 +122,45 @@ func failureOf(e kit.Event) string {
 func first(u api.Upgrade) bool { return u.Blue.Group == "" }
 
 func created(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
-	switch {
-	case u.Environment == "":
-		return u, kit.Refuse(kit.ErrInvalid, "an upgrade needs an environment")
-	case u.Green.Group == "" || u.Green.Image == "":
-		return u, kit.Refuse(kit.ErrInvalid, "an upgrade needs green: the group to start and its image")
-	case u.Green.Group == u.Blue.Group:
-		return u, kit.Refuse(kit.ErrInvalid, "blue and green are the same group, %s: green needs a new one", u.Blue.Group)
-	case u.Budget < 0:
-		return u, kit.Refuse(kit.ErrInvalid, "traffic cannot be held for %v seconds: leave the budget out for %v", float64(u.Budget), defaultBudget)
-	case u.Epoch < 1:
-		return u, kit.Refuse(kit.ErrInvalid, "an upgrade needs an epoch from 1 on, higher than all before it in the environment")
+	if why := senseless(u); why != "" {
+		return u, kit.Refuse(kit.ErrInvalid, "%s", why)
 	}
 	u = api.Upgrade{
 		Meta: u.Meta, Environment: u.Environment, Project: u.Project, Blue: u.Blue, Green: u.Green,
-		Budget: u.Budget, Epoch: u.Epoch, Deployment: u.Deployment,
+		UpgradePolicy: u.UpgradePolicy, Rehearse: u.Rehearse, Paused: u.Paused, Epoch: u.Epoch, Deployment: u.Deployment,
 	}
 	if u.Budget == 0 {
-		u.Budget = api.Seconds(defaultBudget)
+		u.Budget = api.Seconds(api.DefaultBudget)
 	}
 	u = enter(u, api.UpgradePlanned, now, "")
 	return enter(u, api.UpgradeProvision, now, ""), []kit.Op{kit.Call("provision", "1", nil)}
+}
+
+// senseless says why nobody can carry u out, or nothing.
+func senseless(u api.Upgrade) string {
+	switch {
+	case u.Environment == "":
+		return "an upgrade needs an environment"
+	case u.Green.Group == "" || u.Green.Image == "":
+		return "an upgrade needs green: the group to start and its image"
+	case u.Green.Group == u.Blue.Group:
+		return fmt.Sprintf("blue and green are the same group, %s: green needs a new one", u.Blue.Group)
+	case u.Green.Image == u.Blue.Image:
+		return fmt.Sprintf("%s runs already: there is nothing to upgrade to", u.Blue.Image)
+	case u.Epoch < 1:
+		return "an upgrade needs an epoch from 1 on, higher than all before it in the environment"
+	case u.Rehearse && first(u):
+		return "nothing runs yet: there is nothing to rehearse against"
+	}
+	return u.UpgradePolicy.Senseless()
 }
 
 // provisionResult is the outcome of the action provision.
 type provisionResult struct {
 	Green     api.Side `json:"green"`
 	Stateless bool     `json:"stateless"`
+	// OneWay are the reasons why green's documents cannot be taken back.
+	OneWay []string `json:"oneWay,omitempty"`
 }
 
 func provisioned(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
@@ -135,19 +171,28 @@ func provisioned(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.
 	if u.State != api.UpgradeProvision {
 		return u, nil
 	}
-	u.Green, u.Stateless = r.Green, r.Stateless
+	u.Green, u.Stateless, u.OneWay = r.Green, r.Stateless, r.OneWay
+	if u.WayBack == api.WayBackNone && !u.Stateless && !first(u) {
+		u.OneWay = []string{"no way back was asked for"}
+	}
 	switch {
+	case u.WayBack == api.WayBackRequired && len(u.OneWay) > 0:
+		return giveUp(u, now, "a way back is required, and there is none: "+strings.Join(u.OneWay, "; "))
 	case first(u):
 		return enter(u, api.UpgradeCommitted, now, "the first deployment"), cutover(u)
 	case u.Stateless:
-		return enter(u, api.UpgradeReady, now, "there is nothing to copy"), cutover(u)
+		return prepared(enter(u, api.UpgradeReady, now, "there is nothing to copy"), now)
 	}
-	return enter(u, api.UpgradeCopying, now, ""), again(u)
+	text := ""
+	if len(u.OneWay) > 0 {
+		text = "there is no way back: " + strings.Join(u.OneWay, "; ")
+	}
+	return enter(u, api.UpgradeCopying, now, text), again(u)
 }
 
 // again wishes for the next cycle.
 func again(u api.Upgrade) []kit.Op {
-	return []kit.Op{kit.Call("cycle", strconv.Itoa(nextNumber(u)), nil)}
+	return []kit.Op{kit.Call(api.UpgradeCopies, strconv.Itoa(nextNumber(u)), nil)}
 }
 
 // cutover wishes for the action that takes u through its present state and
@@ -161,22 +206,57 @@ func cycled(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 	if err := e.Into(&c); err != nil {
 		return u, kit.Refuse(kit.ErrInvalid, "%v", err)
 	}
-	if u.State != api.UpgradeCopying {
+	if u.State != api.UpgradeCopying && (u.State != api.UpgradeReady || !u.Waiting()) {
 		return u, nil
 	}
 	u = record(u, c, now)
+	if u.Rehearse {
+		u.Rehearsal = &api.Rehearsal{Failed: c.Failed}
+	}
 	switch {
-	case len(c.Failed) > 0:
+	case len(c.Failed) > 0 && !u.Rehearse:
 		return giveUp(u, now, untransformed(c.Failed))
+	case ready(u) && u.State == api.UpgradeReady:
+		return prepared(u, now)
 	case ready(u):
-		return enter(u, api.UpgradeReady, now, ""), cutover(u)
+		return prepared(enter(u, api.UpgradeReady, now, ""), now)
+	case u.State == api.UpgradeReady:
+		u = enter(u, api.UpgradeCopying, now, "the predicted pause has grown")
 	}
 	return more(u, now)
 }
 
-// more makes u go on copying, or gives it up.
+// prepared begins the cutover of u, which is ready, or what u wants instead.
+func prepared(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
+	switch {
+	case u.Rehearse:
+		return conclude(u, now, "")
+	case !u.Waiting():
+		return u, cutover(u)
+	case u.Stateless:
+		return u, nil
+	}
+	u.Slowed = 0
+	return u, later(u, now)
+}
+
+// more makes u go on copying, with slower writers if that is needed, or gives
+// it up.
 func more(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
-	if why := diverges(u, now); why != "" {
+	if u.Paused {
+		u.Slowed = 0
+		return u, later(u, now)
+	}
+	share := slower(u, u.Cycles[len(u.Cycles)-1])
+	if share > u.Slowed {
+		u.Slowed, u.Slowest = share, max(u.Slowest, share)
+		return u, again(u)
+	}
+	why := diverges(u, now)
+	switch {
+	case why != "" && u.Rehearse:
+		return conclude(u, now, why)
+	case why != "":
 		return giveUp(u, now, why)
 	}
 	return u, again(u)
@@ -192,9 +272,9 @@ func untransformed(links []string) string {
 	return fmt.Sprintf("%d documents could not be transformed: %s", len(links), text)
 }
 
-// failed gives u up after an action that the state has wished for.
-func failed(u api.Upgrade, e kit.Event, now time.Time, s api.UpgradeState) (api.Upgrade, []kit.Op) {
-	if u.State != s {
+// failed gives u up after an action that such a state has wished for.
+func failed(u api.Upgrade, e kit.Event, now time.Time, states ...api.UpgradeState) (api.Upgrade, []kit.Op) {
+	if !slices.Contains(states, u.State) {
 		return u, nil
 	}
 	return giveUp(u, now, failureOf(e))
@@ -203,7 +283,7 @@ func failed(u api.Upgrade, e kit.Event, now time.Time, s api.UpgradeState) (api.
 // giveUp makes u go back to blue for good.
 func giveUp(u api.Upgrade, now time.Time, why string) (api.Upgrade, []kit.Op) {
 	u.Epoch++
-	u.Error = why
+	u.Error, u.Slowed = why, 0
 	return enter(u, api.UpgradeAborting, now, why), []kit.Op{kit.Call("abort", "1", nil)}
 }
 
@@ -226,74 +306,10 @@ func stopped(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) 
 	if e.Name == "abort.failed" {
 		text = "green is still there: " + failureOf(e)
 	}
+	if u.Rehearse && u.Error == "" {
+		return enter(u, api.UpgradeRehearsed, now, text), nil
+	}
 	return enter(u, api.UpgradeAborted, now, text), nil
-}
-
-func rollback(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
-	var a api.RollbackArgs
-	if err := e.Into(&a); err != nil {
-		return u, kit.Refuse(kit.ErrInvalid, "%v", err)
-	}
-	stuck := u.State == api.UpgradeCommitted // green does not come up
-	switch {
-	case u.State != api.UpgradeSoak && !stuck:
-		return u, kit.Refuse(kit.ErrConflict, "the upgrade is %s: it can be rolled back in soak", u.State)
-	case first(u):
-		return u, kit.Refuse(kit.ErrConflict, "this was the first deployment: there is nothing to go back to")
-	case count(u, api.UpgradeBack) >= maxRollbacks:
-		return u, kit.Refuse(kit.ErrConflict, "%d rollbacks have failed: the upgrade has no epochs left for more; upgrade to the old version instead", maxRollbacks)
-	}
-	u.Epoch++
-	u.Error, u.LoseWrites = "", a.LoseWrites
-	u = enter(u, api.UpgradeBack, now, "asked for by "+e.By)
-	if stuck {
-		return u, cutover(u)
-	}
-	return u, []kit.Op{kit.Call("check", strconv.FormatInt(u.Epoch, 10), nil)}
-}
-
-// checkResult is the outcome of the action check: why the rollback must not
-// begin, or nothing.
-type checkResult struct {
-	Epoch int64  `json:"epoch"`
-	Why   string `json:"why,omitempty"`
-}
-
-// checked begins a rollback, or leaves u in soak.
-func checked(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
-	r := checkResult{Epoch: u.Epoch, Why: failureOf(e)}
-	if err := e.Into(&r); err != nil {
-		return u, kit.Refuse(kit.ErrInvalid, "%v", err)
-	}
-	switch {
-	case u.State != api.UpgradeBack || r.Epoch != u.Epoch:
-		return u, nil
-	case r.Why != "":
-		u.Error = notBack + r.Why
-		return enter(u, api.UpgradeSoak, now, u.Error), nil
-	}
-	return u, cutover(u)
-}
-
-// notBack begins the error of a rollback that was not done.
-const notBack = "not rolled back: "
-
-func retired(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
-	left := u.Blue
-	switch u.State {
-	case api.UpgradeRetired:
-		return u, nil // said again
-	case api.UpgradeRolledBack:
-		left = u.Green
-	case api.UpgradeSoak:
-	default:
-		return u, kit.Refuse(kit.ErrConflict, "the upgrade is %s: a side can be retired in soak or after a rollback", u.State)
-	}
-	u.Error = ""
-	if left.Group == "" {
-		return enter(u, api.UpgradeRetired, now, ""), nil
-	}
-	return enter(u, api.UpgradeRetired, now, left.Group+" is deleted"), []kit.Op{kit.Call("retire", "1", left)}
 }
 
 // copyingEvent tells how far the action cycle has come; an api.Copying.
@@ -341,7 +357,7 @@ var follows = map[api.UpgradeState][]api.UpgradeState{
 	api.UpgradeFinal:     {api.UpgradeVerified, api.UpgradeReopening},
 	api.UpgradeVerified:  {api.UpgradeCommitted, api.UpgradeReopening},
 	api.UpgradeCommitted: {api.UpgradeReleased},
-	api.UpgradeBack:      {api.UpgradeReopening, api.UpgradeCommitted},
+	api.UpgradeBack:      {api.UpgradeBack, api.UpgradeReopening, api.UpgradeCommitted},
 }
 
 func reached(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
@@ -365,10 +381,12 @@ func reached(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) 
 		return final(u, s, now)
 	case api.UpgradeVerified:
 		return verified(u, s, now)
+	case api.UpgradeBack:
+		return turned(u, s, now)
 	case api.UpgradeCommitted:
 		return commit(u, s, now), nil
 	case api.UpgradeReleased:
-		return released(u, s, now), nil
+		return released(u, s, now)
 	case api.UpgradeReopening:
 		return reopen(u, s, now)
 	}
@@ -378,6 +396,9 @@ func reached(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) 
 // hold begins a cutover, unless the last cycle shows that it would take too
 // long by now.
 func hold(u api.Upgrade, s step, now time.Time) (api.Upgrade, []kit.Op) {
+	if u.Waiting() {
+		return u, kit.Refuse(kit.ErrConflict, "the upgrade waits for somebody to say go: no hold begins")
+	}
 	if !u.Stateless {
 		if s.Cycle == nil {
 			return u, kit.Refuse(kit.ErrInvalid, "a hold needs a cycle right before it")
@@ -427,16 +448,20 @@ func verified(u api.Upgrade, s step, now time.Time) (api.Upgrade, []kit.Op) {
 // commit puts green in charge, or leaves it so after a rollback that did not
 // go on.
 func commit(u api.Upgrade, s step, now time.Time) api.Upgrade {
+	u.Slowed = 0
 	if u.State == api.UpgradeBack {
 		u.Epoch++
 		u.Error = s.Text
-	} else {
-		u.Base = s.Base
+		return enter(u, api.UpgradeCommitted, now, s.Text)
+	}
+	u.Base = s.Base
+	if twoWay(u) {
+		u.Back = &api.Back{}
 	}
 	return enter(u, api.UpgradeCommitted, now, s.Text)
 }
 
-func released(u api.Upgrade, s step, now time.Time) api.Upgrade {
+func released(u api.Upgrade, s step, now time.Time) (api.Upgrade, []kit.Op) {
 	_, before := last(u, api.UpgradeSoak)
 	if began, held := last(u, api.UpgradeHolding); held && !before {
 		u.Pause = s.Pause
@@ -444,36 +469,35 @@ func released(u api.Upgrade, s step, now time.Time) api.Upgrade {
 			u.Pause = api.Seconds(now.Sub(began))
 		}
 	}
-	return enter(enter(u, api.UpgradeReleased, now, s.Text), api.UpgradeSoak, now, "")
+	return soak(enter(u, api.UpgradeReleased, now, s.Text), now, "")
 }
 
 // reopen puts blue in charge again: after a cutover that did not succeed, or
 // for a rollback.
 func reopen(u api.Upgrade, s step, now time.Time) (api.Upgrade, []kit.Op) {
-	if u.State != api.UpgradeBack && u.Attempts >= maxAttempts {
+	if u.State == api.UpgradeBack {
+		return goBack(u, s, now)
+	}
+	if u.Attempts >= maxAttempts {
 		return surrender(u, fmt.Sprintf("the cutover failed %d times, at last: %s", u.Attempts, s.Text), now), nil
 	}
-	var ops []kit.Op
-	if s.Unfenced {
-		ops = []kit.Op{kit.Call("fence", "1", nil)}
-	}
-	if u.State != api.UpgradeBack {
-		u.Epoch++
-	}
-	return enter(u, api.UpgradeReopening, now, s.Text), ops
+	u.Epoch++
+	u.Slowed = 0
+	return enter(u, api.UpgradeReopening, now, s.Text), nil
 }
 
 // surrender reopens blue from within the hold, and then gives u up.
 func surrender(u api.Upgrade, why string, now time.Time) api.Upgrade {
 	u.Epoch++
-	u.Error = why
+	u.Error, u.Slowed = why, 0
 	return enter(u, api.UpgradeReopening, now, why)
 }
 
 // reopenedArgs are those of the event reopened.
 type reopenedArgs struct {
-	Epoch int64  `json:"epoch"`
-	Text  string `json:"text,omitempty"`
+	Epoch int64        `json:"epoch"`
+	Text  string       `json:"text,omitempty"`
+	Pause api.Duration `json:"pause,omitempty"`
 }
 
 // reopened goes on after traffic goes to blue: a rollback is done, a cutover
@@ -489,16 +513,18 @@ func reopened(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op)
 	_, committed := last(u, api.UpgradeCommitted)
 	switch {
 	case committed:
-		return enter(u, api.UpgradeRolledBack, now, a.Text), nil
+		return wentBack(u, a, now), nil
 	case u.Error != "":
 		return giveUp(u, now, u.Error)
 	case u.Stateless:
 		return enter(u, api.UpgradeReady, now, ""), nil // the same action goes on
+	case u.Paused:
+		return enter(u, api.UpgradeCopying, now, "after attempt "+strconv.Itoa(u.Attempts)), later(u, now)
 	}
 	return enter(u, api.UpgradeCopying, now, "once more after attempt "+strconv.Itoa(u.Attempts)), again(u)
 }
 
-// copied is a cycle and what it could not transform.
+// copied is a cycle, forth or back, and what it could not transform.
 type copied struct {
 	api.Cycle
 	Failed []string `json:"failed,omitempty"`

@@ -82,7 +82,8 @@ func inState(t *testing.T) map[api.UpgradeState]api.Upgrade {
 	all[u.State] = u
 	u = soak
 	move("rollback", nil)
-	reach(step{State: api.UpgradeReopening})
+	reach(step{State: api.UpgradeBack, Final: "1.9"})
+	reach(step{State: api.UpgradeReopening, Cycle: &c, Verified: &api.Verification{}})
 	move(reopenedEvent, reopenedArgs{Epoch: u.Epoch})
 	all[u.State] = u
 	u = all[api.UpgradeVerified]
@@ -140,7 +141,7 @@ func TestEachStateAndEvent(t *testing.T) {
 			[15]string{no, no, no, no, no, "reopening", no, no, no, no, no, no, no, no, no}},
 		{"green is to be in charge", reach(step{State: api.UpgradeCommitted}),
 			[15]string{no, no, no, no, no, no, "committed", no, no, no, "committed", no, no, no, no}},
-		{"blue is to be in charge", reach(step{State: api.UpgradeReopening}),
+		{"blue is to be in charge", reach(step{State: api.UpgradeReopening, Cycle: &c, Verified: &api.Verification{}}),
 			[15]string{no, no, no, "reopening", "reopening", "reopening", "reopening", no, no, no, "reopening", no, no, no, no}},
 		{"traffic goes to green", reach(step{State: api.UpgradeReleased}),
 			[15]string{no, no, no, no, no, no, no, no, "soak", no, no, no, no, no, no}},
@@ -196,6 +197,18 @@ func TestCreatedUpgradesAreChecked(t *testing.T) {
 		{"one group", func(u *api.Upgrade) { u.Green.Group = "blue" }, "same group, blue"},
 		{"a negative budget", func(u *api.Upgrade) { u.Budget = -1 }, "250ms"},
 		{"no epoch", func(u *api.Upgrade) { u.Epoch = 0 }, "epoch from 1 on"},
+		{"the version that runs", func(u *api.Upgrade) { u.Green.Image = u.Blue.Image }, "ledger@sha256:1 runs already"},
+		{"a rehearsal against nothing", func(u *api.Upgrade) { u.Blue, u.Rehearse = api.Side{}, true }, "nothing to rehearse against"},
+		{"an unknown way back", func(u *api.Upgrade) { u.WayBack = "maybe" }, "use asked, required or none"},
+		{"an unknown hold", func(u *api.Upgrade) { u.Hold = "maybe" }, "use manual"},
+		{"writers that would stop", func(u *api.Upgrade) { u.Slow = 1 }, "less than 1"},
+		{"a negative observation", func(u *api.Upgrade) { u.Soak = -1 }, "soak -1"},
+		{"a check without a name", func(u *api.Upgrade) { u.Checks = []api.Check{{Query: "errors"}} }, "checks[0].name"},
+		{"two checks of one name", func(u *api.Upgrade) {
+			u.Checks = []api.Check{{Name: "a", Query: "errors"}, {Name: "a", Query: "p99"}}
+		}, "checks[1].name"},
+		{"an unknown value", func(u *api.Upgrade) { u.Checks = []api.Check{{Name: "a", Query: "up"}} }, "use errors, p99 or tests"},
+		{"a server without a query", func(u *api.Upgrade) { u.Checks = []api.Check{{Name: "a", URL: "http://prometheus:9090"}} }, "needs a query in PromQL"},
 	} {
 		u := wanted()
 		test.alter(&u)
@@ -221,6 +234,33 @@ func TestStepsOfAnotherEpochAreRefused(t *testing.T) {
 	_, ops = next(inState(t)[api.UpgradeReopening], event(t, reopenedEvent, reopenedArgs{Epoch: 1}), clock)
 	if err := refused(ops); !errors.Is(err, kit.ErrConflict) {
 		t.Errorf("traffic of another epoch: %v, want a conflict", err)
+	}
+}
+
+func TestSettledUpgradesHaveDoneWhatWasAskedOfThem(t *testing.T) {
+	pending := func(s api.UpgradeState, do string, paused bool) api.Upgrade {
+		u := api.Upgrade{State: s, Paused: paused}
+		if do != "" {
+			u.Pending = []kit.Op{{Do: do}}
+		}
+		return u
+	}
+	for _, test := range []struct {
+		name string
+		u    api.Upgrade
+		want bool
+	}{
+		{"nothing is pending", pending(api.UpgradeAborted, "", false), true},
+		{"blue is kept close behind in soak", pending(api.UpgradeSoak, api.UpgradeReturns, false), true},
+		{"checks are looked at in soak", pending(api.UpgradeSoak, api.UpgradeLooks, false), true},
+		{"a rollback takes back what is left", pending(api.UpgradeBack, api.UpgradeReturns, false), false},
+		{"it copies", pending(api.UpgradeCopying, api.UpgradeCopies, false), false},
+		{"it copies slowly while it is paused", pending(api.UpgradeReady, api.UpgradeCopies, true), true},
+		{"a side is being deleted", pending(api.UpgradeRetired, "retire", false), false},
+	} {
+		if got := test.u.Settled(); got != test.want {
+			t.Errorf("%s: settled %t, want %t", test.name, got, test.want)
+		}
 	}
 }
 
@@ -280,7 +320,7 @@ func TestPredictionLearnsFromTheHoldBefore(t *testing.T) {
 		{"a node died while traffic was held", 5 * time.Second, 100 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			u := api.Upgrade{Budget: api.Seconds(400 * time.Millisecond), History: []api.Moment{
+			u := api.Upgrade{UpgradePolicy: api.UpgradePolicy{Budget: api.Seconds(400 * time.Millisecond)}, History: []api.Moment{
 				{State: api.UpgradeHolding, At: clock}, {State: api.UpgradeFenced, At: clock.Add(c.held)},
 			}}
 			u.Cycles = []api.Cycle{{Documents: 1000, Rate: 10_000}}

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -23,20 +24,29 @@ type world struct {
 	// call's answer. Both may block until ctx ends.
 	before, after func(ctx context.Context, call string) error
 	// cycles is asked for the result of each cycle.
-	cycles    func(final bool) Copied
-	different int
+	cycles func(final bool) Copied
+	// returns is asked for the result of each cycle back.
+	returns                  func(final bool) Copied
+	different, differentBack int
+	repairs                  bool // what differs
+	oneWay                   []string
+	rooms                    map[string]api.Room // of the sides, and "free"
+	values                   map[string]float64  // of the checks
+	changed                  int64               // documents, on top of those that were written
 	// torn says that both sides may take writes: one could not be fenced.
 	torn      bool
 	stateless map[string]bool
 
-	mu      sync.Mutex
-	calls   []string
-	groups  map[string]bool // that run
-	fences  map[string]fence
-	written map[string]int64 // positions
-	holding bool
-	to      string
-	epoch   int64 // of the gate
+	mu       sync.Mutex
+	calls    []string
+	groups   map[string]bool // that run
+	fences   map[string]fence
+	written  map[string]int64 // positions
+	returned int64            // green's position up to which blue has all
+	slowed   float64
+	holding  bool
+	to       string
+	epoch    int64 // of the gate
 }
 
 type fence struct {
@@ -158,7 +168,7 @@ func (w *world) Changed(ctx context.Context, side api.Side, after string) (int64
 	var n int64
 	err := w.call(ctx, "changed "+side.Group, func() error {
 		p, err := kit.ParsePosition(after)
-		n = int64(w.written[side.Group]) - p.Seq
+		n = w.written[side.Group] - p.Seq + w.changed
 		return err
 	})
 	return n, err
@@ -167,6 +177,78 @@ func (w *world) Changed(ctx context.Context, side api.Side, after string) (int64
 func (w *world) Verify(ctx context.Context, _, _ api.Side) (api.Verification, error) {
 	v := api.Verification{Documents: 1000, Buckets: 4096, Different: w.different}
 	return v, w.call(ctx, "verify", func() error { return nil })
+}
+
+func (w *world) Slow(ctx context.Context, share float64) error {
+	return w.call(ctx, fmt.Sprintf("slow %.2f", share), func() error { w.slowed = 1 - share; return nil })
+}
+
+func (w *world) Irreversible(ctx context.Context, _, _ api.Side) ([]string, error) {
+	return w.oneWay, w.call(ctx, "irreversible", func() error { return nil })
+}
+
+func (w *world) Return(ctx context.Context, from, to api.Side, base string, final bool) (Copied, error) {
+	name := "return green"
+	if final {
+		name = "final return green"
+	}
+	var c Copied
+	err := w.call(ctx, name, func() error {
+		if final && !w.fences[from.Group].on {
+			w.t.Errorf("the final return began while %s takes writes", from.Group)
+		}
+		if !w.fences[to.Group].on {
+			return kit.Errorf(kit.ErrConflict, "", "%s takes writes", to.Group)
+		}
+		p, err := kit.ParsePosition(base)
+		if err != nil {
+			return err
+		}
+		if w.returns != nil {
+			c = w.returns(final)
+			return nil
+		}
+		from := max(w.returned, p.Seq)
+		c = Copied{Documents: w.written["green"] - from, Took: time.Millisecond}
+		w.returned = w.written["green"]
+		return nil
+	})
+	return c, err
+}
+
+func (w *world) VerifyBack(ctx context.Context, _, _ api.Side) (api.Verification, error) {
+	var v api.Verification
+	err := w.call(ctx, "verify back green", func() error {
+		v = api.Verification{Documents: 1000, Buckets: 4096, Different: w.differentBack}
+		return nil
+	})
+	return v, err
+}
+
+func (w *world) Repair(ctx context.Context, _, _ api.Side) (Copied, error) {
+	err := w.call(ctx, "repair", func() error {
+		if w.repairs {
+			w.different = 0
+		}
+		return nil
+	})
+	return Copied{Documents: 1}, err
+}
+
+func (w *world) Room(_ context.Context, side api.Side) (api.Room, error) {
+	return w.rooms[side.Group], nil
+}
+
+func (w *world) Free(context.Context) (api.Room, error) { return w.rooms["free"], nil }
+
+func (w *world) Value(_ context.Context, _ api.Upgrade, c api.Check) (float64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v, ok := w.values[c.Name]
+	if !ok {
+		return 0, errors.New("there is no value")
+	}
+	return v, nil
 }
 
 func (w *world) Start(ctx context.Context, side api.Side, standby bool) (api.Side, error) {
@@ -239,7 +321,7 @@ func start(t *testing.T, w *world, wrap func(kit.Client) kit.Client) *rig {
 		client = wrap(client)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError + 4}))
-	r := &rig{Cluster: c, t: t, service: Service(client, w, w, w, log)}
+	r := &rig{Cluster: c, t: t, service: Service(client, w, w, w, w, log)}
 	c.Server.Add(r.service)
 	r.run()
 	return r
@@ -268,14 +350,27 @@ func (r *rig) send(method string, args any) error {
 	return err
 }
 
-// await returns the upgrade once it is in one of the states and nothing is
-// pending.
+// awaits returns the upgrade once it is as described.
+func (r *rig) awaits(what string, done func(api.Upgrade) bool) api.Upgrade {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Hour)
+	defer cancel()
+	u, err := api.Upgrades.Await(ctx, r.Admin(), "1", done)
+	if err != nil {
+		now, _ := api.Upgrades.Read(r.t.Context(), r.Admin(), "1")
+		r.t.Fatalf("awaiting that it is %s: %v; it is %s, %s, pending %v", what, err, now.State, now.Error, now.Pending)
+	}
+	return u
+}
+
+// await returns the upgrade once it is in one of the states and nothing that
+// was asked for is pending.
 func (r *rig) await(states ...api.UpgradeState) api.Upgrade {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Hour)
 	defer cancel()
 	u, err := api.Upgrades.Await(ctx, r.Admin(), "1", func(u api.Upgrade) bool {
-		return slices.Contains(states, u.State) && len(u.Pending) == 0
+		return slices.Contains(states, u.State) && u.Settled()
 	})
 	if err != nil {
 		now, _ := api.Upgrades.Read(r.t.Context(), r.Admin(), "1")

@@ -103,7 +103,7 @@ func TestASectionTakesThePlaceOfTheGroupsLast(t *testing.T) {
 	}
 	for _, want := range []string{
 		"# Benchmarks\n", "## kit\n\n2026-03-02 12:00 UTC: 2 cores.\nAgainst etcd 3.4.\n", "\nThree nodes.\n",
-		"| kit/writes | writes a second | 16 | 4 | 4 | >=3 | met |\n", "- p99: 3 ms\n", "### Why missed\n\nBecause.\n\n## front\n\nnew\n",
+		"| kit/writes | writes a second | 16 | 4 | 4 | >=3 | met |\n", "- p99: 3 ms\n", "### Notes\n\nBecause.\n\n## front\n\nnew\n",
 	} {
 		if !strings.Contains(third, want) {
 			t.Errorf("the page has no %q:\n%s", want, third)

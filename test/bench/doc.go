@@ -12,7 +12,8 @@
 // stands in its place, so that the ratio is to that. The exit code is 1 if a
 // bar is missed.
 //
-// A group is a file of this package with a value that the table in group.go
-// has. Why a bar is missed is written by hand, in notes/GROUP.md, and becomes
+// A group is a value that the table in group.go has, in the files of this
+// package that begin with its name; what it compares with, test/setup.sh
+// installs. Why a bar is missed is written by hand, in notes/GROUP.md, and becomes
 // a part of the page.
 package main

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -14,17 +13,15 @@ import (
 // group is a set of measurements that are made together.
 type group struct {
 	name string
-	// run measures the group's bars; nil if it has none yet.
+	// run measures the group's bars.
 	run func(context.Context, *measurement) error
-	// packages have the Go benchmarks of a group without bars.
-	packages []string
 }
 
 // groups are all there are, in the order of the page.
 var groups = []group{
 	kitGroup,
-	{name: "upgrade", packages: []string{"./kit/migrate"}},
-	{name: "front", packages: []string{"./site/front"}},
+	upgradeGroup,
+	frontGroup,
 }
 
 // chosen returns the group of table with the name, or all for none.
@@ -59,6 +56,9 @@ type measurement struct {
 type options struct {
 	documents int
 	watchers  int
+	upgrades  int
+	writes    int // a second, during upgrades
+	held      int
 	rounds    int
 	warm, per time.Duration
 	profiles  string // where profiles of our side are written; empty for none
@@ -87,14 +87,9 @@ func (m *measurement) tell(format string, args ...any) {
 	fmt.Fprintln(m.out, m.also[len(m.also)-1])
 }
 
-// measure runs g and returns what came of it, nil if it has no bars.
+// measure runs g and returns what came of it.
 func (g group) measure(ctx context.Context, o options, out io.Writer) (*measurement, error) {
 	fmt.Fprintln(out, "== bench", g.name)
-	if g.run == nil {
-		cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-run", "^$", "-bench", ".", "-benchtime", "2s"}, g.packages...)...)
-		cmd.Stdout, cmd.Stderr = out, os.Stderr
-		return nil, cmd.Run()
-	}
 	dir, err := os.MkdirTemp("", "landfall-bench-")
 	if err != nil {
 		return nil, err

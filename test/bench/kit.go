@@ -38,6 +38,7 @@ func measureKit(ctx context.Context, m *measurement) error {
 		{[]string{"memory-per-document", "gc-pause"}, measureHeld},
 		{[]string{"index-filter"}, measureIndex},
 		{[]string{"restart"}, measureRestart},
+		{[]string{"snapshot-pause"}, measurePause},
 		{[]string{"watchers"}, measureWatchers},
 	} {
 		if m.wants(part.bars...) {
@@ -53,6 +54,7 @@ func measureKit(ctx context.Context, m *measurement) error {
 type nodes struct {
 	name    string // which starts that of each node, its directory and its log
 	program string
+	flags   []string // of kitload node
 	urls    []string
 	token   string // of users/admin
 	running []*process
@@ -93,7 +95,7 @@ func (n *nodes) startNode(ctx context.Context, m *measurement, i int) error {
 		}
 		env = append(env, "KIT_JOIN="+n.urls[0], "KIT_TOKEN="+strings.TrimSpace(string(secret)))
 	}
-	p, err := m.start(ctx, name, env, n.program, "node")
+	p, err := m.start(ctx, name, env, n.program, append([]string{"node"}, n.flags...)...)
 	if err != nil {
 		return err
 	}

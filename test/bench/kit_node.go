@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 	"strconv"
 	"time"
 )
@@ -12,6 +13,7 @@ const (
 	wantBytes     = 100       // of memory for a document, beyond its own
 	wantRestart   = 1_000_000 // documents a second
 	wantFilter    = 1         // ms
+	wantPause     = 50        // ms
 	wantWatchers  = 10        // s
 	fewDocuments  = 100_000
 	documentBytes = 200
@@ -19,7 +21,7 @@ const (
 
 // held is what kitload hold prints.
 type held struct {
-	Heap, Resident, Pause, Collection, Client, Store, List, Restored, Filled float64
+	Heap, Resident, Pause, Typical, Collection, Client, Store, List, Restored, Filled float64
 }
 
 // hold has kitload hold documents in a process of its own and measure that.
@@ -48,19 +50,14 @@ func measureReads(ctx context.Context, m *measurement, program string) error {
 
 // measureHeld measures what documents cost while they are only held.
 func measureHeld(ctx context.Context, m *measurement, program string) error {
-	many, err := m.hold(ctx, program, m.documents, "memory,pause")
-	if err != nil {
-		return err
-	}
-	few, err := m.hold(ctx, program, min(fewDocuments, m.documents/10), "pause")
+	many, few, err := m.holdBoth(ctx, program, m.documents)
 	if err != nil {
 		return err
 	}
 	m.bar("memory-per-document", "bytes in the heap beyond a document's own, "+count(m.documents)+" documents of 200 bytes", many.Heap-documentBytes, wantBytes, atMost(1))
 	m.tell("resident bytes of a document beyond its own: %s; made at %s a second", figure(many.Resident-documentBytes), figure(float64(m.documents)/many.Filled))
-	// The pauses of an idle process are some ten microseconds, and differ by
-	// half of that from run to run.
-	m.bar("gc-pause", "ms, the longest pause of 20 collections, against that with 100 thousand documents", many.Pause, few.Pause, atMost(1.5))
+	m.bar("gc-pause", "ms, the longest pause of 20 collections, taken in turn with that with 100 thousand documents", many.Pause, few.Pause, atMost(1.5))
+	m.tell("half of all pauses are at most %s ms, with 100 thousand documents %s ms", figure(many.Typical), figure(few.Typical))
 	m.tell("a whole collection, which runs beside the program: %s ms, with 100 thousand documents %s ms", figure(many.Collection), figure(few.Collection))
 	return nil
 }
@@ -106,6 +103,32 @@ func (n *nodes) restart(ctx context.Context, m *measurement) (time.Duration, err
 	began := time.Now()
 	err := n.startNode(ctx, m, 0)
 	return time.Since(began), err
+}
+
+// measurePause measures how long a client's write waits while snapshots are
+// made.
+func measurePause(ctx context.Context, m *measurement, program string) error {
+	documents := m.documents / 5
+	n, err := startNodes(ctx, m, "paused", program, 1)
+	if err != nil {
+		return err
+	}
+	defer n.stop()
+	of := []string{"-keys", strconv.Itoa(documents), "-size", strconv.Itoa(documentBytes)}
+	if err := n.run(ctx, m, nil, "fill", n.urls, of...); err != nil {
+		return err
+	}
+	n.flags = []string{"-snapshot-every", "1", "-snapshot-in", "3s"} // each is 3 to 6 s after the one before
+	if _, err := n.restart(ctx, m); err != nil {
+		return err
+	}
+	var p struct{ Snapshots, During, Longest, Between, Took float64 }
+	if err := n.run(ctx, m, &p, "pause", n.urls, append(of, "-data", filepath.Join(m.dir, "paused1"))...); err != nil {
+		return err
+	}
+	m.bar("snapshot-pause", "ms, the longest write of a client while a snapshot of "+count(documents)+" documents is made, the median over the snapshots", p.During, wantPause, atMost(1))
+	m.tell("%s snapshots took %s ms each; the longest write while any of them was made: %s ms, between them: %s ms", figure(p.Snapshots), figure(p.Took), figure(p.Longest), figure(p.Between))
+	return nil
 }
 
 // measureWatchers measures how soon many watchers learn of a change.

@@ -111,6 +111,14 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
+// resident returns the bytes of memory that the process has; 0 if that cannot
+// be known.
+func (p *process) resident() int {
+	var kilobytes int
+	_, _ = fmt.Sscan(field(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid), "VmRSS"), &kilobytes)
+	return kilobytes << 10
+}
+
 // cpuOf returns the CPU time of all of them.
 func cpuOf(running []*process) time.Duration {
 	var sum time.Duration

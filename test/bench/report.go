@@ -69,8 +69,12 @@ func (m *measurement) section(now time.Time, machine, why string) string {
 	if why == "" && m.missed() {
 		why = "Nobody has written it down yet."
 	}
+	title := "Notes"
+	if m.missed() {
+		title = "Why missed"
+	}
 	if why != "" {
-		fmt.Fprintf(&b, "\n### Why missed\n\n%s\n", why)
+		fmt.Fprintf(&b, "\n### %s\n\n%s\n", title, why)
 	}
 	return b.String()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,8 +100,7 @@ type soundness struct {
 // fit is a torn write; one that sound ones follow is damage.
 func scanSegment(b []byte) soundness {
 	var s soundness
-	used := (len(bytes.TrimRight(b, "\x00")) + frameHeader - 1) &^ (frameHeader - 1)
-	b = b[:min(used, len(b))] // the rest was allocated in advance
+	b = b[:min(used(b), len(b))]
 	if len(b) < segmentHeader {
 		return s
 	}
@@ -132,6 +132,18 @@ func scanSegment(b []byte) soundness {
 	}
 	return s
 }
+
+// used is up to where something is written in a segment: the rest was allocated
+// in advance.
+func used(b []byte) int {
+	n := len(b)
+	for n >= len(zeros) && bytes.Equal(b[n-len(zeros):n], zeros[:]) {
+		n -= len(zeros)
+	}
+	return (len(bytes.TrimRight(b[:n], "\x00")) + frameHeader - 1) &^ (frameHeader - 1)
+}
+
+var zeros [4 << 10]byte
 
 // committedBehind looks for a sound commit behind a frame that cannot be read.
 // It takes any that looks like one for the start of the next.
@@ -197,10 +209,10 @@ func scanLog(d *Directory) (last string, s soundness, err error) {
 		return "", s, err
 	}
 	slices.Sort(names) // by their first index
+	var b []byte
 	for _, path := range names {
 		last = filepath.Join("log", filepath.Base(path))
-		b, err := os.ReadFile(path)
-		if err != nil {
+		if b, err = readInto(b, path); err != nil {
 			return last, s, err
 		}
 		if s = scanSegment(b); s.damage != nil {
@@ -208,4 +220,23 @@ func scanLog(d *Directory) (last string, s soundness, err error) {
 		}
 	}
 	return last, s, nil
+}
+
+// readInto reads the file at path into the memory of b, if that is enough.
+func readInto(b []byte, path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := int(info.Size())
+	if cap(b) < size {
+		b = make([]byte, size+size/8) // the next one may be a little larger
+	}
+	n, err := io.ReadFull(f, b[:size])
+	return b[:n], err
 }

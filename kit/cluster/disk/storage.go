@@ -1,8 +1,10 @@
 package disk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -38,6 +40,10 @@ type Options struct {
 	// Formed tells that there must be a log.
 	Formed bool
 	Files  *Files
+	// Restore is called with the newest snapshot, if there is one, by a
+	// goroutine of its own while the log is checked; with nil the snapshot is
+	// only checked, too. An error that comes of damage has a *snapshot.Damage.
+	Restore func(io.Reader) error
 	// Check tells why an entry of the log cannot be used.
 	Check func(*raft.Log) error
 	Log   hclog.Logger
@@ -46,9 +52,10 @@ type Options struct {
 	Fail func(error)
 }
 
-// OpenStorage opens the log and the snapshots in d, and checks both. If they
-// are formed and missing, or do not fit together, it fails: raft would start
-// with less than was acknowledged.
+// OpenStorage opens the log and the snapshots in d, and checks both: what is
+// restored may be used only if it returns no error. If they are formed and
+// missing, or do not fit together, it fails: raft would start with less than
+// was acknowledged.
 func (d *Directory) OpenStorage(o Options) (*Storage, error) {
 	if d.path == "" {
 		mem := raft.NewInmemStore()
@@ -62,6 +69,34 @@ func (d *Directory) OpenStorage(o Options) (*Storage, error) {
 	if err := os.MkdirAll(d.file("log"), 0o700); err != nil {
 		return nil, err
 	}
+	files, err := raft.NewFileSnapshotStoreWithLogger(d.path, SnapshotsKept, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	snaps := steadySnapshots{files, d}
+	newest, err := d.newestSnapshot(snaps)
+	if err != nil {
+		return nil, err
+	}
+	restored := make(chan error, 1)
+	go func() { restored <- d.restore(snaps, newest, o.Restore) }()
+	s, err := d.openLog(o, newest.Index)
+	if err = cmp.Or(err, <-restored); err == nil {
+		s.Snaps = snaps
+		err = SyncDirectory(d.path)
+	}
+	if err != nil {
+		if s != nil {
+			err = errors.Join(err, s.Close())
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// openLog opens the log, which has to go on from the entry in the last
+// snapshot.
+func (d *Directory) openLog(o Options, snapshot uint64) (*Storage, error) {
 	meta := &metadb.BoltMetaDB{}
 	segs := segments{segment.NewFiler(d.file("log"), o.Files)}
 	last, sound, err := scanLog(d)
@@ -82,24 +117,19 @@ func (d *Directory) OpenStorage(o Options) (*Storage, error) {
 		return err
 	}
 	cache, err := raft.NewLogCache(logCache, &guardedLog{logs, d, o.Files, stop})
+	if err == nil {
+		err = d.checkLog(cache, o.Check, snapshot)
+	}
+	if err == nil {
+		err = d.checkEnd(cache, snapshot, last, sound.end)
+	}
 	if err != nil {
 		return nil, errors.Join(err, logs.Close(), meta.Close())
 	}
-	s := &Storage{
+	return &Storage{
 		Logs: cache, Stable: &guardedVotes{logs, stop}, Bare: logs,
 		Close: func() error { return errors.Join(logs.Close(), meta.Close()) },
-	}
-	s.Snaps, err = raft.NewFileSnapshotStoreWithLogger(d.path, SnapshotsKept, o.Log)
-	if err == nil {
-		err = s.check(d, o.Check, last, sound.end)
-	}
-	if err == nil {
-		err = SyncDirectory(d.path)
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+	}, nil
 }
 
 // segments opens the log's files. When a new leader has a follower cut the end
@@ -144,28 +174,24 @@ func (d *Directory) unopened(last string, sound soundness, err error) error {
 	return d.damagedAt(last, sound.end, err)
 }
 
-// check reads the newest snapshot and the whole log and fails unless each is
-// sound, they meet, and they reach the mark. The last segment is sound up to
-// the byte end.
-func (s *Storage) check(d *Directory, usable func(*raft.Log) error, segment string, end int64) error {
-	last, err := s.checkSnapshots(d)
-	if err != nil {
-		return err
-	}
-	from, err := s.Logs.FirstIndex()
+// checkLog fails unless the log goes on from the entry in the last snapshot and
+// all that follow it can be read. Those before it are only for slower members:
+// that their bytes are sound is known.
+func (d *Directory) checkLog(logs raft.LogStore, usable func(*raft.Log) error, snapshot uint64) error {
+	from, err := logs.FirstIndex()
 	if err != nil {
 		return d.Damaged("log", err)
 	}
-	to, err := s.Logs.LastIndex()
+	to, err := logs.LastIndex()
 	if err != nil {
 		return d.Damaged("log", err)
 	}
-	if from > last+1 {
+	if from > snapshot+1 {
 		return d.Damaged("snapshots", fmt.Errorf("the log starts at entry %d, the snapshot before it is missing", from))
 	}
 	var entry raft.Log
-	for i := from; to > 0 && i <= to; i++ {
-		err := s.Logs.GetLog(i, &entry)
+	for i := max(from, snapshot+1); i <= to; i++ {
+		err := logs.GetLog(i, &entry)
 		if err == nil {
 			err = usable(&entry)
 		}
@@ -173,18 +199,28 @@ func (s *Storage) check(d *Directory, usable func(*raft.Log) error, segment stri
 			return d.Damaged("log", fmt.Errorf("entry %d: %w", i, err))
 		}
 	}
-	if reached := max(to, last); reached < d.marked {
+	return nil
+}
+
+// checkEnd fails unless the log or the snapshot reaches the mark. The last
+// segment is sound up to the byte end.
+func (d *Directory) checkEnd(logs raft.LogStore, snapshot uint64, segment string, end int64) error {
+	to, err := logs.LastIndex()
+	if err != nil {
+		return d.Damaged("log", err)
+	}
+	if reached := max(to, snapshot); reached < d.marked {
 		return d.damagedAt(segment, end, fmt.Errorf("the log ends at entry %d, but entry %d had been stored", reached, d.marked))
 	}
 	return nil
 }
 
-// checkSnapshots returns the log index of the newest snapshot, 0 if there is
-// none.
-func (s *Storage) checkSnapshots(d *Directory) (uint64, error) {
-	metas, err := s.Snaps.List()
+// newestSnapshot returns what is known of the newest snapshot: nothing if there
+// is none.
+func (d *Directory) newestSnapshot(snaps raft.SnapshotStore) (raft.SnapshotMeta, error) {
+	metas, err := snaps.List()
 	if err != nil {
-		return 0, err
+		return raft.SnapshotMeta{}, err
 	}
 	known := map[string]bool{}
 	for _, m := range metas {
@@ -192,41 +228,64 @@ func (s *Storage) checkSnapshots(d *Directory) (uint64, error) {
 	}
 	entries, err := os.ReadDir(d.file("snapshots"))
 	if err != nil {
-		return 0, err
+		return raft.SnapshotMeta{}, err
 	}
 	for _, e := range entries {
 		// raft names an unfinished snapshot .tmp, and lists only what it
 		// keeps, the newest first.
 		if e.IsDir() && !strings.HasSuffix(e.Name(), ".tmp") && !known[e.Name()] && len(metas) < SnapshotsKept {
-			return 0, d.Damaged(filepath.Join("snapshots", e.Name(), "meta.json"), errors.New("it cannot be read"))
+			return raft.SnapshotMeta{}, d.Damaged(filepath.Join("snapshots", e.Name(), "meta.json"), errors.New("it cannot be read"))
 		}
 	}
 	if len(metas) == 0 {
-		return 0, nil
+		return raft.SnapshotMeta{}, nil
 	}
-	name := filepath.Join("snapshots", metas[0].ID, "state.bin")
-	_, r, err := s.Snaps.Open(metas[0].ID) // compares the checksum
-	if err != nil {
-		return 0, d.damagedSnapshot(name, err)
-	}
-	return metas[0].Index, r.Close()
+	return *metas[0], nil
 }
 
-// damagedSnapshot finds out where the snapshot is damaged that raft does not
-// open because of err.
-func (d *Directory) damagedSnapshot(name string, err error) error {
-	f, open := os.Open(d.file(name))
-	if open != nil {
-		return d.Damaged(name, open)
+// restore hands the snapshot, if there is one, to restore, which reads all of
+// it. Damage is said with its place.
+func (d *Directory) restore(snaps raft.SnapshotStore, m raft.SnapshotMeta, restore func(io.Reader) error) error {
+	if m.ID == "" {
+		return nil
+	}
+	if restore == nil {
+		restore = checkSnapshot
+	}
+	name := filepath.Join("snapshots", m.ID, "state.bin")
+	f, err := os.Open(d.file(name))
+	if err != nil {
+		return d.Damaged(name, err)
 	}
 	defer func() { _ = f.Close() }()
-	in, broken := snapshot.NewReader(f)
-	if broken == nil {
-		broken = in.Drain()
+	sealed, err := snapshot.Sealed(f)
+	if err == nil && !sealed {
+		err = compare(snaps, m.ID)
 	}
-	var where *snapshot.Damage
-	if errors.As(broken, &where) {
+	if err != nil {
+		return d.Damaged(name, err)
+	}
+	err = restore(f)
+	if where := (*snapshot.Damage)(nil); errors.As(err, &where) {
 		return d.damagedAt(name, where.At, errors.New(where.Why))
 	}
-	return d.Damaged(name, err)
+	return err
+}
+
+// checkSnapshot reads all of a snapshot.
+func checkSnapshot(r io.Reader) error {
+	in, err := snapshot.NewReader(r)
+	if err == nil {
+		err = in.Drain()
+	}
+	return err
+}
+
+// compare compares the snapshot with the checksum that raft has of it.
+func compare(snaps raft.SnapshotStore, id string) error {
+	_, r, err := snaps.Open(id)
+	if err != nil {
+		return err
+	}
+	return r.Close()
 }

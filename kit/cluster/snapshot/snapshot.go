@@ -157,6 +157,17 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return b, nil
 }
 
+// Sealed tells whether the snapshot in f, whose place it leaves alone, has
+// checksums: in format 1 it has none.
+func Sealed(f io.ReaderAt) (bool, error) {
+	start := make([]byte, len(magic1))
+	n, err := f.ReadAt(start, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil // NewReader says why that is damage
+	}
+	return string(start[:n]) != magic1, err
+}
+
 // Read implements io.Reader.
 func (b *Reader) Read(p []byte) (int, error) {
 	if b.sum == nil {

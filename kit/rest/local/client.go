@@ -9,12 +9,14 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/rest/access"
 	"landfall.dev/kit/rest/feed"
 	"landfall.dev/kit/rest/tracing"
 )
@@ -27,6 +29,7 @@ type Client struct {
 	subject string
 	far     kit.Client
 	seen    func() kit.Position
+	service atomic.Pointer[access.Caller] // who the subject is, if a service, once that is known
 }
 
 // NewClient returns a client of the server that acts as subject. The client far
@@ -68,7 +71,8 @@ func (c *Client) Read(ctx context.Context, link kit.Link, o kit.ReadOptions) (ki
 	if err != nil {
 		return kit.Record{}, err
 	}
-	own(&req.Record)
+	req.Record.Link = link // which is the caller's own
+	ownContent(&req.Record)
 	return req.Record, nil
 }
 
@@ -177,7 +181,13 @@ func (req *Request) first() kit.Record {
 // own makes r, which may be a part of the store's memory, the caller's own, and
 // what it would be over HTTP.
 func own(r *kit.Record) {
-	r.Link, r.Source = kit.Link(strings.Clone(string(r.Link))), kit.Link(strings.Clone(string(r.Source)))
+	r.Link = kit.Link(strings.Clone(string(r.Link)))
+	ownContent(r)
+}
+
+// ownContent is own for all but the link.
+func ownContent(r *kit.Record) {
+	r.Source = kit.Link(strings.Clone(string(r.Source)))
 	r.Body, r.Pending = bytes.Clone(r.Body), slices.Clone(r.Pending)
 	r.Seq = 0
 }
@@ -196,7 +206,8 @@ func (c *Client) write(ctx context.Context, req *Request, writes ...kit.Write) (
 // either because this node is not to do it or because it may be tried again;
 // then err says that whether a write was carried out is unknown.
 func (c *Client) call(ctx context.Context, req *Request) (done bool, err error) {
-	s, began := c.server, time.Now()
+	s := c.server
+	began := s.Requests.Begin(req.Verb == kit.VerbRead && req.Consistency == kit.Eventual)
 	if ctx.Err() != nil {
 		return true, givenUp(ctx, req.Link)
 	}
@@ -205,24 +216,35 @@ func (c *Client) call(ctx context.Context, req *Request) (done bool, err error) 
 		return false, nil
 	}
 	err = s.Settle(req)
-	if _, leads := node.Leader(); !leads && req.Consistency != kit.Eventual {
-		return false, nil
-	}
-	if req.Consistency == kit.Eventual && feed.Before(s.Store.Position(), c.seen()) {
+	if !c.here(node, req) {
 		return false, nil
 	}
 	if err == nil {
 		err = c.attempt(ctx, node, req)
 	}
-	end := End{Status: req.Status(), Subject: c.subject, Err: err}
+	status := req.Status()
 	if err != nil {
-		end.Status = int(kit.FaultOf(err))
+		status = int(kit.FaultOf(err))
 	}
-	s.Ended(ctx, *req, end, began)
+	s.Requests.Ended(req.Link.Kind(), string(req.Verb), status, began)
+	if err != nil || len(req.Writes) > 0 {
+		s.Ended(ctx, *req, End{Status: status, Subject: c.subject, Err: err})
+	}
 	if err == nil {
 		return true, nil
 	}
 	return c.failed(ctx, req, err)
+}
+
+// here tells whether this node may do what req asks: the leader may, and any
+// that is as far as this client has seen for an eventual read.
+func (c *Client) here(node Node, req *Request) bool {
+	if req.Consistency != kit.Eventual {
+		_, leads := node.Leader()
+		return leads
+	}
+	seen := c.seen()
+	return seen == kit.Position{} || !feed.Before(c.server.Store.Position(), seen)
 }
 
 // failed tells whether the call ends with err, and what the caller is told.
@@ -274,7 +296,7 @@ func (c *Client) attempt(ctx context.Context, node Node, req *Request) (err erro
 	if err := s.Missing(req.Link); err != nil {
 		return err
 	}
-	if req.Caller, err = s.Policy.Caller(c.subject); err != nil {
+	if req.Caller, err = c.caller(); err != nil {
 		return err
 	}
 	if err := req.checkWritten(); err != nil {
@@ -286,6 +308,18 @@ func (c *Client) attempt(ctx context.Context, node Node, req *Request) (err erro
 		defer cancel()
 	}
 	return s.Perform(ctx, node, req)
+}
+
+// caller returns who the client acts as. The rights of a service never change.
+func (c *Client) caller() (*access.Caller, error) {
+	if service := c.service.Load(); service != nil {
+		return service, nil
+	}
+	caller, err := c.server.Policy.Caller(c.subject)
+	if err == nil && caller.Service {
+		c.service.Store(caller)
+	}
+	return caller, err
 }
 
 // checkWritten checks the writes as they are checked when they come over HTTP.

@@ -9,10 +9,10 @@ package local
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/access"
+	"landfall.dev/kit/rest/stats"
 	"landfall.dev/kit/rest/tracing"
 	"landfall.dev/kit/store"
 )
@@ -42,9 +42,11 @@ type Server struct {
 	Log    *slog.Logger
 	// Node returns the node that the Server is at, nil if there is none yet.
 	Node func() Node
-	// Ended is told how each request of a Client has ended, if it was for this
-	// node, and when it began.
-	Ended func(ctx context.Context, req Request, end End, began time.Time)
+	// Requests counts the requests of Clients that are for this node.
+	Requests *stats.Requests
+	// Ended is told how they have ended, those for documents that have succeeded
+	// in reading them not: there are many, and nothing is to be said of them.
+	Ended func(ctx context.Context, req Request, end End)
 
 	absent map[string]string // the service that a kind is missing without
 }

@@ -1,100 +1,139 @@
 // Package stats counts the requests of a server: how many, how fast, with what
 // outcome, for each kind and verb. It tells them as JSON and to Prometheus from
 // the same numbers.
+//
+// Every request is counted, in the slot of time that it ended in, and all are
+// timed but watches and those that Begin leaves out. Requests that are made at
+// the same time are counted apart, each processor's in a shard of its own, and
+// are summed when somebody asks: reads in the process are so fast that a lock
+// for all of them would be a large part of their time, as would be a second look
+// at the clock.
 package stats
 
 import (
 	"cmp"
 	"maps"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-)
 
-// bounds are the upper ends of the histograms' buckets, in seconds: from 50 µs
-// to 13 s, each twice the one before.
-var bounds = prometheus.ExponentialBuckets(50e-6, 2, 19)
-
-// The rates are counted in slots of time; there are enough for the longest.
-const (
-	slot  = 5 * time.Second
-	slots = int(5*time.Minute/slot) + 1
+	"landfall.dev/kit"
 )
 
 // Requests counts requests. Its methods may be called concurrently.
 type Requests struct {
+	name   func(kind, verb string) (string, string)
+	began  time.Time // when its clock was 0
+	shards []shard
+	next   atomic.Uint32
+	// near keeps the shard that was last used on a processor there. Which one a
+	// request is counted in does not matter but for speed.
+	near sync.Pool
+}
+
+// shard has the requests of one processor, more or less.
+type shard struct {
 	mu     sync.Mutex
 	series map[key]*series
+	last   *series   // in which a request was counted last
+	_      [128]byte // keeps shards out of each other's cache lines
 }
 
-// New returns Requests without any.
-func New() *Requests { return &Requests{series: map[key]*series{}} }
-
-type key struct{ kind, verb string }
-
-// series are the numbers of one kind and verb.
-type series struct {
-	codes   map[int]uint64
-	timed   uint64
-	sum     float64 // of the seconds of the timed ones
-	buckets []uint64
-	longest float64
-
-	last  int64 // the newest slot, counted from 1970
-	rates [slots]uint32
+// New returns Requests without any. Name returns what a kind and a verb that are
+// met for the first time are counted as, so that what callers make up does not
+// make any number of them.
+func New(name func(kind, verb string) (string, string)) *Requests {
+	r := &Requests{name: name, began: time.Now(), shards: make([]shard, runtime.GOMAXPROCS(0))}
+	for i := range r.shards {
+		r.shards[i].series = map[key]*series{}
+	}
+	r.near.New = func() any { return &r.shards[int(r.next.Add(1))%len(r.shards)] }
+	return r
 }
 
-// Observe counts a request that was answered with the status at now. One that
-// took less than 0 has no time.
-func (r *Requests) Observe(kind, verb string, status int, took time.Duration, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	k := key{kind, verb}
-	s := r.series[k]
-	if s == nil {
-		s = &series{codes: map[int]uint64{}, buckets: make([]uint64, len(bounds)+1)}
-		r.series[k] = s
+// Now returns the time on the clock that requests are timed by.
+func (r *Requests) Now() time.Duration { return time.Since(r.began) }
+
+// oneIn is how many of those requests that Begin leaves out there are for each
+// that it does not.
+const oneIn = 16
+
+// untimed is the beginning of a request that is only counted.
+const untimed time.Duration = -1
+
+// Begin returns Now for a request that begins; of those that are often, which are
+// too many and too fast to time them all, for one in oneIn by chance.
+func (r *Requests) Begin(often bool) time.Duration {
+	if often && rand.Uint32N(oneIn) != 0 {
+		return untimed
 	}
-	s.codes[status]++
-	s.advance(now)
-	s.rates[s.last%int64(slots)]++
-	if took < 0 {
-		return
-	}
-	seconds := took.Seconds()
-	i, _ := slices.BinarySearch(bounds, seconds)
-	s.buckets[i]++
-	s.timed++
-	s.sum += seconds
-	s.longest = max(s.longest, seconds)
+	return r.Now()
 }
 
-// advance makes the slot of now the newest.
-func (s *series) advance(now time.Time) {
-	n := now.UnixNano() / int64(slot)
-	if n <= s.last {
-		return
+// Ended counts a request that was answered with the status, and began at that
+// time on the clock. Watches have no time, for they take as long as the client
+// likes.
+func (r *Requests) Ended(kind, verb string, status int, began time.Duration) {
+	now := r.Now()
+	took := now - began
+	if began == untimed || verb == string(kit.VerbWatch) {
+		took = -1
 	}
-	for i := max(s.last+1, n-int64(slots)+1); i <= n; i++ {
-		s.rates[i%int64(slots)] = 0
-	}
-	s.last = n
+	r.observe(key{kind, verb}, status, took, now)
 }
 
-// rate returns the requests a second in the whole slots of the span before now.
-func (s *series) rate(span time.Duration, now time.Time) float64 {
-	s.advance(now)
-	n := int64(span / slot)
-	var sum uint64
-	for i := s.last - n; i < s.last; i++ {
-		if i >= 0 {
-			sum += uint64(s.rates[i%int64(slots)])
+// observe counts a request that was answered at now. One that took less than 0
+// has no time.
+func (r *Requests) observe(k key, status int, took, now time.Duration) {
+	sh := r.near.Get().(*shard)
+	defer r.near.Put(sh)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.last == nil || sh.last.key != k {
+		sh.last = r.find(sh, k)
+	}
+	sh.last.observe(status, took, now)
+}
+
+// find returns the series that a request is counted in. The caller holds the
+// shard's lock.
+func (r *Requests) find(sh *shard, k key) *series {
+	if s := sh.series[k]; s != nil {
+		return s
+	}
+	k.kind, k.verb = r.name(k.kind, k.verb)
+	if sh.series[k] == nil {
+		k.kind, k.verb = strings.Clone(k.kind), strings.Clone(k.verb) // they may be a part of much more
+		sh.series[k] = &series{key: k}
+	}
+	return sh.series[k]
+}
+
+// sum returns the numbers of the kinds that shown is true of, up to now.
+func (r *Requests) sum(shown func(kind string) bool, now time.Duration) map[key]*series {
+	sums := map[key]*series{}
+	for i := range r.shards {
+		sh := &r.shards[i]
+		sh.mu.Lock()
+		for k, s := range sh.series {
+			if !shown(k.kind) {
+				continue
+			}
+			if sums[k] == nil {
+				sums[k] = &series{}
+			}
+			sums[k].add(s, now)
 		}
+		sh.mu.Unlock()
 	}
-	return float64(sum) / span.Seconds()
+	return sums
 }
 
 // Verb are the numbers of one verb of a kind.
@@ -106,12 +145,13 @@ type Verb struct {
 	// Rate1m and Rate5m are requests a second in the last one and five minutes.
 	Rate1m float64 `json:"rate1m"`
 	Rate5m float64 `json:"rate5m"`
-	// Seconds is how long they took; watches have none.
+	// Seconds is how long they took; nil if none of them was timed.
 	Seconds *Seconds `json:"seconds,omitempty"`
 }
 
-// Seconds is how long requests took, in seconds. The quantiles are the upper
-// ends of the buckets that they are in.
+// Seconds is how long requests took, in seconds: of all but watches, and of the
+// eventual reads of services in the node's process one in 16, by chance. The
+// quantiles are the upper ends of the buckets that they are in.
 type Seconds struct {
 	Mean float64 `json:"mean"`
 	P50  float64 `json:"p50"`
@@ -129,21 +169,18 @@ type Bucket struct {
 }
 
 // Kind returns the numbers of the kind, sorted by verb.
-func (r *Requests) Kind(kind string, now time.Time) []Verb {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (r *Requests) Kind(kind string) []Verb { return r.kind(kind, r.Now()) }
+
+func (r *Requests) kind(kind string, now time.Duration) []Verb {
 	verbs := []Verb{}
-	for k, s := range r.series {
-		if k.kind != kind {
-			continue
-		}
-		v := Verb{Verb: k.verb, Codes: map[string]uint64{}, Rate1m: s.rate(time.Minute, now), Rate5m: s.rate(5*time.Minute, now)}
-		for code, n := range s.codes {
-			v.Codes[strconv.Itoa(code)] = n
-			v.Count += n
+	for k, s := range r.sum(func(other string) bool { return other == kind }, now) {
+		v := Verb{Verb: k.verb, Codes: map[string]uint64{}, Rate1m: s.rate(time.Minute), Rate5m: s.rate(5 * time.Minute)}
+		for _, c := range s.codes {
+			v.Codes[strconv.Itoa(c.status)] = c.n
+			v.Count += c.n
 		}
 		if s.timed > 0 {
-			v.Seconds = s.seconds()
+			v.Seconds = s.quantiles()
 		}
 		verbs = append(verbs, v)
 	}
@@ -151,30 +188,9 @@ func (r *Requests) Kind(kind string, now time.Time) []Verb {
 	return verbs
 }
 
-func (s *series) seconds() *Seconds {
-	out := &Seconds{Mean: s.sum / float64(s.timed), Max: s.longest}
-	var n uint64
-	for i, count := range s.buckets {
-		if n += count; count == 0 {
-			continue
-		}
-		within := s.longest
-		if i < len(bounds) {
-			within = min(within, bounds[i])
-		}
-		out.Buckets = append(out.Buckets, Bucket{within, n})
-	}
-	quantile := func(q float64) float64 {
-		i := slices.IndexFunc(out.Buckets, func(b Bucket) bool { return float64(b.Count) >= q*float64(s.timed) })
-		return out.Buckets[i].Within
-	}
-	out.P50, out.P90, out.P99 = quantile(0.5), quantile(0.9), quantile(0.99)
-	return out
-}
-
 var (
 	countDesc   = prometheus.NewDesc("landfall_requests_total", "Requests for documents, by kind, verb and HTTP status.", []string{"kind", "verb", "code"}, nil)
-	secondsDesc = prometheus.NewDesc("landfall_request_seconds", "Time to answer requests for documents; watches are left out.", []string{"kind", "verb"}, nil)
+	secondsDesc = prometheus.NewDesc("landfall_request_seconds", "Time to answer requests for documents; of eventual reads in the process one in 16, and watches are left out.", []string{"kind", "verb"}, nil)
 )
 
 // Of returns what tells Prometheus the numbers of the kinds that shown is true
@@ -194,27 +210,23 @@ func (some) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (r some) Collect(out chan<- prometheus.Metric) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, k := range slices.SortedFunc(maps.Keys(r.series), func(a, b key) int {
+	sums := r.sum(r.shown, r.Now())
+	for _, k := range slices.SortedFunc(maps.Keys(sums), func(a, b key) int {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.verb, b.verb))
 	}) {
-		if !r.shown(k.kind) {
-			continue
-		}
-		s := r.series[k]
-		for code, n := range s.codes {
-			out <- prometheus.MustNewConstMetric(countDesc, prometheus.CounterValue, float64(n), k.kind, k.verb, strconv.Itoa(code))
+		s := sums[k]
+		for _, c := range s.codes {
+			out <- prometheus.MustNewConstMetric(countDesc, prometheus.CounterValue, float64(c.n), k.kind, k.verb, strconv.Itoa(c.status))
 		}
 		if s.timed == 0 {
 			continue
 		}
 		buckets := map[float64]uint64{}
 		var n uint64
-		for i, bound := range bounds {
+		for i := range bounded {
 			n += s.buckets[i]
-			buckets[bound] = n
+			buckets[bound(i).Seconds()] = n
 		}
-		out <- prometheus.MustNewConstHistogram(secondsDesc, s.timed, s.sum, buckets, k.kind, k.verb)
+		out <- prometheus.MustNewConstHistogram(secondsDesc, s.timed, s.total.Seconds(), buckets, k.kind, k.verb)
 	}
 }

@@ -89,6 +89,24 @@ func (t *Tally) remove(h [16]byte) {
 	t.count--
 }
 
+// Plus returns the sums of both.
+func (t Tally) Plus(o Tally) Tally {
+	var carry uint64
+	t.lo, carry = bits.Add64(t.lo, o.lo, 0)
+	t.hi, _ = bits.Add64(t.hi, o.hi, carry)
+	t.count += o.count
+	return t
+}
+
+// Minus returns the sums without those of o.
+func (t Tally) Minus(o Tally) Tally {
+	var borrow uint64
+	t.lo, borrow = bits.Sub64(t.lo, o.lo, 0)
+	t.hi, _ = bits.Sub64(t.hi, o.hi, borrow)
+	t.count -= o.count
+	return t
+}
+
 // Change adds h, or takes it away if n is negative.
 func (t *Tally) Change(h [16]byte, n int) {
 	if n < 0 {
@@ -96,6 +114,13 @@ func (t *Tally) Change(h [16]byte, n int) {
 	} else {
 		t.add(h)
 	}
+}
+
+// Change returns b with h added, or taken away if n is negative.
+func (b Bucket) Change(h [16]byte, n int) Bucket {
+	t := Tally{b.Count, binary.BigEndian.Uint64(b.Sum[:8]), binary.BigEndian.Uint64(b.Sum[8:])}
+	t.Change(h, n)
+	return t.Bucket()
 }
 
 // Bucket returns the sums.

@@ -88,10 +88,11 @@ func plainStruct(t reflect.Type) bool {
 	return embedded <= 1
 }
 
-// Fits tells whether body is a JSON object that fits.
-func (m *Mould) Fits(body []byte) bool {
+// Fits tells whether body is a JSON object that fits. With valid it is known to
+// be JSON.
+func (m *Mould) Fits(body []byte, valid bool) bool {
 	own := trimSpace(body)
-	return len(own) > 0 && own[0] == '{' && json.Valid(own) && m.take(own)
+	return len(own) > 0 && own[0] == '{' && (valid || json.Valid(own)) && m.take(own)
 }
 
 // take tells whether the JSON value fits. It is valid JSON without space around

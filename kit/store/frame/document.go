@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -110,6 +111,8 @@ func AppendDocument(b []byte, r kit.Record, o Origin) ([]byte, error) {
 			flags |= f.flag
 		}
 	}
+	const Rest = 128 // is enough for all that is not text
+	b = slices.Grow(b, Rest+len(r.Source)+len(o.Stream)+len(pending)+len(r.Link)+len(r.Body))
 	b = binary.AppendUvarint(append(b, flags), uint64(r.Seq))
 	b = appendMoment(binary.AppendUvarint(b, uint64(r.Version)), r.Created)
 	if flags&flagUpdated != 0 {

@@ -153,6 +153,7 @@ type Reader struct {
 	r       io.Reader
 	buf     []byte // what was read and not used yet
 	own     []byte // the memory that buf is in
+	block   []byte // of what was read and is the caller's: see keep
 	offset  int64  // of the frame that is read
 	next    int64  // of what follows what was used
 	count   uint64
@@ -185,7 +186,7 @@ func (r *Reader) Read() (Frame, error) {
 		if err != nil {
 			return Frame{}, err
 		}
-		switch p = bytes.Clone(p); kind {
+		switch p = r.keep(p); kind {
 		case typeHead:
 			return Frame{Head: p}, nil
 		case typeJSON:
@@ -196,10 +197,23 @@ func (r *Reader) Read() (Frame, error) {
 			if err != nil {
 				return Frame{}, r.fail(err)
 			}
-			link := kit.Link(Text(d.Link))
-			return Frame{Record: d.Record(link.Kind()), Origin: d.Origin()}, nil
+			return Piece{Document: d}.Frame(), nil
 		}
 	}
+}
+
+// keep returns a copy of p, which shares a block of memory with others.
+func (r *Reader) keep(p []byte) []byte {
+	const Block = 64 << 10
+	if len(p) > Block/8 {
+		return bytes.Clone(p)
+	}
+	if len(p) > cap(r.block)-len(r.block) {
+		r.block = make([]byte, 0, Block)
+	}
+	start := len(r.block)
+	r.block = append(r.block, p...)
+	return r.block[start:len(r.block):len(r.block)]
 }
 
 // fail ends the stream if the present frame is broken, as err says.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+
+	"landfall.dev/kit"
 )
 
 // Head reads the first frame of a stream into h, whose JSON has in "of" what
@@ -42,6 +44,27 @@ type Piece struct {
 	Once     *Once  // of a key
 }
 
+// NewPiece returns the piece of a document.
+func NewPiece(f Frame) (p Piece, err error) {
+	p.Type = TypeDocument
+	if p.Raw, err = AppendDocument(nil, f.Record, f.Origin); err == nil {
+		p.Document, err = parseDocument(p.Raw)
+	}
+	return p, err
+}
+
+// Frame returns the document that p is, which shares memory with it.
+func (p Piece) Frame() Frame {
+	link := kit.Link(Text(p.Link))
+	return Frame{Record: p.Record(link.Kind()), Origin: p.Origin()}
+}
+
+// Kind returns the kind of the document that p is.
+func (p Piece) Kind() []byte {
+	kind, _, _ := bytes.Cut(p.Link, []byte("/"))
+	return kind
+}
+
 // Pieces yields the frames up to the stream's end. Their bytes are valid
 // until the next is read, unless the stream is in memory.
 func (r *Reader) Pieces(yield func(Piece) error) error {
@@ -74,14 +97,11 @@ func parsePiece(frame byte, raw []byte) (p Piece, err error) {
 	case TypeDocument, TypePast:
 		p.Document, err = parseDocument(raw)
 	case typeJSON:
-		p.Type = TypeDocument
 		var f Frame
 		if f, err = parseJSONDocument(raw); err != nil {
 			return p, err
 		}
-		if p.Raw, err = AppendDocument(nil, f.Record, f.Origin); err == nil {
-			p.Document, err = parseDocument(p.Raw)
-		}
+		return NewPiece(f)
 	default:
 		err = errors.New("a second head")
 	}

@@ -10,6 +10,7 @@ import (
 // Usage is what an engine holds beside the documents.
 type Usage struct {
 	Held     int64 // bytes of all chunks
+	Live     int64 // bytes of all that is not forgotten
 	History  int64 // bytes of the versions within HistoryAge
 	Versions int   // that these are
 	Keys     int   // idempotency keys
@@ -17,7 +18,7 @@ type Usage struct {
 
 // Usage returns what the engine holds.
 func (e *Engine) Usage() Usage {
-	return Usage{Held: e.arena.held, History: e.recency.bytes, Versions: e.recent.n, Keys: e.onces.n}
+	return Usage{Held: e.arena.held, Live: e.arena.live, History: e.recency.bytes, Versions: e.recent.n, Keys: e.onces.n}
 }
 
 // Check returns what is wrong with the engine, nil if all that finds documents
@@ -43,6 +44,7 @@ func (c *checker) errorf(format string, args ...any) {
 // documents compares all that finds documents with each other.
 func (c *checker) documents() {
 	var live int64
+	recent := 0
 	for name, sh := range c.shelves {
 		documents := 0
 		sh.each(func(r place) {
@@ -52,6 +54,7 @@ func (c *checker) documents() {
 			if string(kindName(p.Link)) != name || c.lookup(frame.Text(p.Link)) != r {
 				c.errorf("%s of %s is not found by its link", p.Link, name)
 			}
+			recent += c.versions(p)
 			sh.trees(&p, func(o Order, tr *tree) {
 				by := c.sorter(sh, o)
 				if tr.find(&by, newProbe(by.keyOf(nil, &p))) != r {
@@ -79,21 +82,53 @@ func (c *checker) documents() {
 			return true
 		})
 	}
+	if recent != c.recent.n {
+		c.errorf("the documents have %d recent versions, there are %d", recent, c.recent.n)
+	}
 	live += c.recently()
-	if live != c.arena.live {
-		c.errorf("%d bytes are in use, %d are counted", live, c.arena.live)
+	c.bytes(live)
+}
+
+// versions checks the recent versions of the document that p is the last of,
+// and returns their number.
+func (c *checker) versions(p frame.Document) (n int) {
+	for r := c.earlier(p.Seq); r != 0; r = c.earlier(p.Seq) {
+		was := c.at(r)
+		if frame.Text(was.Link) != frame.Text(p.Link) || was.Seq >= p.Seq {
+			c.errorf("before version %d of %s comes version %d of %s", p.Version, p.Link, was.Version, was.Link)
+			break
+		}
+		p = was
+		n++
+	}
+	return n
+}
+
+// bytes checks what the arena counts, when so many bytes are alive.
+func (c *checker) bytes(live int64) {
+	var counted, dead int64
+	for i, u := range c.arena.use {
+		if c.arena.memory[i] == nil {
+			continue
+		}
+		counted += int64(u.live)
+		if !u.ages {
+			dead += int64(u.written - start(i) - u.live)
+		}
+	}
+	if live != c.arena.live || live != counted || dead != c.arena.dead {
+		c.errorf("%d bytes are in use and %d are not, counted are %d, %d in chunks, and %d", live, dead, c.arena.live, counted, c.arena.dead)
 	}
 }
 
 // recently checks the history within its age and the idempotency keys, and
-// returns the bytes of these.
+// returns the bytes of both.
 func (c *checker) recently() (live int64) {
 	var recent int64
 	c.recent.each(0, c.recent.n, func(end uint64, r place) bool {
 		p := c.at(r)
 		recent += int64(roundUp(p.Size))
-		ed := edit{Engine: c.Engine, sh: c.shelf(kindName(p.Link))}
-		if int64(end) <= c.horizon || ed.successor(&p) != end {
+		if int64(end) <= c.horizon {
 			c.errorf("version %d of %s ends at %d, the history begins at %d", p.Version, p.Link, end, c.horizon)
 		}
 		return true
@@ -101,6 +136,7 @@ func (c *checker) recently() (live int64) {
 	if recent != c.recency.bytes {
 		c.errorf("the history has %d bytes, %d are counted", recent, c.recency.bytes)
 	}
+	live = recent
 	if c.onces.n != c.oncesByTime.n {
 		c.errorf("%d keys, %d by time", c.onces.n, c.oncesByTime.n)
 	}
@@ -127,14 +163,14 @@ func (c *checker) tree(sh *shelf, o Order, tr *tree) {
 		n++
 		return true
 	})
-	c.node(tr.root)
+	c.node(&by, tr.root)
 	if n != tr.n || n > 0 && tr.root.len() != n {
 		c.errorf("order %d: %d records, counted %d and %d", o, n, tr.n, tr.root.len())
 	}
 }
 
 // node checks that inner nodes know the first of each of theirs.
-func (c *checker) node(n treeNode) {
+func (c *checker) node(by *sorter, n treeNode) {
 	if n.inner == nil {
 		return
 	}
@@ -143,6 +179,9 @@ func (c *checker) node(n treeNode) {
 		if key != n.inner.keys[i] || first != n.inner.places[i] || kid.len() != n.inner.size[i] || kid.len() == 0 {
 			c.errorf("node %d has the first key %x of %d, kept are %x and %d", i, key, kid.len(), n.inner.keys[i], n.inner.size[i])
 		}
-		c.node(kid)
+		if !by.whole() && n.inner.knows && n.inner.more[i] != moreOf(by.key(nil, first)) {
+			c.errorf("node %d has more of another key than of its first", i)
+		}
+		c.node(by, kid)
 	}
 }

@@ -21,7 +21,7 @@ type Engine struct {
 	gen     uint64                        // of the trees: see tree
 	last    *shelf                        // the one that was asked for last
 	own     *[digest.Buckets]digest.Tally // see digest.Own
-	origin  *[digest.Buckets]digest.Tally // see digest.Origin
+	copies  copies
 	recency recency
 	step    int // bytes that an entry moves in any case
 	moved   int // how far the chunk arena.moving is emptied, in bytes
@@ -35,7 +35,7 @@ func New(kinds func(name string) *Kind, chunk, step int) *Engine {
 	e := &Engine{
 		state: state{shelves: map[string]*shelf{}},
 		kinds: kinds, arena: newArena(chunk), links: newTable(), gen: 1,
-		own: new([digest.Buckets]digest.Tally), origin: new([digest.Buckets]digest.Tally), step: step,
+		own: new([digest.Buckets]digest.Tally), copies: copies{streams: map[string]*copied{}}, step: step,
 	}
 	e.mem = &e.arena.memory
 	return e
@@ -111,19 +111,6 @@ func (e *Engine) Count(kind string) int {
 	return 0
 }
 
-// Sums returns the digest of the documents on that side.
-func (e *Engine) Sums(side digest.Side) digest.Sums {
-	from := e.own
-	if side == digest.Origin {
-		from = e.origin
-	}
-	sums := make(digest.Sums, digest.Buckets)
-	for i := range sums {
-		sums[i] = from[i].Bucket()
-	}
-	return sums
-}
-
 // Overdue returns up to limit documents and tombstones that have expired or
 // are too old.
 func (e *Engine) Overdue(now time.Time, limit int) []frame.Frame {
@@ -183,21 +170,21 @@ func (e *edit) insert(o Order, t *tree, p *frame.Document, r place) {
 	e.change(&s).insert(t, newProbe(s.keyOf(e.buf[0][:0], p)), r)
 }
 
-func (e *edit) remove(o Order, t *tree, p *frame.Document) {
+func (e *edit) remove(o Order, t *tree, p *frame.Document, r place) {
 	s := e.sorter(e.sh, o)
-	e.change(&s).remove(t, newProbe(s.keyOf(e.buf[0][:0], p)))
+	e.change(&s).remove(t, newProbe(s.keyOf(e.buf[0][:0], p)), r)
 }
 
-// move replaces old by p at r in a tree that both are in.
-func (e *edit) move(o Order, t *tree, old, p *frame.Document, r place) {
+// move replaces old at was by p at r in a tree that both are in.
+func (e *edit) move(o Order, t *tree, old, p *frame.Document, was, r place) {
 	s := e.sorter(e.sh, o)
 	from := newProbe(s.keyOf(e.buf[0][:0], old))
 	to := newProbe(s.keyOf(e.buf[1][:0], p))
 	if bytes.Equal(from.key, to.key) {
-		e.change(&s).replace(t, to, r)
+		e.change(&s).replace(t, to, was, r)
 		return
 	}
-	e.change(&s).remove(t, from)
+	e.change(&s).remove(t, from, was)
 	e.change(&s).insert(t, to, r)
 }
 
@@ -216,42 +203,29 @@ func (e *Engine) put(raw []byte, p *frame.Document) {
 	was := e.at(old)
 	e.count(ed.sh, &was, -1)
 	if was.Deleted() == p.Deleted() {
-		ed.replace(&was, p, r)
+		ed.replace(&was, p, old, r)
 	} else {
-		ed.sh.trees(&was, func(o Order, t *tree) { ed.remove(o, t, &was) })
+		ed.sh.trees(&was, func(o Order, t *tree) { ed.remove(o, t, &was, old) })
 		ed.sh.trees(p, func(o Order, t *tree) { ed.insert(o, t, p, r) })
 	}
 	ed.keep(&was, old, p.Seq)
 }
 
-// replace puts p at r in the place of old, where both are documents or both
-// are tombstones.
-func (e *edit) replace(old, p *frame.Document, r place) {
+// replace puts p at r in the place of old at was, where both are documents or
+// both are tombstones.
+func (e *edit) replace(old, p *frame.Document, was, r place) {
 	if t := &e.sh.due; due(old).IsZero() != due(p).IsZero() {
 		if due(old).IsZero() {
 			e.insert(orderDue, t, p, r)
 		} else {
-			e.remove(orderDue, t, old)
+			e.remove(orderDue, t, old, was)
 		}
 	}
 	e.sh.trees(p, func(o Order, t *tree) {
 		if o != orderDue || !due(old).IsZero() {
-			e.move(o, t, old, p, r)
+			e.move(o, t, old, p, was, r)
 		}
 	})
-}
-
-// count keeps the sums: n is 1 for a document that is there now, and -1 for
-// one that was.
-func (e *Engine) count(sh *shelf, p *frame.Document, n int) {
-	if p.Deleted() || sh.kind != nil && sh.kind.Local {
-		return
-	}
-	b := digest.BucketOf(p.Link)
-	e.own[b].Change(digest.Of(p.Link, p.Version, p.Body), n)
-	if h := p.Origin().Hash; h != [16]byte{} {
-		e.origin[b].Change(h, n)
-	}
 }
 
 // collect forgets the tombstones.
@@ -271,7 +245,7 @@ func (e *Engine) collect(links []kit.Link) {
 		ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
 		ed.forget(&p)
 		e.links.remove(*e.mem, string(l))
-		ed.sh.trees(&p, func(o Order, t *tree) { ed.remove(o, t, &p) })
+		ed.sh.trees(&p, func(o Order, t *tree) { ed.remove(o, t, &p, r) })
 		e.arena.drop(r, p.Size)
 		e.floors[ed.sh.name] = max(e.floors[ed.sh.name], int64(p.Seq))
 	}

@@ -9,6 +9,19 @@ import (
 // Changes yields the documents and tombstones of the kind, "" for all, that
 // changed after the seq, in the order of their last change.
 func (s *state) Changes(kind string, after int64, yield func(frame.Frame) bool) {
+	s.changes(kind, after, func(sh *shelf, r place) bool { return yield(s.frame(sh, r)) })
+}
+
+// Pieces yields what Changes does of all kinds, as it is in memory.
+func (s *state) Pieces(after int64, yield func(frame.Piece) bool) {
+	s.changes("", after, func(_ *shelf, r place) bool {
+		raw := s.mem.at(r)
+		p, _ := frame.Unpack(raw)
+		return yield(frame.Piece{Type: frame.TypeDocument, Raw: raw[:p.Size:p.Size], Document: p})
+	})
+}
+
+func (s *state) changes(kind string, after int64, yield func(*shelf, place) bool) {
 	var feeds []*feed
 	for name, sh := range s.shelves {
 		if kind == "" || kind == name {
@@ -26,7 +39,7 @@ func (s *state) Changes(kind string, after int64, yield func(frame.Frame) bool) 
 			}
 		}
 		f := feeds[next]
-		if !yield(s.frame(f.shelf, f.next[0].at)) {
+		if !yield(f.shelf, f.next[0].at) {
 			return
 		}
 		if f.next = f.next[1:]; len(f.next) == 0 && !f.more() {

@@ -38,12 +38,11 @@ type mark struct {
 // keep puts old at r, whose place a version with the seq has taken, into the
 // history.
 func (e *edit) keep(old *frame.Document, r place, seq uint64) {
-	e.insert(orderPast, &e.sh.past, old, r)
 	s := sorter{by: orderSeq}
-	e.change(&s).insert(&e.recent, probe{prefix: seq}, r)
+	e.change(&s).insert(&e.recent, probe{prefix: seq}, e.arena.move(r, old.Size, true))
 	e.recency.bytes += int64(roundUp(old.Size))
-	if n := e.sh.versions(); n > 0 {
-		e.outdate(old.Link, n)
+	if n := e.sh.versions(); n > 0 && e.sh.past.n > 0 {
+		e.outdate(old.Link, seq, n)
 	}
 }
 
@@ -55,25 +54,31 @@ func (s *shelf) versions() int {
 	return s.kind.Versions
 }
 
-// outdate forgets the version n before the last earlier one of the document,
-// if it is not recent.
-func (e *edit) outdate(link []byte, n int) {
+// outdate forgets those of the earlier versions of the document at link, which
+// is at the seq, that are not among the last n, unless they are recent.
+func (e *edit) outdate(link []byte, seq uint64, n int) {
 	from, to := e.versionsOf(e.sh, link)
-	if at := to - 1 - n; at >= from && int64(e.at(e.sh.past.number(at+1)).Seq) <= e.horizon {
-		e.drop(e.sh.past.number(at))
+	if from == to {
+		return
+	}
+	for n -= e.recents(seq, n); to-from > n; to-- {
+		e.drop(e.sh.past.number(from))
 	}
 }
 
-// drop takes the earlier version at r out of the history.
+// drop takes the earlier version at r, which is not recent, out of the history.
 func (e *edit) drop(r place) {
 	p := e.at(r)
-	e.remove(orderPast, &e.sh.past, &p)
+	e.remove(orderPast, &e.sh.past, &p, r)
 	e.arena.drop(r, p.Size)
 }
 
 // versionsOf returns from which to before which number the earlier versions of
 // the document at link are in the tree past.
 func (s *state) versionsOf(sh *shelf, link []byte) (from, to int) {
+	if sh.past.n == 0 {
+		return 0, 0
+	}
 	by := s.sorter(sh, orderPast)
 	var buf [80]byte
 	key := key.AppendID(buf[:0], frame.Text(link[by.skip:]))
@@ -83,24 +88,41 @@ func (s *state) versionsOf(sh *shelf, link []byte) (from, to int) {
 	return from, to
 }
 
+// earlier returns the recent version whose place the one with the seq took, if
+// there is one.
+func (s *state) earlier(seq uint64) place {
+	return s.recent.find(&sorter{by: orderSeq}, probe{prefix: seq})
+}
+
+// recents returns how many recent versions there are before that with the seq,
+// up to limit.
+func (s *state) recents(seq uint64, limit int) (n int) {
+	for ; n < limit; n++ {
+		r := s.earlier(seq)
+		if r == 0 {
+			break
+		}
+		seq = s.at(r).Seq
+	}
+	return n
+}
+
 // forget drops all earlier versions of the document that p is the last of.
 func (e *edit) forget(p *frame.Document) {
-	i, j := e.versionsOf(e.sh, p.Link)
-	var places []place
-	e.sh.past.each(i, j, func(_ uint64, r place) bool {
-		places = append(places, r)
-		return true
-	})
-	for n, r := range places {
-		next := p.Seq
-		if n+1 < len(places) {
-			next = e.at(places[n+1]).Seq
+	s := sorter{by: orderSeq}
+	for seq := p.Seq; ; {
+		r := e.earlier(seq)
+		if r == 0 {
+			break
 		}
-		if s := (sorter{by: orderSeq}); int64(next) > e.horizon && e.recent.find(&s, probe{prefix: next}) == r {
-			e.change(&s).remove(&e.recent, probe{prefix: next})
-			e.recency.bytes -= int64(roundUp(e.at(r).Size))
-		}
-		e.drop(r)
+		was := e.at(r)
+		e.change(&s).remove(&e.recent, probe{prefix: seq}, r)
+		e.recency.bytes -= int64(roundUp(was.Size))
+		e.arena.drop(r, was.Size)
+		seq = was.Seq
+	}
+	for from, to := e.versionsOf(e.sh, p.Link); from < to; to-- {
+		e.drop(e.sh.past.number(from))
 	}
 }
 
@@ -133,19 +155,18 @@ func (e *Engine) age() {
 }
 
 // outlive takes the version at r, whose place the one with the seq end took,
-// out of recent; and out of the history, unless its kind keeps it.
+// out of recent. If its kind keeps it, it moves to where it does not age.
 func (e *Engine) outlive(end uint64, r place) {
 	s := sorter{by: orderSeq}
-	change{&s, e.gen}.remove(&e.recent, probe{prefix: end})
+	change{&s, e.gen}.remove(&e.recent, probe{prefix: end}, r)
 	p := e.at(r)
 	e.recency.bytes -= int64(roundUp(p.Size))
 	ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
-	by := e.sorter(ed.sh, orderPast)
-	var buf [80]byte
-	_, to := e.versionsOf(ed.sh, p.Link)
-	if at := ed.sh.past.rank(&by, newProbe(by.keyOf(buf[:0], &p))); to-at > ed.sh.versions() {
-		ed.drop(r)
+	if n := ed.sh.versions(); n > 0 && e.recents(e.at(e.lookup(frame.Text(p.Link))).Seq, n) < n {
+		ed.insert(orderPast, &ed.sh.past, &p, e.arena.move(r, p.Size, false))
+		return
 	}
+	e.arena.drop(r, p.Size)
 }
 
 // reachable returns why what was at the position cannot be told.
@@ -196,19 +217,31 @@ func (v View) ReadAsOf(link kit.Link, at kit.Position) (r kit.Record, found bool
 // absent returns why it is not known, if so, what there was of a document that p is the last version of, where
 // no version of the time is known.
 func (s *state) absent(sh *shelf, p *frame.Document, at kit.Position) error {
-	first := p.Version
-	if from, to := s.versionsOf(sh, p.Link); from < to {
-		first = s.at(sh.past.number(from)).Version
-	}
-	if at.Seq < s.floors[sh.name] || at.Seq < s.horizon && first > 1 {
+	if at.Seq < s.floors[sh.name] || at.Seq < s.horizon && s.first(sh, p).Version > 1 {
 		return tooOld(at, "is too old: what was at that time is forgotten")
 	}
 	return nil
 }
 
+// first returns the first version that is known of the document that p is the
+// last of.
+func (s *state) first(sh *shelf, p *frame.Document) frame.Document {
+	if from, to := s.versionsOf(sh, p.Link); from < to {
+		return s.at(sh.past.number(from))
+	}
+	known := *p
+	for r := s.earlier(p.Seq); r != 0; r = s.earlier(known.Seq) {
+		known = s.at(r)
+	}
+	return known
+}
+
 // before returns the version of the document p that was there at the seq, none
 // if it is not known.
 func (s *state) before(sh *shelf, p *frame.Document, seq int64) place {
+	if r := s.recently(p, uint64(seq)); r != 0 || sh.past.n == 0 {
+		return r
+	}
 	by := s.sorter(sh, orderPast)
 	var buf [80]byte
 	at := *p
@@ -219,6 +252,31 @@ func (s *state) before(sh *shelf, p *frame.Document, seq int64) place {
 		return 0
 	}
 	return sh.past.number(i - 1)
+}
+
+// recently is before among the recent versions. It goes back from p by turns with
+// going on from the seq, through the versions of all documents: so it takes long
+// neither for one that has changed often nor for one that has changed once.
+func (s *state) recently(p *frame.Document, seq uint64) (found place) {
+	back := s.earlier(p.Seq)
+	if back == 0 {
+		return 0
+	}
+	from := s.recent.rank(&sorter{by: orderSeq}, probe{prefix: seq + 1})
+	s.recent.each(from, s.recent.n, func(_ uint64, on place) bool {
+		was := s.at(back)
+		if is := s.at(on); frame.Text(is.Link) == frame.Text(p.Link) {
+			back, was = on, is // the first of its versions that was there after the seq
+		} else if was.Seq > seq {
+			back = s.earlier(was.Seq)
+			return back != 0
+		}
+		if was.Seq <= seq {
+			found = back
+		}
+		return false
+	})
+	return found
 }
 
 // number returns record number i.

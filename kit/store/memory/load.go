@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store/frame"
+	"landfall.dev/kit/store/key"
 )
 
 // Load returns an engine like e with the documents and idempotency keys of the
@@ -141,61 +143,97 @@ func (l *loader) sum() {
 // sort makes the other trees.
 func (l *loader) sort() error {
 	for sh := range l.shelves {
-		all := make([]place, 0, sh.live.n+sh.dead.n)
-		sh.each(func(r place) { all = append(all, r) })
-		live := all[:sh.live.n]
-		sh.feed = l.sorted(sh, orderSeq, all)
+		o := l.orders(sh)
+		sh.feed = l.build(radixSort(o.feed), func(seq uint64) uint64 { return seq })
 		if err := l.checkFeed(sh); err != nil {
 			return err
 		}
-		sh.created = l.sorted(sh, OrderCreated, live)
-		sh.updated = l.sorted(sh, OrderUpdated, live)
+		sh.created, sh.updated = l.build(radixSort(o.created), timePrefix), l.build(radixSort(o.updated), timePrefix)
+		sh.due = l.build(l.untied(sh, radixSort(o.due)), timePrefix)
 		for i := range sh.indexes {
-			sh.indexes[i] = l.indexed(sh, Order(i), live)
+			sh.indexes[i] = l.indexed(sh, Order(i), o.live)
 		}
-		sh.due = l.sorted(sh, orderDue, slices.DeleteFunc(all, func(r place) bool {
-			p := l.at(r)
-			return due(&p).IsZero()
-		}))
 	}
 	return nil
 }
 
-// entry is a record with the first 8 bytes of its key.
+// orders is what a shelf's trees are made of: the entries by a number that is
+// in the order of their keys, as far as that does not need the id too.
+type orders struct {
+	feed, created, updated, due []entry
+	live                        []place // if there are indexes
+}
+
+// entry is a record with a number to sort it by.
 type entry struct {
 	key uint64
 	at  place
 }
 
-// sorted returns the tree of the records in the order.
-func (l *loader) sorted(sh *shelf, o Order, places []place) tree {
-	by := l.sorter(sh, o)
-	entries := make([]entry, len(places))
-	var a, b [80]byte
-	for i, r := range places {
-		entries[i] = entry{prefixOf(by.key(a[:0], r)), r}
+// orders looks at each document once. All come in the order of their ids, but
+// documents before tombstones.
+func (l *loader) orders(sh *shelf) orders {
+	o := orders{
+		feed:    make([]entry, 0, sh.live.n+sh.dead.n),
+		created: make([]entry, 0, sh.live.n), updated: make([]entry, 0, sh.live.n),
 	}
-	entries = radixSort(entries)
+	sh.each(func(r place) {
+		var p frame.Document
+		p.Front(l.mem.at(r))
+		o.feed = append(o.feed, entry{p.Seq, r})
+		if !p.Deleted() {
+			o.created = append(o.created, entry{timeNumber(p.CreatedAt()), r})
+			o.updated = append(o.updated, entry{timeNumber(p.UpdatedAt()), r})
+		}
+		if t := due(&p); !t.IsZero() {
+			o.due = append(o.due, entry{timeNumber(t), r})
+		}
+		if !p.Deleted() && len(sh.indexes) > 0 {
+			o.live = append(o.live, r)
+		}
+	})
+	return o
+}
+
+// timeNumber returns a number in the order of times, which are whole
+// microseconds.
+func timeNumber(t time.Time) uint64 { return uint64(t.UnixMicro()) ^ 1<<63 }
+
+// timePrefix returns the first 8 bytes of the key of the time.
+func timePrefix(number uint64) uint64 {
+	var b [16]byte
+	return prefixOf(key.AppendTime(b[:0], time.UnixMicro(int64(number^1<<63))))
+}
+
+// build returns the tree of entries, which are in order. Prefix returns the
+// first 8 bytes of the key for a number.
+func (l *loader) build(entries []entry, prefix func(number uint64) uint64) tree {
 	to := builder{gen: l.gen}
-	for len(entries) > 0 {
-		n := 1
-		for n < len(entries) && entries[n].key == entries[0].key {
-			n++
-		}
-		if n > 1 && !by.whole() {
-			slices.SortFunc(entries[:n], func(x, y entry) int {
-				return bytes.Compare(by.key(a[:0], x.at), by.key(b[:0], y.at))
-			})
-		}
-		for _, e := range entries[:n] {
-			to.add(e.key, e.at)
-		}
-		entries = entries[n:]
+	for _, e := range entries {
+		to.add(prefix(e.key), e.at)
 	}
 	return to.tree()
 }
 
-// radixSort returns the entries by their keys, and uses their memory. It goes
+// untied puts the entries with the same number in the order of their ids.
+func (l *loader) untied(sh *shelf, entries []entry) []entry {
+	by := l.sorter(sh, OrderLink)
+	var a, b [80]byte
+	for rest := entries; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].key == rest[0].key {
+			n++
+		}
+		slices.SortFunc(rest[:n], func(x, y entry) int {
+			return bytes.Compare(by.key(a[:0], x.at), by.key(b[:0], y.at))
+		})
+		rest = rest[n:]
+	}
+	return entries
+}
+
+// radixSort returns the entries by their keys, those with the same key as they
+// were, and uses their memory. It goes
 // through them once for each 11 bits in which the keys differ, the lowest
 // first.
 func radixSort(entries []entry) []entry {
@@ -224,8 +262,8 @@ func radixSort(entries []entry) []entry {
 	return entries
 }
 
-// indexed is sorted for an index, whose keys take longer to find: it keeps them
-// meanwhile.
+// indexed returns the tree of the records for an index, whose keys take long to
+// find: it keeps them meanwhile.
 func (l *loader) indexed(sh *shelf, o Order, places []place) tree {
 	by := l.sorter(sh, o)
 	documents := make([]keyed, len(places))

@@ -59,7 +59,7 @@ func (e *Engine) remember(o *frame.Once) {
 }
 
 func (e *Engine) forgetOnce(o *frame.Once, r place) {
-	e.onceTrees(o, func(c change, t *tree, p probe) { c.remove(t, p) })
+	e.onceTrees(o, func(c change, t *tree, p probe) { c.remove(t, p, r) })
 	e.arena.drop(r, o.Size)
 }
 
@@ -80,7 +80,6 @@ func (e *Engine) moveOnce(o *frame.Once, r place) {
 	if _, now := e.onceOf(o.ID); now != r {
 		return
 	}
-	to := e.arena.add(e.mem.at(r)[:o.Size])
-	e.onceTrees(o, func(c change, t *tree, p probe) { c.replace(t, p, to) })
-	e.arena.drop(r, o.Size)
+	to := e.arena.move(r, o.Size, false)
+	e.onceTrees(o, func(c change, t *tree, p probe) { c.replace(t, p, r, to) })
 }

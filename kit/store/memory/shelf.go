@@ -21,7 +21,7 @@ type shelf struct {
 	kind    *Kind  // nil if the kind is not known
 	live    tree   // documents by id
 	dead    tree   // tombstones by id
-	past    tree   // earlier versions of both, by id and seq
+	past    tree   // earlier versions of both that are not recent, by id and seq
 	feed    tree   // both, by seq
 	created tree   // documents by time and id
 	updated tree   // documents by time and id
@@ -55,6 +55,12 @@ type sorter struct {
 
 // whole tells whether the first 8 bytes of a key are all of it.
 func (s *sorter) whole() bool { return s.by == orderSeq }
+
+// exact tells whether a record with the same first 8 bytes has the key p: then
+// p is of a position, or of an id that is a number.
+func (s *sorter) exact(p probe) bool {
+	return s.whole() || s.by == OrderLink && len(p.key) == 8 && p.prefix>>63 == 0
+}
 
 // key appends the key of the record at r.
 func (s *sorter) key(b []byte, r place) []byte {

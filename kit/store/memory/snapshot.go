@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 
@@ -56,7 +57,7 @@ func (sh *shelf) kept(s *state, yield func(uint64, place) bool) {
 		return true
 	}
 	more := true
-	sh.past.each(0, sh.past.n, func(_ uint64, r place) bool {
+	sh.earlier(s, func(r place) bool {
 		if len(last) > 0 && linkAt(*s.mem, last[0]) != linkAt(*s.mem, r) {
 			more = flush()
 		}
@@ -65,6 +66,30 @@ func (sh *shelf) kept(s *state, yield func(uint64, place) bool) {
 	})
 	if more {
 		flush()
+	}
+}
+
+// earlier yields all earlier versions by id and seq.
+func (sh *shelf) earlier(s *state, yield func(place) bool) {
+	var recent []keyed
+	by := s.sorter(sh, orderPast)
+	s.recent.each(0, s.recent.n, func(_ uint64, r place) bool {
+		if p := s.at(r); string(kindName(p.Link)) == sh.name {
+			recent = append(recent, keyed{by.keyOf(nil, &p), r})
+		}
+		return true
+	})
+	slices.SortFunc(recent, func(a, b keyed) int { return bytes.Compare(a.key, b.key) })
+	more := true
+	sh.past.each(0, sh.past.n, func(_ uint64, r place) bool {
+		for key := by.key(nil, r); more && len(recent) > 0 && bytes.Compare(recent[0].key, key) < 0; recent = recent[1:] {
+			more = yield(recent[0].place)
+		}
+		more = more && yield(r)
+		return more
+	})
+	for ; more && len(recent) > 0; recent = recent[1:] {
+		more = yield(recent[0].place)
 	}
 }
 

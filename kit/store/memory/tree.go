@@ -2,6 +2,7 @@ package memory
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"sort"
 )
@@ -36,23 +37,49 @@ type leaf struct {
 	places [leafSize]place
 }
 
-// inner has for each of its nodes the first record and the number of records.
+// inner has for each of its nodes the first record, with more of its key than a
+// leaf has, and the number of records.
 type inner struct {
 	gen    uint64
 	n      int
+	knows  bool // more of all keys: as soon as a change is made
 	keys   [innerSize]uint64
+	more   [innerSize]more
 	places [innerSize]place
 	size   [innerSize]int
 	kids   [innerSize]treeNode
 }
 
+// more is what a key has after its first 8 bytes, up to 16 bytes, as numbers.
+// Keys of a time and an id are told apart by them.
+type more [2]uint64
+
+func (m more) compare(o more) int {
+	if m[0] != o[0] {
+		return cmp.Compare(m[0], o[0])
+	}
+	return cmp.Compare(m[1], o[1])
+}
+
+// moreOf returns that of the key; missing bytes are zero.
+func moreOf(key []byte) (m more) {
+	if len(key) > 8 {
+		m[0] = prefixOf(key[8:])
+	}
+	if len(key) > 16 {
+		m[1] = prefixOf(key[16:])
+	}
+	return m
+}
+
 // probe is a key to look for.
 type probe struct {
 	prefix uint64 // its first 8 bytes
+	more   more
 	key    []byte
 }
 
-func newProbe(key []byte) probe { return probe{prefixOf(key), key} }
+func newProbe(key []byte) probe { return probe{prefixOf(key), moreOf(key), key} }
 
 // prefixOf returns the first 8 bytes of key as a number; missing ones are zero.
 func prefixOf(key []byte) uint64 {
@@ -70,8 +97,9 @@ type change struct {
 	gen uint64
 }
 
-// below returns how many of the records are below p, or also equal to it.
-func (s *sorter) below(keys []uint64, places []place, p probe, orEqual bool) int {
+// below returns how many of the records are below p, or also equal to it. There
+// need not be more of their keys.
+func (s *sorter) below(keys []uint64, more []more, places []place, p probe, orEqual bool) int {
 	lo := lowerBound(keys, p.prefix)
 	if lo == len(keys) || keys[lo] != p.prefix {
 		return lo
@@ -80,11 +108,19 @@ func (s *sorter) below(keys []uint64, places []place, p probe, orEqual bool) int
 	if p.prefix+1 == 0 {
 		ties = len(keys) - lo
 	}
-	if s.whole() {
+	if s.exact(p) {
 		if orEqual {
 			return lo + ties
 		}
 		return lo
+	}
+	if more != nil {
+		same := more[lo : lo+ties]
+		skip := sort.Search(ties, func(i int) bool { return same[i].compare(p.more) >= 0 })
+		lo, same = lo+skip, same[skip:]
+		if ties = sort.Search(len(same), func(i int) bool { return same[i].compare(p.more) > 0 }); ties == 0 {
+			return lo
+		}
 	}
 	var buf [64]byte
 	above := func(i int) bool {
@@ -114,9 +150,14 @@ func lowerBound(keys []uint64, k uint64) int {
 
 // child returns the number of the node that p belongs into.
 func (n *inner) child(s *sorter, p probe) int {
-	return max(0, s.below(n.keys[:n.n], n.places[:n.n], p, true)-1)
+	more := n.more[:n.n]
+	if !n.knows {
+		more = nil
+	}
+	return max(0, s.below(n.keys[:n.n], more, n.places[:n.n], p, true)-1)
 }
 
+// first returns the first record of the node, with the first 8 bytes of its key.
 func (n treeNode) first() (uint64, place) {
 	if n.leaf != nil {
 		return n.leaf.keys[0], n.leaf.places[0]
@@ -148,16 +189,42 @@ func (c change) own(n treeNode) treeNode {
 	case n.inner != nil && n.inner.gen != c.gen:
 		in := *n.inner
 		in.gen = c.gen
-		return treeNode{inner: &in}
+		n.inner = &in
+	}
+	if in := n.inner; in != nil && !in.knows {
+		for i := range in.n {
+			c.setFirst(in, i)
+		}
+		in.knows = true
 	}
 	return n
 }
 
 // set makes kid number i, with what the node keeps of it.
-func (n *inner) set(i int, kid treeNode) {
+func (s *sorter) set(n *inner, i int, kid treeNode) {
 	n.kids[i] = kid
-	n.keys[i], n.places[i] = kid.first()
 	n.size[i] = kid.len()
+	s.setFirst(n, i)
+}
+
+// setFirst keeps what the first record of kid i is now.
+func (s *sorter) setFirst(n *inner, i int) {
+	n.keys[i], n.places[i] = n.kids[i].first()
+	switch below := n.kids[i].inner; {
+	case below != nil && below.knows:
+		n.more[i] = below.more[0]
+	case !s.whole():
+		var buf [64]byte
+		n.more[i] = moreOf(s.key(buf[:0], n.places[i]))
+	}
+}
+
+// changed makes kid number i what came of it by a change.
+func (c change) changed(n *inner, i int, kid treeNode) {
+	n.kids[i] = kid
+	if _, first := kid.first(); first != n.places[i] {
+		c.setFirst(n, i)
+	}
 }
 
 // insert adds the record r with the key.
@@ -169,9 +236,9 @@ func (c change) insert(t *tree, p probe, r place) {
 	left, right := c.insertInto(t.root, p, r, true)
 	t.root = left
 	if right != (treeNode{}) {
-		root := &inner{gen: c.gen, n: 2}
-		root.set(0, left)
-		root.set(1, right)
+		root := &inner{gen: c.gen, n: 2, knows: true}
+		c.set(root, 0, left)
+		c.set(root, 1, right)
 		t.root.leaf, t.root.inner = nil, root
 	}
 }
@@ -189,25 +256,24 @@ func (c change) insertInto(n treeNode, p probe, r place, last bool) (left, right
 	i := in.child(c.sorter, p)
 	kid, split := c.insertInto(in.kids[i], p, r, last && i == in.n-1)
 	if split == (treeNode{}) {
-		in.kids[i] = kid
-		in.keys[i], in.places[i] = kid.first()
+		c.changed(in, i, kid)
 		in.size[i]++
 		return n, right
 	}
-	in.set(i, kid)
+	c.set(in, i, kid)
 	if in.n == innerSize {
 		right.inner = c.splitInner(in, last && i == in.n-1)
 		if i >= in.n {
-			right.inner.insertKid(i-in.n+1, split)
+			c.insertKid(right.inner, i-in.n+1, split)
 			return n, right
 		}
 	}
-	in.insertKid(i+1, split)
+	c.insertKid(in, i+1, split)
 	return n, right
 }
 
 func (c change) insertLeaf(l *leaf, p probe, r place, last bool) (right *leaf) {
-	at := c.below(l.keys[:l.n], l.places[:l.n], p, false)
+	at := c.below(l.keys[:l.n], nil, l.places[:l.n], p, false)
 	if l.n == leafSize {
 		right = &leaf{gen: c.gen}
 		keep := leafSize / 2
@@ -234,8 +300,9 @@ func (c change) splitInner(n *inner, last bool) *inner {
 	if last {
 		keep = innerSize - 1
 	}
-	right := &inner{gen: c.gen, n: n.n - keep}
+	right := &inner{gen: c.gen, n: n.n - keep, knows: true}
 	copy(right.keys[:], n.keys[keep:])
+	copy(right.more[:], n.more[keep:])
 	copy(right.places[:], n.places[keep:])
 	copy(right.size[:], n.size[keep:])
 	copy(right.kids[:], n.kids[keep:])
@@ -244,28 +311,40 @@ func (c change) splitInner(n *inner, last bool) *inner {
 	return right
 }
 
-func (n *inner) insertKid(i int, kid treeNode) {
+func (c change) insertKid(n *inner, i int, kid treeNode) {
 	copy(n.keys[i+1:], n.keys[i:n.n])
+	copy(n.more[i+1:], n.more[i:n.n])
 	copy(n.places[i+1:], n.places[i:n.n])
 	copy(n.size[i+1:], n.size[i:n.n])
 	copy(n.kids[i+1:], n.kids[i:n.n])
 	n.n++
-	n.set(i, kid)
+	c.set(n, i, kid)
 }
 
 func (n *inner) removeKid(i int) {
 	n.n--
 	copy(n.keys[i:], n.keys[i+1:n.n+1])
+	copy(n.more[i:], n.more[i+1:n.n+1])
 	copy(n.places[i:], n.places[i+1:n.n+1])
 	copy(n.size[i:], n.size[i+1:n.n+1])
 	copy(n.kids[i:], n.kids[i+1:n.n+1])
 	n.kids[n.n] = treeNode{}
 }
 
-// remove takes the record with the key out.
-func (c change) remove(t *tree, p probe) {
+// index returns where the record at r is, which the leaf has with the key p.
+// So it need not look at a record.
+func (l *leaf) index(p probe, r place) int {
+	i := lowerBound(l.keys[:l.n], p.prefix)
+	for l.places[i] != r {
+		i++
+	}
+	return i
+}
+
+// remove takes the record at r with the key out, which is there.
+func (c change) remove(t *tree, p probe, r place) {
 	t.n--
-	t.root = c.removeFrom(t.root, p)
+	t.root = c.removeFrom(t.root, p, r)
 	for t.root.inner != nil && t.root.inner.n == 1 {
 		t.root = t.root.inner.kids[0]
 	}
@@ -274,10 +353,10 @@ func (c change) remove(t *tree, p probe) {
 	}
 }
 
-func (c change) removeFrom(n treeNode, p probe) treeNode {
+func (c change) removeFrom(n treeNode, p probe, r place) treeNode {
 	n = c.own(n)
 	if l := n.leaf; l != nil {
-		at := c.below(l.keys[:l.n], l.places[:l.n], p, false)
+		at := l.index(p, r)
 		l.n--
 		copy(l.keys[at:l.n], l.keys[at+1:l.n+1])
 		copy(l.places[at:l.n], l.places[at+1:l.n+1])
@@ -285,13 +364,12 @@ func (c change) removeFrom(n treeNode, p probe) treeNode {
 	}
 	in := n.inner
 	i := in.child(c.sorter, p)
-	kid := c.removeFrom(in.kids[i], p)
+	kid := c.removeFrom(in.kids[i], p, r)
 	if in.size[i] == 1 {
 		in.removeKid(i)
 		return n
 	}
-	in.kids[i] = kid
-	in.keys[i], in.places[i] = kid.first()
+	c.changed(in, i, kid)
 	in.size[i]--
 	c.join(in, i)
 	return n
@@ -310,15 +388,16 @@ func (c change) join(n *inner, i int) {
 func (c change) joined(n *inner, i int) bool {
 	a, b := n.kids[i], n.kids[i+1]
 	switch {
-	case a.leaf != nil && a.leaf.n+b.leaf.n <= leafSize*3/4:
+	case a.leaf != nil && n.size[i]+n.size[i+1] <= leafSize*3/4:
 		a = c.own(a)
 		copy(a.leaf.keys[a.leaf.n:], b.leaf.keys[:b.leaf.n])
 		copy(a.leaf.places[a.leaf.n:], b.leaf.places[:b.leaf.n])
 		a.leaf.n += b.leaf.n
 	case a.inner != nil && a.inner.n+b.inner.n <= innerSize*3/4:
-		a = c.own(a)
+		a, b = c.own(a), c.own(b)
 		to, from := a.inner, b.inner
 		copy(to.keys[to.n:], from.keys[:from.n])
+		copy(to.more[to.n:], from.more[:from.n])
 		copy(to.places[to.n:], from.places[:from.n])
 		copy(to.size[to.n:], from.size[:from.n])
 		copy(to.kids[to.n:], from.kids[:from.n])
@@ -326,26 +405,28 @@ func (c change) joined(n *inner, i int) bool {
 	default:
 		return false
 	}
+	n.size[i] += n.size[i+1]
+	n.kids[i] = a
 	n.removeKid(i + 1)
-	n.set(i, a)
 	return true
 }
 
-// replace puts r in the place of the record with the same key.
-func (c change) replace(t *tree, p probe, r place) {
-	t.root = c.replaceIn(t.root, p, r)
+// replace puts r in the place of the record at old, which is there with the
+// same key.
+func (c change) replace(t *tree, p probe, old, r place) {
+	t.root = c.replaceIn(t.root, p, old, r)
 }
 
-func (c change) replaceIn(n treeNode, p probe, r place) treeNode {
+func (c change) replaceIn(n treeNode, p probe, old, r place) treeNode {
 	n = c.own(n)
 	if l := n.leaf; l != nil {
-		l.places[c.below(l.keys[:l.n], l.places[:l.n], p, false)] = r
+		l.places[l.index(p, old)] = r
 		return n
 	}
 	in := n.inner
 	i := in.child(c.sorter, p)
-	in.kids[i] = c.replaceIn(in.kids[i], p, r)
-	in.keys[i], in.places[i] = in.kids[i].first()
+	in.kids[i] = c.replaceIn(in.kids[i], p, old, r)
+	_, in.places[i] = in.kids[i].first()
 	return n
 }
 
@@ -360,7 +441,7 @@ func (t *tree) rank(s *sorter, p probe) int {
 		n = n.inner.kids[i]
 	}
 	if n.leaf != nil {
-		rank += s.below(n.leaf.keys[:n.leaf.n], n.leaf.places[:n.leaf.n], p, false)
+		rank += s.below(n.leaf.keys[:n.leaf.n], nil, n.leaf.places[:n.leaf.n], p, false)
 	}
 	return rank
 }
@@ -375,12 +456,12 @@ func (t *tree) find(s *sorter, p probe) place {
 		return 0
 	}
 	l := n.leaf
-	i := s.below(l.keys[:l.n], l.places[:l.n], p, false)
+	i := s.below(l.keys[:l.n], nil, l.places[:l.n], p, false)
 	if i == l.n || l.keys[i] != p.prefix {
 		return 0
 	}
 	var buf [64]byte
-	if !s.whole() && !bytes.Equal(s.key(buf[:0], l.places[i]), p.key) {
+	if !s.exact(p) && !bytes.Equal(s.key(buf[:0], l.places[i]), p.key) {
 		return 0
 	}
 	return l.places[i]
@@ -457,6 +538,7 @@ func (b *builder) add(key uint64, r place) {
 	b.n++
 }
 
+// tree returns the tree of them. Its inner nodes do not know more of keys.
 func (b *builder) tree() tree {
 	if b.n == 0 {
 		return tree{}
@@ -470,7 +552,8 @@ func (b *builder) tree() tree {
 		for len(level) > 0 {
 			in := &inner{gen: b.gen, n: min(innerSize, len(level))}
 			for i := range in.n {
-				in.set(i, level[i])
+				in.kids[i], in.size[i] = level[i], level[i].len()
+				in.keys[i], in.places[i] = level[i].first()
 			}
 			above = append(above, treeNode{inner: in})
 			level = level[in.n:]

@@ -7,10 +7,10 @@ import (
 )
 
 // checkNode checks that inner nodes know the first of each of theirs.
-func checkNode(t *testing.T, n treeNode) {
+func checkNode(t *testing.T, by *sorter, n treeNode) {
 	t.Helper()
 	var c checker
-	if c.node(n); c.wrong != nil {
+	if c.node(by, n); c.wrong != nil {
 		t.Fatal(c.wrong)
 	}
 }
@@ -29,14 +29,14 @@ func TestTreeIsASortedSet(t *testing.T) {
 	insert := func(k uint64) {
 		i := lowerBound(have, k)
 		if i < len(have) && have[i] == k {
-			c.replace(&tr, probe{prefix: k}, place(k))
+			c.replace(&tr, probe{prefix: k}, place(k), place(k))
 			return
 		}
 		have = append(have[:i:i], append([]uint64{k}, have[i:]...)...)
 		c.insert(&tr, probe{prefix: k}, place(k))
 	}
 	remove := func(i int) {
-		c.remove(&tr, probe{prefix: have[i]})
+		c.remove(&tr, probe{prefix: have[i]}, place(have[i]))
 		have = append(have[:i:i], have[i+1:]...)
 	}
 	check := func(tr tree, have []uint64) {
@@ -49,7 +49,7 @@ func TestTreeIsASortedSet(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(have) || tr.n != len(have) {
 			t.Fatalf("the tree has %d records, %d are counted, want %d", len(got), tr.n, len(have))
 		}
-		checkNode(t, tr.root)
+		checkNode(t, &by, tr.root)
 		if len(have) == 0 {
 			return
 		}
@@ -92,7 +92,7 @@ func TestTreeIsASortedSet(t *testing.T) {
 		b.add(uint64(i), place(i))
 	}
 	built := b.tree()
-	checkNode(t, built.root)
+	checkNode(t, &by, built.root)
 	if built.rank(&by, probe{prefix: 77_777}) != 77_777 {
 		t.Error("a built tree counts wrong")
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -31,9 +33,10 @@ type held struct {
 	Heap     float64 `json:"heap"`
 	Resident float64 `json:"resident"`
 	// Pause is the longest that a collection has stopped the world, the median
-	// over the rounds; Collection is how long a collection takes, in
-	// milliseconds.
+	// over the rounds; Typical is the median of all pauses; Collection is how long
+	// a collection takes, in milliseconds.
 	Pause      float64 `json:"pause"`
+	Typical    float64 `json:"typical"`
 	Collection float64 `json:"collection"`
 	// Client and Store are reads per second by the client of a service and by
 	// the store itself; List is the time of a filter that passes a hundred, in
@@ -112,6 +115,7 @@ func hold(ctx context.Context, flags *flag.FlagSet, args []string) (held, error)
 	flags.IntVar(&h.Documents, "documents", 10_000_000, "how many documents there are")
 	flags.IntVar(&h.Own, "size", 200, "the bytes of a document's body")
 	measure := flags.String("measure", "memory,pause,list", "what to measure: any of memory, pause, list, reads and restore, with commas between")
+	inTurn := flags.Bool("turns", false, "whether each round of pauses waits for a line of the standard input")
 	index := flags.Bool("indexed", false, "whether the documents have an index by their group")
 	span := flags.Duration("for", 5*time.Second, "how long to read")
 	if err := flags.Parse(args); err != nil {
@@ -135,7 +139,11 @@ func hold(ctx context.Context, flags *flag.FlagSet, args []string) (held, error)
 			h.Heap = float64(heapNow-heap) / float64(h.Documents)
 			h.Resident = float64(residentNow-resident) / float64(h.Documents)
 		case "pause":
-			h.Pause, h.Collection = pauses()
+			turn, took := func() error { return nil }, func() {}
+			if *inTurn {
+				turn, took = turns()
+			}
+			err = h.pauses(turn, took)
 		case "list":
 			h.List, err = s.list(ctx, h.Documents, *span)
 		case "reads":
@@ -173,12 +181,14 @@ const (
 	pauseEach   = 20
 )
 
-// pauses returns the longest pause of a round of collections, and the time of
-// a collection, both as the median over the rounds, in milliseconds. A single
-// longest pause says more of what else the machine did then.
-func pauses() (longest, collection float64) {
-	var pauses, collections []float64
+// pauses measures collections. Each round waits for its turn. A single longest
+// pause says more of what else the machine did then.
+func (h *held) pauses(turn func() error, took func()) error {
+	var longest, all, collections []float64
 	for range pauseRounds {
+		if err := turn(); err != nil {
+			return err
+		}
 		var stats debug.GCStats
 		began := time.Now()
 		for range pauseEach {
@@ -186,9 +196,28 @@ func pauses() (longest, collection float64) {
 		}
 		collections = append(collections, milliseconds(time.Since(began))/pauseEach)
 		debug.ReadGCStats(&stats)
-		pauses = append(pauses, milliseconds(slices.Max(stats.Pause[:min(pauseEach, len(stats.Pause))])))
+		last := stats.Pause[:min(pauseEach, len(stats.Pause))]
+		longest = append(longest, milliseconds(slices.Max(last)))
+		for _, d := range last {
+			all = append(all, milliseconds(d))
+		}
+		took()
 	}
-	return median(pauses), median(collections)
+	h.Pause, h.Typical, h.Collection = median(longest), median(all), median(collections)
+	return nil
+}
+
+// turns are those of processes that measure one after the other: a line of the
+// standard input is a turn, and a line is written when it is over.
+func turns() (turn func() error, took func()) {
+	lines := bufio.NewScanner(os.Stdin)
+	turn = func() error {
+		if !lines.Scan() {
+			return errors.Join(errors.New("there are no more turns"), lines.Err())
+		}
+		return nil
+	}
+	return turn, func() { fmt.Println("took its turn") }
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -7,8 +7,10 @@ import (
 	"flag"
 	"io"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"landfall.dev/kit/rest"
 )
@@ -79,7 +81,7 @@ func TestWhatIsHeldIsMeasured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range []float64{h.Filled, h.Pause, h.Collection, h.Client, h.Store, h.List, h.Restored} {
+	for _, v := range []float64{h.Filled, h.Pause, h.Typical, h.Collection, h.Client, h.Store, h.List, h.Restored} {
 		if v <= 0 {
 			t.Errorf("something was not measured: %s", text)
 		}
@@ -95,9 +97,34 @@ func TestWhatIsHeldIsMeasured(t *testing.T) {
 	}
 }
 
+func TestWritesAreToldApartBySnapshots(t *testing.T) {
+	var p phases
+	at := time.Unix(0, 0)
+	for _, w := range []struct {
+		took   int // milliseconds
+		making bool
+	}{
+		{50, false}, {9, true}, {2, true}, {3, false}, // where the first phase began was not seen
+		{4, false}, {1, false}, {5, true}, {7, true}, {6, false}, {1, false}, {8, true},
+	} {
+		end := at.Add(time.Duration(w.took) * time.Millisecond)
+		p.wrote(at, end, w.making)
+		at = end
+	}
+	if want := []float64{9, 7}; !slices.Equal(p.during, want) {
+		t.Errorf("the longest writes during snapshots are %v, want %v", p.during, want)
+	}
+	if want := []float64{4, 1}; !slices.Equal(p.between, want) {
+		t.Errorf("the longest writes between snapshots are %v, want %v", p.between, want)
+	}
+	if want := []float64{5, 13}; !slices.Equal(p.took, want) {
+		t.Errorf("the snapshots took %v, want %v", p.took, want)
+	}
+}
+
 func TestCommandsThatThereAreNot(t *testing.T) {
 	for _, args := range [][]string{nil, {"measure"}} {
-		if err := run(context.Background(), args); err == nil || !strings.Contains(err.Error(), "node, fill, load, watch or hold") {
+		if err := run(context.Background(), args); err == nil || !strings.Contains(err.Error(), "node, fill, load, watch, pause or hold") {
 			t.Errorf("kitload %v: %v", args, err)
 		}
 	}

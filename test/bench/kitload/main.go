@@ -5,6 +5,7 @@
 //	kitload fill -urls A,B,C -token T   make the documents
 //	kitload load -urls A,B,C -op ...    ask for them, by many clients at once
 //	kitload watch -urls A               watch by many clients, and wait for a change
+//	kitload pause -urls A -data DIR     write while the node makes snapshots
 //	kitload hold -documents N           hold documents in memory and measure that
 //
 // Each but node prints its result as JSON.
@@ -32,24 +33,26 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say what to do: node, fill, load, watch or hold")
+		return errors.New("say what to do: node, fill, load, watch, pause or hold")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	var result any
 	var err error
 	switch args[0] {
 	case "node":
-		return node(ctx)
+		return node(ctx, flags, args[1:])
 	case "fill":
 		result, err = fill(ctx, flags, args[1:])
 	case "load":
 		result, err = ask(ctx, flags, args[1:])
 	case "watch":
 		result, err = watch(ctx, flags, args[1:])
+	case "pause":
+		result, err = pause(ctx, flags, args[1:])
 	case "hold":
 		result, err = hold(ctx, flags, args[1:])
 	default:
-		err = fmt.Errorf("there is no command %q: use node, fill, load, watch or hold", args[0])
+		err = fmt.Errorf("there is no command %q: use node, fill, load, watch, pause or hold", args[0])
 	}
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
@@ -46,10 +47,15 @@ func service() kit.Service {
 }
 
 // node runs a node until ctx ends.
-func node(ctx context.Context) error {
+func node(ctx context.Context, flags *flag.FlagSet, args []string) error {
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	config := platform.FromEnvironment()
 	config.Schema = "bench"
+	flags.Uint64Var(&config.SnapshotEvery, "snapshot-every", 0, "after how many entries a snapshot is made; 0 for what is usual")
+	flags.DurationVar(&config.SnapshotIn, "snapshot-in", 0, "how often they are counted; 0 for what is usual")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
 	n, err := platform.New(config)
 	if err != nil {
 		return err

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"landfall.dev/api"
+	"landfall.dev/cmd/landfall/progress"
+	"landfall.dev/cmd/landfall/upgrades"
+	"landfall.dev/kit"
+)
+
+func (a *app) upgradeCommand() *cobra.Command {
+	var lose, soak bool
+	rollback := command("rollback UPGRADE", "Go back to blue (at the environment's agent: --url AGENT)", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		u, err := a.sendUpgrade(c, args[0], "rollback", api.RollbackArgs{LoseWrites: lose})
+		if err != nil {
+			return err
+		}
+		if u.State != api.UpgradeRolledBack {
+			return &kit.Error{Fault: kit.ErrConflict, Link: u.Link, Detail: first(u.Error, "it stayed with green"), Hint: "traffic goes on to green; --lose-writes gives up what cannot be taken back"}
+		}
+		return show(a, c.OutOrStdout(), u, upgrades.Describe)
+	})
+	rollback.Flags().BoolVar(&lose, "lose-writes", false, "give up what was written since the switch and cannot be taken back: for a green that is dead")
+	watch := command("watch UPGRADE", "Print the cycles of an upgrade as they go, until it has ended", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return a.watchUpgrade(c, args[0], soak)
+	})
+	watch.Flags().BoolVar(&soak, "soak", false, "go on while blue is kept: print how far it is behind")
+	abort := a.upgradeEvent("abort", "Give an upgrade up before it is committed; blue goes on")
+	abort.Aliases = []string{"cancel"}
+	return group("upgrade", "Live upgrades",
+		command("list", "List upgrades, newest first", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+			return list(c.Context(), a, c.OutOrStdout(), api.Upgrades, "", "-created",
+				[]string{"upgrade", "environment", "to", "state", "cycles", "pause", "error"},
+				func(u api.Upgrade) []string {
+					return []string{u.Link.ID(), u.Environment, upgrades.Short(u.Green.Image), upgrades.State(u), strconv.Itoa(len(u.Cycles)), upgrades.Pause(u.Pause), u.Error}
+				})
+		}),
+		command("show UPGRADE", "Show an upgrade with its cycles", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			u, err := api.Upgrades.Read(c.Context(), client, args[0])
+			if err != nil {
+				return err
+			}
+			return show(a, c.OutOrStdout(), u, upgrades.Describe)
+		}),
+		command("rehearse ENVIRONMENT RELEASE|IMAGE", "Try an upgrade against what runs, all but to hold and switch traffic, and report", cobra.ExactArgs(2), func(c *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			return upgrades.Rehearse(c.Context(), client, c.OutOrStdout(), args[0], args[1])
+		}),
+		a.upgradeEvent("pause", "Begin no hold until the upgrade is resumed; the copy goes on slowly"),
+		a.upgradeEvent("resume", "Go on with an upgrade that is paused"),
+		a.upgradeEvent("go", "Begin the cutover of an upgrade whose hold is manual"),
+		abort,
+		a.upgradeEvent("retire", "End the side that traffic has left, and delete its data"),
+		watch, rollback)
+}
+
+// sendUpgrade sends an event to an upgrade, at its agent, and waits until what
+// it leads to is done.
+func (a *app) sendUpgrade(c *cobra.Command, id, event string, args any) (api.Upgrade, error) {
+	client, err := a.client()
+	if err != nil {
+		return api.Upgrade{}, err
+	}
+	if _, own, ok := strings.Cut(id, "~"); ok {
+		id = own // the hub's name for it has the environment in front
+	}
+	u, err := api.Upgrades.Send(c.Context(), client, id, event, args)
+	if err != nil || event == "resume" {
+		return u, err
+	}
+	return api.Upgrades.Await(c.Context(), client, u.Link.ID(), func(u api.Upgrade) bool {
+		return u.Settled() || u.State == api.UpgradeRolledBack // a dead green is fenced when it is back
+	})
+}
+
+func (a *app) upgradeEvent(event, short string) *cobra.Command {
+	return command(event+" UPGRADE", short+" (at the environment's agent: --url AGENT)", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		u, err := a.sendUpgrade(c, args[0], event, nil)
+		if err != nil {
+			return err
+		}
+		return show(a, c.OutOrStdout(), u, upgrades.Describe)
+	})
+}
+
+// watchUpgrade prints each state and cycle once, until u has ended; with soak
+// until blue is not kept any more.
+func (a *app) watchUpgrade(c *cobra.Command, id string, soak bool) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	out := progress.New(c.OutOrStdout(), "copied")
+	p := upgrades.Printer{Out: out, Bar: out.Set}
+	u, err := api.Upgrades.Await(c.Context(), client, id, func(u api.Upgrade) bool {
+		p.Print(u)
+		return u.State.Over() && u.Settled() && (!soak || u.State != api.UpgradeSoak)
+	})
+	out.Close()
+	if err != nil {
+		return err
+	}
+	if u.State == api.UpgradeAborted {
+		return &kit.Error{Fault: kit.ErrConflict, Link: u.Link, Detail: "the upgrade was given up, blue goes on: " + u.Error}
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package memory
+
+import (
+	"strings"
+
+	"landfall.dev/kit/store/digest"
+	"landfall.dev/kit/store/frame"
+)
+
+// copies are the sums of documents that were imported and not changed since, by
+// the stream that they came in.
+type copies struct {
+	streams map[string]*copied
+	last    *copied // the one that was asked for last
+}
+
+// copied are the sums of one stream's documents.
+type copied struct {
+	stream  string
+	n       int // documents
+	buckets [digest.Buckets]struct {
+		own    digest.Tally // by what they are here
+		origin digest.Tally // by what they were at their origin
+	}
+}
+
+// of returns the sums of the stream, which it makes if there are none.
+func (c *copies) of(stream string) *copied {
+	if c.last != nil && c.last.stream == stream {
+		return c.last
+	}
+	s := c.streams[stream]
+	if s == nil {
+		s = &copied{stream: strings.Clone(stream)} // the record's memory is not kept for it
+		c.streams[s.stream] = s
+	}
+	c.last = s
+	return s
+}
+
+// change keeps the sums of the stream.
+func (c *copies) change(o frame.Origin, bucket int, own [16]byte, n int) {
+	s := c.of(o.Stream)
+	s.buckets[bucket].own.Change(own, n)
+	s.buckets[bucket].origin.Change(o.Hash, n)
+	if s.n += n; s.n == 0 {
+		delete(c.streams, s.stream)
+		c.last = nil
+	}
+}
+
+// count keeps the sums: n is 1 for a document that is there now, and -1 for
+// one that was.
+func (e *Engine) count(sh *shelf, p *frame.Document, n int) {
+	if p.Deleted() || sh.kind != nil && sh.kind.Local {
+		return
+	}
+	b := digest.BucketOf(p.Link)
+	own := digest.Of(p.Link, p.Version, p.Body)
+	e.own[b].Change(own, n)
+	if o := p.Origin(); o.Hash != [16]byte{} {
+		e.copies.change(o, b, own, n)
+	}
+}
+
+// Sums returns the digest of the documents on that side.
+func (e *Engine) Sums(side digest.Side) digest.Sums {
+	sums := make(digest.Sums, digest.Buckets)
+	for i := range sums {
+		if side == digest.Own {
+			sums[i] = e.own[i].Bucket()
+			continue
+		}
+		var t digest.Tally
+		for _, s := range e.copies.streams {
+			t = t.Plus(s.buckets[i].origin)
+		}
+		sums[i] = t.Bucket()
+	}
+	return sums
+}
+
+// SumsOf returns the digest in which documents that came in the stream, and
+// were not changed since, count by what they were at their origin, and all
+// others by what they are.
+func (e *Engine) SumsOf(stream string) digest.Sums {
+	sums := make(digest.Sums, digest.Buckets)
+	s := e.copies.streams[stream]
+	for i := range sums {
+		t := e.own[i]
+		if s != nil {
+			t = t.Minus(s.buckets[i].own).Plus(s.buckets[i].origin)
+		}
+		sums[i] = t.Bucket()
+	}
+	return sums
+}

@@ -1,0 +1,33 @@
+package web_test
+
+import (
+	"testing"
+	"time"
+
+	"landfall.dev/api"
+)
+
+func TestThePageOfAnUpgradeTellsOfTheSwitchAndTheWayBack(t *testing.T) {
+	h := start(t)
+	b := h.as("users/admin")
+	u := ledgerUpgrade(3)
+	u.State, u.Pause, u.Slowest = api.UpgradeSoak, 0.058, 0.3
+	u.Cycles[2].Final = true
+	u.History = append(u.History, api.Moment{State: api.UpgradeCommitted, At: began.Add(time.Minute)}, api.Moment{State: api.UpgradeSoak, At: began.Add(time.Minute)})
+	u.Back = &api.Back{Documents: 5012, Cycles: 7, Lag: 3, At: began.Add(2 * time.Minute)}
+	u.Health = []api.Reading{{Name: "errors", Value: 0.25, Over: began}}
+	put(h, api.Upgrades, "switched", u)
+	one := ledgerUpgrade(2)
+	one.OneWay, one.Paused = []string{"accounts: Func has no inverse"}, true
+	put(h, api.Upgrades, "one-way", one)
+	r := ledgerUpgrade(2)
+	r.State, r.Rehearse, r.Rehearsal = api.UpgradeRehearsed, true, &api.Rehearsal{Documents: 42}
+	put(h, api.Upgrades, "rehearsal", r)
+	for path, want := range map[string][]string{
+		"/upgrades/switched":  {"switched", "held for 58 ms", "5,012 documents in 7 cycles", "slowed by 0 %, at most by 30 %", "Check errors", "over its limit"},
+		"/upgrades/one-way":   {"no way back without loss: accounts: Func has no inverse", "Paused: no hold begins"},
+		"/upgrades/rehearsal": {"rehearsed", "42 documents in", "the upgrade would succeed"},
+	} {
+		b.open(path).shows(t, want...)
+	}
+}
