@@ -225,8 +225,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 # Of a copy of everything it is missing; of one of changes it is one.
                 taken.append((line["link"], None if cursor["base"] == "" else hash_of(text)))
             else:
-                note = up(line["link"], line["body"])
-                self.check(line["link"], note)
+                try:
+                    note = up(line["link"], line["body"])
+                    self.check(line["link"], note)
+                except (KeyError, TypeError, AttributeError) as e:
+                    raise Problem(422, f"it cannot be transformed: {e!r}", line["link"]) from e
                 put.append((line["link"], note))
                 taken.append((line["link"], hash_of(text)))
         self.store.commit(put=put, taken=taken, cursor=end)
