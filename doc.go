@@ -15,7 +15,9 @@
 //   - site: what runs beside a deployed platform: agent, front door, upgrade
 //   - web: the pages
 //   - cmd/landfall: the binary, a file for each role and group of commands
-//   - examples/ledger: a stateful platform, which the demo delivers
+//   - examples/ledger: a stateful platform, which the demo delivers; and
+//     examples/notes: a service in Python that is upgraded live, see
+//     doc/protocol.md
 //   - test: what no single package can test; internal/arch keeps this design
 //
 // Why things are as they are stands in doc/decisions.

@@ -41,6 +41,9 @@ type Upgrade struct {
 	// the copy catches up; Slowest is the greatest that it was.
 	Slowed  float64 `json:"slowed,omitempty"`
 	Slowest float64 `json:"slowest,omitempty"`
+	// Quarantine are documents that cannot be transformed, as the last cycle has
+	// found them, those that are waived too: at most MaxQuarantine.
+	Quarantine []Quarantined `json:"quarantine,omitempty"`
 	// Copying is how far a cycle that takes longer than a second has come.
 	Copying *Copying `json:"copying,omitempty"`
 	// Predicted and Pause are the hold as predicted before and as it was.
@@ -77,6 +80,29 @@ type Copying struct {
 	Of        int64 `json:"of"`
 }
 
+// MaxQuarantine is how many documents of a quarantine an Upgrade names.
+const MaxQuarantine = 100
+
+// Quarantined is a document that cannot be transformed: a cycle goes on without
+// it, but traffic is not held before it is mended or waived.
+type Quarantined struct {
+	Link    kit.Link `json:"link"`
+	Version int64    `json:"version,omitempty"` // on blue
+	Field   string   `json:"field,omitempty"`   // empty if it is not about one field
+	Error   string   `json:"error"`
+	// WaivedBy is who has given it up, so that it stays behind; empty if nobody
+	// has.
+	WaivedBy string `json:"waivedBy,omitempty"`
+}
+
+// String returns q for people.
+func (q Quarantined) String() string {
+	if q.Field == "" {
+		return fmt.Sprintf("%s: %s", q.Link, q.Error)
+	}
+	return fmt.Sprintf("%s: %s: %s", q.Link, q.Field, q.Error)
+}
+
 // Side is a group of instances with one version.
 type Side struct {
 	Group   string   `json:"group"`
@@ -95,6 +121,8 @@ type UpgradePolicy struct {
 	// the copy does not converge; 0 means 0.5, less than 0 that they must not be
 	// slowed.
 	Slow float64 `json:"slow,omitempty"`
+	// Waive is how many documents that cannot be transformed may stay behind.
+	Waive int `json:"waive,omitempty"`
 	// Hold is HoldManual to stay ready until somebody says go.
 	Hold Hold `json:"hold,omitempty"`
 	// Soak is how long Checks are looked at after traffic goes to green, and no
@@ -119,6 +147,8 @@ func (p UpgradePolicy) Senseless() string {
 		return fmt.Sprintf("hold %q is not known: use %s, or leave it out to hold as soon as it is ready", p.Hold, HoldManual)
 	case p.Slow >= 1:
 		return fmt.Sprintf("slow %v would stop all writers: use less than 1, as 0.5 for half of their rate", p.Slow)
+	case p.Waive < 0 || p.Waive > MaxQuarantine:
+		return fmt.Sprintf("waive %d: use the number of documents that may stay behind, 0 to %d", p.Waive, MaxQuarantine)
 	case p.Soak < 0:
 		return fmt.Sprintf("soak %v: use the seconds that green is observed", float64(p.Soak))
 	}
@@ -220,6 +250,9 @@ type Rehearsal struct {
 	Problems []string `json:"problems,omitempty"`
 	// Failed are documents that cannot be transformed.
 	Failed []string `json:"failed,omitempty"`
+	// Behind are documents that cannot be transformed and would stay behind,
+	// because the policy waives them.
+	Behind []string `json:"behind,omitempty"`
 	// Documents were copied in all, in Seconds, at Rate documents a second.
 	Documents int64   `json:"documents"`
 	Seconds   float64 `json:"seconds"`
@@ -245,6 +278,9 @@ func (r Rehearsal) Lines() []string {
 	}
 	for _, f := range r.Failed {
 		lines = append(lines, "cannot be transformed: "+f)
+	}
+	for _, b := range r.Behind {
+		lines = append(lines, "would stay behind: "+b)
 	}
 	for _, p := range r.Problems {
 		lines = append(lines, "problem: "+p)
@@ -309,6 +345,7 @@ func (u Upgrade) Settled() bool {
 	for _, op := range u.Pending {
 		switch {
 		case u.State == UpgradeSoak && (op.Do == UpgradeReturns || op.Do == UpgradeLooks):
+		case op.Do == UpgradeCloses && (u.State == UpgradeSoak || u.State == UpgradeRolledBack):
 		case u.Waiting() && op.Do == UpgradeCopies:
 		default:
 			return false
@@ -321,12 +358,19 @@ func (u Upgrade) Settled() bool {
 // so.
 func (u Upgrade) Waiting() bool { return u.Paused || u.Hold == HoldManual }
 
-// The actions of upgrades that are repeated.
+// The actions of upgrades that are repeated, or tried for as long as it takes.
 const (
 	UpgradeCopies  = "cycle"  // copies what has changed on blue
 	UpgradeReturns = "return" // takes back what has changed on green
 	UpgradeLooks   = "look"   // looks at the checks
+	UpgradeCloses  = "close"  // makes the side that traffic has left refuse reads too
 )
+
+// WaiveArgs are the arguments of the method waive.
+type WaiveArgs struct {
+	// Links are documents in Quarantine, to stay behind.
+	Links []kit.Link `json:"links"`
+}
 
 // RollbackArgs are the arguments of the method rollback.
 type RollbackArgs struct {

@@ -43,8 +43,10 @@ type Client interface {
 
 	// Watch yields every document of the query's kind that changes after
 	// q.From, once, in its latest version, deletions included, in log order, and
-	// goes on until ctx ends. It reconnects by itself; ErrGone ends it: list
-	// again. If q.From is zero, it yields the existing documents first.
+	// goes on until ctx ends. It reconnects by itself, also to the cluster that
+	// takes over in an upgrade, or that is gone back to: then it may yield a
+	// version once more. ErrGone ends it: list again. If q.From is zero, it yields
+	// the existing documents first.
 	Watch(ctx context.Context, q WatchQuery) iter.Seq2[Change, error]
 }
 

@@ -63,8 +63,8 @@ func CheckID(id string) error {
 }
 
 // Position is a place in the log of a node group. It is opaque to clients
-// and written "epoch.seq". The epoch changes when a backup is restored;
-// positions of different epochs cannot be compared.
+// and written "epoch.seq". Each group has an epoch of its own, and another one
+// when a backup is restored: positions of different epochs cannot be compared.
 type Position struct {
 	Epoch, Seq int64
 }

@@ -82,7 +82,8 @@ func MergeWith(from []string, to string, separator string) Transform {
 }
 
 // Func changes a whole document's own fields by to; back reverts it, or is nil.
-// A field that a later transformation drops is missing on the way back.
+// A field that a later transformation drops is missing on the way back. They may
+// be called concurrently, for different documents.
 func Func(to, back func(json.RawMessage) (json.RawMessage, error)) Transform {
 	return Transform{Op: "func", Convert: to, Back: back}
 }

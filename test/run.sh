@@ -22,6 +22,7 @@ suite lint make -s lint
 suite unit go test -race -count=1 -p 3 -timeout 20m $long $unit
 suite simulation env LANDFALL_SEEDS=2000 go test -count=1 -timeout 10m -run Simul ./kit/kittest
 suite skew go test -count=1 -timeout 5m ./test/skew
+suite faults go test -count=1 -timeout 15m ./test/faults
 suite linear go test -count=1 -timeout 10m ./test/linear
 suite docker go test -race -count=1 -timeout 10m ./engine/docker
 suite pages go test -race -count=1 -timeout 10m ./web ./kit/page

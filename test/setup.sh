@@ -37,6 +37,7 @@ if [ "$tests" = test ]; then
 	need chromium chromium
 	need git-review git-review
 	need curl curl
+	need python3 python3
 	need ip iproute2
 	need cc "gcc libc6-dev" # for the race detector
 fi

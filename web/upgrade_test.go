@@ -18,6 +18,7 @@ func TestThePageOfAnUpgradeTellsOfTheSwitchAndTheWayBack(t *testing.T) {
 	u.Health = []api.Reading{{Name: "errors", Value: 0.25, Over: began}}
 	put(h, api.Upgrades, "switched", u)
 	one := ledgerUpgrade(2)
+	one.Quarantine = []api.Quarantined{{Link: "accounts/7", Version: 3, Field: "name", Error: "too long", WaivedBy: "users/ada"}}
 	one.OneWay, one.Paused = []string{"accounts: Func has no inverse"}, true
 	put(h, api.Upgrades, "one-way", one)
 	r := ledgerUpgrade(2)
@@ -25,7 +26,7 @@ func TestThePageOfAnUpgradeTellsOfTheSwitchAndTheWayBack(t *testing.T) {
 	put(h, api.Upgrades, "rehearsal", r)
 	for path, want := range map[string][]string{
 		"/upgrades/switched":  {"switched", "held for 58 ms", "5,012 documents in 7 cycles", "slowed by 0 %, at most by 30 %", "Check errors", "over its limit"},
-		"/upgrades/one-way":   {"no way back without loss: accounts: Func has no inverse", "Paused: no hold begins"},
+		"/upgrades/one-way":   {"no way back without loss: accounts: Func has no inverse", "Paused: no hold begins", "accounts/7: name: too long", "version 3, stays behind: waived by users/ada"},
 		"/upgrades/rehearsal": {"rehearsed", "42 documents in", "the upgrade would succeed"},
 	} {
 		b.open(path).shows(t, want...)

@@ -97,6 +97,8 @@ func checkEnvironment(x api.Environment, e kit.Event, _ time.Time) (api.Environm
 		return x, kit.Refuse(kit.ErrInvalid, "strategy %q is not known: use %s or %s", x.Strategy, api.Throwaway, api.BlueGreen)
 	case x.Nodes < 0 || x.Nodes > 9:
 		return x, kit.Refuse(kit.ErrInvalid, "%d nodes make no group: use 1 to 9", x.Nodes)
+	case unroutable(x.Routes) != "":
+		return x, kit.Refuse(kit.ErrInvalid, "%s", unroutable(x.Routes))
 	case x.Upgrades.Senseless() != "":
 		return x, kit.Refuse(kit.ErrInvalid, "upgrades: %s", x.Upgrades.Senseless())
 	case x.Channel != "" && x.Channel.Kind() != api.Channels.Name:

@@ -14,12 +14,19 @@ import (
 func (a *app) envCommand() *cobra.Command {
 	var e api.Environment
 	var strategy, channel string
+	var routes, checks []string
 	create := command("create NAME", "Make an environment; its agent is started with a token of its account", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		client, err := a.client()
 		if err != nil {
 			return err
 		}
 		e.Strategy = api.Strategy(strategy)
+		if e.Routes, err = upgrades.Routes(routes); err != nil {
+			return err
+		}
+		if e.Upgrades.Checks, err = upgrades.Checks(checks); err != nil {
+			return err
+		}
 		if channel != "" {
 			e.Channel = api.Channels.Link(channel)
 		}
@@ -41,6 +48,9 @@ func (a *app) envCommand() *cobra.Command {
 	f.StringVar((*string)(&e.Upgrades.Hold), "hold", "", "manual: upgrades wait, ready, for landfall upgrade go")
 	f.Float64Var(&e.Upgrades.Slow, "slow", 0, "greatest share that writers may be slowed by (0: 0.5; -1: not at all)")
 	f.Float64Var((*float64)(&e.Upgrades.Soak), "soak", 0, "seconds that a new version is observed before the next upgrade may begin")
+	f.IntVar(&e.Upgrades.Waive, "waive", 0, "documents that cannot be transformed and may stay behind")
+	f.StringArrayVar(&routes, "route", nil, "PATTERN=short, stream or upload, as 'GET /log/{id}=stream': how requests take part when traffic is held (repeatable)")
+	f.StringArrayVar(&checks, "check", nil, "NAME=MAX of errors (a share), p99 (seconds) or tests: a new version that is over it while it is observed goes back (repeatable)")
 	f.StringVar(&e.Description, "description", "", "what it is")
 	deployments := command("deployments [CEL FILTER]", "List deployments, newest first", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
 		return list(c.Context(), a, c.OutOrStdout(), api.Deployments, strings.Join(args, ""), "-created",

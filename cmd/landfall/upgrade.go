@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"landfall.dev/api"
-	"landfall.dev/cmd/landfall/progress"
 	"landfall.dev/cmd/landfall/upgrades"
 	"landfall.dev/kit"
 )
@@ -26,7 +25,11 @@ func (a *app) upgradeCommand() *cobra.Command {
 	})
 	rollback.Flags().BoolVar(&lose, "lose-writes", false, "give up what was written since the switch and cannot be taken back: for a green that is dead")
 	watch := command("watch UPGRADE", "Print the cycles of an upgrade as they go, until it has ended", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
-		return a.watchUpgrade(c, args[0], soak)
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		return upgrades.Watch(c.Context(), client, c.OutOrStdout(), args[0], soak)
 	})
 	watch.Flags().BoolVar(&soak, "soak", false, "go on while blue is kept: print how far it is behind")
 	abort := a.upgradeEvent("abort", "Give an upgrade up before it is committed; blue goes on")
@@ -62,7 +65,38 @@ func (a *app) upgradeCommand() *cobra.Command {
 		a.upgradeEvent("go", "Begin the cutover of an upgrade whose hold is manual"),
 		abort,
 		a.upgradeEvent("retire", "End the side that traffic has left, and delete its data"),
-		watch, rollback)
+		watch, rollback, a.quarantineCommand())
+}
+
+// quarantineCommand lists what cannot be transformed, and has it retried or
+// given up.
+func (a *app) quarantineCommand() *cobra.Command {
+	c := command("quarantine UPGRADE", "List the documents that an upgrade cannot transform", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		u, err := api.Upgrades.Read(c.Context(), client, args[0])
+		if err != nil {
+			return err
+		}
+		return show(a, c.OutOrStdout(), u, upgrades.Quarantine)
+	})
+	mend := func(cmd *cobra.Command, id, event string, args any) error {
+		u, err := a.sendUpgrade(cmd, id, event, args)
+		if err != nil {
+			return err
+		}
+		return show(a, cmd.OutOrStdout(), u, upgrades.Quarantine)
+	}
+	c.AddCommand(
+		command("retry UPGRADE", "Take the documents in quarantine once more now (at the environment's agent: --url AGENT)", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+			return mend(c, args[0], "retry", nil)
+		}),
+		command("waive UPGRADE LINK...", "Give documents in quarantine up: they stay behind (at the environment's agent: --url AGENT)", cobra.MinimumNArgs(2), func(c *cobra.Command, args []string) error {
+			return mend(c, args[0], "waive", upgrades.Waived(args[1:]))
+		}))
+	return c
 }
 
 // sendUpgrade sends an event to an upgrade, at its agent, and waits until what
@@ -79,9 +113,7 @@ func (a *app) sendUpgrade(c *cobra.Command, id, event string, args any) (api.Upg
 	if err != nil || event == "resume" {
 		return u, err
 	}
-	return api.Upgrades.Await(c.Context(), client, u.Link.ID(), func(u api.Upgrade) bool {
-		return u.Settled() || u.State == api.UpgradeRolledBack // a dead green is fenced when it is back
-	})
+	return api.Upgrades.Await(c.Context(), client, u.Link.ID(), upgrades.Done(event))
 }
 
 func (a *app) upgradeEvent(event, short string) *cobra.Command {
@@ -92,27 +124,4 @@ func (a *app) upgradeEvent(event, short string) *cobra.Command {
 		}
 		return show(a, c.OutOrStdout(), u, upgrades.Describe)
 	})
-}
-
-// watchUpgrade prints each state and cycle once, until u has ended; with soak
-// until blue is not kept any more.
-func (a *app) watchUpgrade(c *cobra.Command, id string, soak bool) error {
-	client, err := a.client()
-	if err != nil {
-		return err
-	}
-	out := progress.New(c.OutOrStdout(), "copied")
-	p := upgrades.Printer{Out: out, Bar: out.Set}
-	u, err := api.Upgrades.Await(c.Context(), client, id, func(u api.Upgrade) bool {
-		p.Print(u)
-		return u.State.Over() && u.Settled() && (!soak || u.State != api.UpgradeSoak)
-	})
-	out.Close()
-	if err != nil {
-		return err
-	}
-	if u.State == api.UpgradeAborted {
-		return &kit.Error{Fault: kit.ErrConflict, Link: u.Link, Detail: "the upgrade was given up, blue goes on: " + u.Error}
-	}
-	return nil
 }

@@ -135,6 +135,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             if top == "migrate" and not compare_digest(self.headers.get("Authorization", ""), "Bearer " + self.token):
                 raise Problem(401, "the token of KIT_TOKEN is needed")
+            if "Transfer-Encoding" in self.headers:
+                self.close_connection = True  # its body is not read
+                raise Problem(411, "a body needs a Content-Length")
             if action is None:
                 raise Problem(404, "there is nothing here")
             with self.store.lock:

@@ -46,7 +46,7 @@ var table = []row{
 	{packages: "internal/...", may: nil},
 	{packages: "test/...", may: []string{"..."}},
 	{packages: "cmd/landfall/demo", may: []string{"api"}},
-	{packages: "cmd/landfall/upgrades", may: []string{"kit", "api"}},
+	{packages: "cmd/landfall/upgrades", may: []string{"kit", "api", "cmd/landfall/progress"}},
 	{packages: "cmd/landfall/progress", may: nil},
 	{packages: "cmd/landfall", may: []string{"..."}},
 	{packages: ".", may: nil},

@@ -11,6 +11,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/authority"
 	"landfall.dev/kit/cluster/disk"
+	"landfall.dev/kit/cluster/roster"
 	"landfall.dev/kit/cluster/warnings"
 	"landfall.dev/kit/cluster/wire"
 )
@@ -35,7 +36,7 @@ func (n *Node) startGossip(context.Context) error {
 	}
 	port := transport.GetAutoBindPort()
 	c := memberlist.DefaultLANConfig()
-	c.Name = gossipName(n.id.ID, n.id.Starts)
+	c.Name = roster.Name(n.id.ID, n.id.Starts)
 	c.Transport = transport
 	c.BindAddr, c.BindPort = n.config.Host, port
 	c.AdvertiseAddr, c.AdvertisePort = n.config.Host, port
@@ -59,8 +60,8 @@ func (n *Node) tend(ctx context.Context) error {
 	ticks := time.NewTicker(tick)
 	defer ticks.Stop()
 	for {
-		n.roster.forget(n.configured())
-		if peers, changed := n.roster.changes(); changed {
+		n.roster.Forget(n.configured())
+		if peers, changed := n.roster.Changes(); changed {
 			if err := n.dir.Save("peers.json", peers); err != nil {
 				return err
 			}
@@ -113,8 +114,8 @@ func (n *Node) electAlone() {
 // strangers returns the gossip addresses of known peers that are not alive.
 func (n *Node) strangers() []string {
 	var addrs []string
-	for _, p := range n.roster.all() {
-		if !p.alive && !n.roster.isExpelled(p.ID) && p.Gossip != "" && p.ID != n.ID() {
+	for _, p := range n.roster.All() {
+		if !p.Alive && !n.roster.Expelled(p.ID) && p.Gossip != "" && p.ID != n.ID() {
 			addrs = append(addrs, p.Gossip)
 		}
 	}
@@ -137,7 +138,7 @@ func (n *Node) configured() map[string]bool {
 		ids[string(s.ID)] = true
 	}
 	if len(servers) == 0 { // not let in yet: whoever it joined through counts
-		for _, p := range n.roster.all() {
+		for _, p := range n.roster.All() {
 			ids[p.ID] = true
 		}
 	}
@@ -151,17 +152,17 @@ func (n *Node) catchUp() {
 		return
 	default:
 	}
-	done, known := n.roster.caughtUp()
+	done, known := n.roster.CaughtUp()
 	switch {
 	case n.lead.Load() != nil || done:
-		n.roster.setReady()
+		n.roster.SetReady()
 		close(n.ready)
 		if err := n.gossip.UpdateNode(tick); err != nil {
 			n.log.Debug("told nobody yet to be ready", "error", err) // the gossip goes on
 		}
 	case !known:
 		if _, id := n.raft.LeaderWithID(); id != "" && string(id) != n.ID() {
-			if leader := n.roster.sight(string(id)); leader.alive {
+			if leader := n.roster.Sight(string(id)); leader.Alive {
 				n.meet([]string{leader.Gossip})
 			}
 		}

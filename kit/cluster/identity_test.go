@@ -84,7 +84,7 @@ func TestANodeThatWasRemovedWhileItWasDeadCannotComeBack(t *testing.T) {
 	nodes := three(t, nil)
 	gone := nodes[2]
 	gone.stop()
-	eventually(t, "its death to be known", func() bool { return !nodes[0].roster.sight(gone.ID()).alive })
+	eventually(t, "its death to be known", func() bool { return !nodes[0].roster.Sight(gone.ID()).Alive })
 	if err := nodes[0].Remove(gone.ID()); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestANodeThatWasRemovedWhileItWasDeadCannotComeBack(t *testing.T) {
 
 func mustLocate(t *testing.T, n *running, id string) string {
 	t.Helper()
-	addr, err := n.roster.locate(id)
+	addr, err := n.roster.Locate(id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestACopyOfADirectoryIsNotStarted(t *testing.T) {
 
 	// Where the first cannot be found by its address, the gossip tells.
 	edit(t, copied, "peers.json", func([]byte) []byte {
-		return []byte(`[{"id":"` + nodes[0].ID() + `","gossip":"` + nodes[0].roster.sight(nodes[0].ID()).Gossip + `"}]`)
+		return []byte(`[{"id":"` + nodes[0].ID() + `","gossip":"` + nodes[0].roster.Sight(nodes[0].ID()).Gossip + `"}]`)
 	})
 	twin, err := open(t, copied, newNotes(), nil)
 	if err == nil {

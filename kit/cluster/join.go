@@ -102,9 +102,7 @@ func (n *Node) admit(r *http.Request) (joinAnswer, error) {
 	if q.Cluster == "" {
 		n.log.Info("let in", "node", q.ID)
 	}
-	n.roster.mu.Lock()
-	defer n.roster.mu.Unlock()
-	return joinAnswer{n.id.Key, n.roster.list(), n.config.Schema}, nil
+	return joinAnswer{n.id.Key, n.roster.Peers(), n.config.Schema}, nil
 }
 
 const (

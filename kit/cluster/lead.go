@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -61,7 +62,7 @@ func (n *Node) publish() {
 	if l := n.lead.Load(); l != nil {
 		now.URL, now.Self, now.Term = n.config.Advertise, true, l.term
 	} else if _, id := n.raft.LeaderWithID(); string(id) != n.ID() {
-		now.URL = n.roster.sight(string(id)).URL
+		now.URL = n.roster.Sight(string(id)).URL
 	}
 	if now == n.leader {
 		return
@@ -166,7 +167,7 @@ func (n *Node) leadTerm(ctx context.Context, term uint64) {
 		n.log.Warn("found the clock behind the log: times stay ahead of it", "by", l.clock.behind)
 	}
 	n.lead.Store(l)
-	n.roster.setLeads(true)
+	n.roster.SetLeads(true)
 	n.publish()
 	n.log.Info("leads", "node", n.ID(), "term", term)
 	var g sync.WaitGroup
@@ -174,7 +175,7 @@ func (n *Node) leadTerm(ctx context.Context, term uint64) {
 	g.Go(func() { n.confirm(ctx, l) })
 	n.serve(ctx, l)
 	n.lead.Store(nil)
-	n.roster.setLeads(false)
+	n.roster.SetLeads(false)
 	close(l.done)
 	n.publish()
 	g.Wait()
@@ -323,12 +324,18 @@ const longestPause = time.Millisecond
 func gather(ctx context.Context, queue <-chan *write, p pace) []*write {
 	var batch []*write
 	var enough <-chan time.Time
-	bytes := 0
+	bytes, yielded := 0, false
 	for ctx.Err() == nil && len(batch) < maxBatch && bytes < maxBatchBytes {
 		var w *write
 		select {
 		case w = <-queue:
+			yielded = false
 		default:
+			if len(batch) > 0 && !yielded {
+				yielded = true
+				runtime.Gosched() // to those who are about to write
+				continue
+			}
 			if len(batch) >= max(p.writers, 1) {
 				return batch
 			}

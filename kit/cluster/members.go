@@ -16,6 +16,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/disk"
 	"landfall.dev/kit/cluster/plan"
+	"landfall.dev/kit/cluster/roster"
 	"landfall.dev/kit/cluster/seal"
 	"landfall.dev/kit/cluster/warnings"
 	"landfall.dev/kit/cluster/wire"
@@ -43,10 +44,10 @@ func (n *Node) Members() []Member {
 	_, leader := n.raft.LeaderWithID()
 	var members []Member
 	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
-		seen := n.roster.sight(string(s.ID))
+		seen := n.roster.Sight(string(s.ID))
 		members = append(members, Member{
 			ID: string(s.ID), URL: seen.URL, Voter: s.Suffrage == raft.Voter, Leader: s.ID == leader,
-			Alive: seen.alive, Relaxed: seen.relaxed,
+			Alive: seen.Alive, Relaxed: seen.Relaxed,
 		})
 	}
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
@@ -56,10 +57,10 @@ func (n *Node) Members() []Member {
 // standings returns what plan decides about.
 func (n *Node) standings() []plan.Standing {
 	known := map[string]plan.Standing{}
-	for _, p := range n.roster.all() {
+	for _, p := range n.roster.All() {
 		known[p.ID] = plan.Standing{
-			ID: p.ID, Alive: p.alive, Ready: p.ready,
-			Left: n.roster.isExpelled(p.ID), Down: time.Since(p.since),
+			ID: p.ID, Alive: p.Alive, Ready: p.Ready,
+			Left: n.roster.Expelled(p.ID), Down: time.Since(p.Since),
 		}
 	}
 	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
@@ -116,7 +117,7 @@ func (n *Node) alter(done, id string, f raft.Future) error {
 	if err := n.await(f); err != nil {
 		return err
 	}
-	n.log.Info(done, "member", id, "url", n.roster.sight(id).URL)
+	n.log.Info(done, "member", id, "url", n.roster.Sight(id).URL)
 	return nil
 }
 
@@ -211,7 +212,7 @@ func (n *Node) Remove(id string) error {
 	if !nodes[i].Alive {
 		return nil
 	}
-	if err := n.tell(id, expulsion); err != nil {
+	if err := n.tell(id, roster.Expulsion); err != nil {
 		return &kit.Error{
 			Fault: kit.ErrUnavailable, Op: opRemove, Err: err,
 			Detail: id + " was removed, but could not be told", Hint: "stop it",
@@ -222,7 +223,7 @@ func (n *Node) Remove(id string) error {
 
 // tell sends a message to the node id.
 func (n *Node) tell(id, message string) error {
-	name := gossipName(id, n.roster.sight(id).start)
+	name := roster.Name(id, n.roster.Sight(id).Start)
 	for _, m := range n.gossip.Members() {
 		if m.Name == name {
 			return n.gossip.SendReliable(m, []byte(message))
@@ -288,7 +289,7 @@ func (n *Node) askToLeave(ctx context.Context) error {
 	if err != nil {
 		// Maybe only the answer was lost: who was removed cannot ask again, but
 		// hears of it in the gossip.
-		n.meet([]string{n.roster.sight(string(leader)).Gossip})
+		n.meet([]string{n.roster.Sight(string(leader)).Gossip})
 		return err
 	}
 	if answer != leaveGranted {

@@ -24,6 +24,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster/authority"
 	"landfall.dev/kit/cluster/disk"
+	"landfall.dev/kit/cluster/roster"
 	"landfall.dev/kit/cluster/seal"
 	"landfall.dev/kit/cluster/warnings"
 	"landfall.dev/kit/cluster/wire"
@@ -117,7 +118,7 @@ type Node struct {
 	config  Config
 	log     *slog.Logger
 	dir     *disk.Directory
-	roster  *roster
+	roster  *roster.Roster
 	replica *replica
 	storage *disk.Storage
 
@@ -172,11 +173,10 @@ func Open(ctx context.Context, config Config, m Machine) (*Node, error) {
 	}
 	n.leader.Changed = n.changed
 	n.replica = &replica{machine: m, fail: n.fail, schema: config.Schema}
-	n.roster = &roster{
-		now: time.Now, peers: map[string]sighting{}, relaxed: config.Relaxed,
-		applied: n.replica.applied.Load, expelled: n.expelled, doubled: n.doubled,
-	}
-	n.replica.banished = n.roster.banish
+	n.roster = roster.New(roster.Config{
+		Relaxed: config.Relaxed, Applied: n.replica.applied.Load, Expelled: n.expelled, Doubled: n.doubled,
+	})
+	n.replica.banished = n.roster.Banish
 	if config.Relaxed {
 		n.log.Warn("durability is relaxed: writes are acknowledged before they are on the disk; a power failure may lose them")
 	}
@@ -244,7 +244,7 @@ func (n *Node) identify(ctx context.Context) error {
 		return err
 	}
 	n.id = id
-	n.roster.add(peers...)
+	n.roster.Add(peers...)
 	return nil
 }
 
@@ -260,7 +260,7 @@ func (n *Node) beginLife(ctx context.Context) (disk.Identity, error) {
 		return id, err
 	}
 	id.Key = answer.Key
-	n.roster.add(answer.Peers...)
+	n.roster.Add(answer.Peers...)
 	if err := n.dir.Save("peers.json", answer.Peers); err != nil {
 		return id, err
 	}
@@ -311,7 +311,7 @@ func (n *Node) certify(context.Context) error {
 	}
 	slices.Sort(hosts)
 	n.pass = &authority.Pass{Authority: n.authority, ID: n.id.ID, Hosts: slices.Compact(hosts)}
-	if at := n.roster.sight(n.id.ID).Raft; at != "" && wire.Occupied(n.pass, at) {
+	if at := n.roster.Sight(n.id.ID).Raft; at != "" && wire.Occupied(n.pass, at) {
 		return double(n.id.ID, at, n.config.Dir)
 	}
 	return nil
@@ -332,7 +332,7 @@ func (n *Node) doubled(addr string) { n.fail(double(n.id.ID, addr, n.config.Dir)
 // recognize tells why the node id may not connect to this one. One that is not
 // known here yet may: others can hear of it, or of its election, before.
 func (n *Node) recognize(id string) error {
-	if n.roster.isExpelled(id) {
+	if n.roster.Expelled(id) {
 		return fmt.Errorf("node %s was removed from the cluster", id)
 	}
 	return nil
@@ -361,9 +361,9 @@ func (n *Node) startRaft(context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.roster.be(disk.Peer{ID: n.id.ID, URL: n.config.Advertise, Raft: listener.Addr().String()}, n.id.Starts+1)
+	n.roster.Be(disk.Peer{ID: n.id.ID, URL: n.config.Advertise, Raft: listener.Addr().String()}, n.id.Starts+1)
 	n.transport = wire.New(wire.Config{
-		Listener: listener, Pass: n.pass, Locate: n.roster.locate, Admit: n.recognize, Answer: n.answer, Log: log,
+		Listener: listener, Pass: n.pass, Locate: n.roster.Locate, Admit: n.recognize, Answer: n.answer, Log: log,
 	})
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.id.ID)

@@ -52,7 +52,7 @@ func (n *Node) spread(ctx context.Context, index uint64) error {
 func (n *Node) appliedBy(ctx context.Context, id string, index uint64) bool {
 	retry := time.NewTicker(tick)
 	defer retry.Stop()
-	for n.roster.sight(id).alive {
+	for n.roster.Sight(id).Alive {
 		if _, err := n.transport.Ask(ctx, id, askApplied, index); err == nil {
 			return true
 		}
@@ -66,18 +66,22 @@ func (n *Node) appliedBy(ctx context.Context, id string, index uint64) bool {
 }
 
 // condense has a snapshot replace the log whenever its entries have become too
-// large; raft itself looks at their number.
+// large; raft itself looks at their number. In a rush, as when the cluster is
+// filled, it waits for 6 times as many bytes: a restart then takes seconds.
 func (n *Node) condense(ctx context.Context) error {
 	log := warnings.New(n.log, "snapshots")
-	ticks := time.NewTicker(tick)
+	ticks := time.NewTicker(5 * tick)
 	defer ticks.Stop()
-	for {
+	for before := int64(0); ; { // bytes at the last tick
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticks.C:
 		}
-		if n.replica.grown.Load() < max(n.config.SnapshotBytes, n.replica.kept.Load()/2) {
+		bytes, kept, least := n.replica.grown.Load(), n.replica.kept.Load(), n.config.SnapshotBytes
+		rushes := bytes-before >= least/16 && bytes < max(6*least, kept)
+		before = bytes
+		if rushes || bytes < max(least, kept/2) {
 			continue
 		}
 		if err := n.await(n.raft.Snapshot()); err != nil && ctx.Err() == nil {

@@ -34,11 +34,15 @@ func text(v json.RawMessage) (json.RawMessage, error) {
 
 // successor returns the side of schema 2 with a way back, and a kind that the
 // one before does not have.
-func successor(t testing.TB) *side {
+func successor(t testing.TB) *side { return successorAt(t, epoch) }
+
+// successorAt is successor with a clock that is at now.
+func successorAt(t testing.TB, now time.Time) *side {
 	t.Helper()
 	s := newSide(t, kit.Service{Name: "shop", Owns: []kit.Owned{
 		kit.Own(ordersBack, nil), kit.Own(notes, nil), kit.Own(secrets, nil), kit.Own(labels, nil),
 	}})
+	s.now = now
 	s.fence(1)
 	return s
 }
@@ -331,7 +335,7 @@ func TestWayBackFromElsewhereIsRefused(t *testing.T) {
 	base := green.handOver(blue, 7)
 	_, err := blue.tryBack(green, fmt.Sprintf("%d.1", time.Now().Unix()+5), false)
 	wantError(t, err, kit.ErrGone)
-	_, err = blue.tryBack(blue, base, false)
+	_, err = blue.tryBack(blue, blue.status().Position, false)
 	if err != nil {
 		t.Errorf("a source with the same schemas is refused: %v", err)
 	}

@@ -36,8 +36,13 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 // Left returns how many documents changed after the position. It is ErrGone if
 // deletions since then are forgotten.
 func (c *Client) Left(ctx context.Context, after string) (int64, error) {
-	s, err := call[Status](ctx, c, http.MethodGet, statusPath+"?"+url.Values{"after": {after}}.Encode(), nil)
+	s, err := c.status(ctx, after)
 	return s.Left, err
+}
+
+// status is Status with what Left returns.
+func (c *Client) status(ctx context.Context, after string) (Status, error) {
+	return call[Status](ctx, c, http.MethodGet, statusPath+"?"+url.Values{"after": {after}}.Encode(), nil)
 }
 
 // Fence puts the fence up or takes it down, durably, and returns the status

@@ -1,11 +1,14 @@
 package migrate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/migrate/transform"
@@ -101,12 +104,33 @@ func (c *converter) keeps() (map[string]transform.Keep, error) {
 	return keeps, nil
 }
 
-// batch transforms the documents of b, unless it has an error already.
+// batch transforms the documents of b in parts, unless it has an error already.
 func (c *converter) batch(b *batch) {
 	if b.err != nil {
 		return
 	}
-	b.out = make([]store.Imported, 0, len(b.frames))
+	out := make([]store.Imported, len(b.frames))
+	size := max(200, len(b.frames)/runtime.GOMAXPROCS(0)+1) // fewer are not worth a goroutine
+	var parts []*batch
+	var g sync.WaitGroup
+	for from := 0; from < len(b.frames); from += size {
+		to := min(from+size, len(b.frames))
+		part := &batch{frames: b.frames[from:to], out: out[from:from:to]}
+		parts = append(parts, part)
+		worker := *c
+		worker.byKind = maps.Clone(c.byKind)
+		g.Go(func() { worker.part(part) })
+	}
+	g.Wait()
+	b.out, b.frames = out[:0], nil
+	for _, part := range parts {
+		b.out, b.failed = append(b.out, part.out...), append(b.failed, part.failed...)
+		b.err = cmp.Or(b.err, part.err)
+	}
+}
+
+// part transforms the documents of a part of a batch.
+func (c *converter) part(b *batch) {
 	bodies := 0
 	for _, f := range b.frames {
 		bodies += len(f.Record.Body) + len(f.Record.Body)/4 + 32
@@ -125,7 +149,7 @@ func (c *converter) batch(b *batch) {
 			b.out = append(b.out, i)
 		}
 	}
-	b.frames = nil
+	c.kinds.Prepare(b.out)
 }
 
 // document returns f as it is imported, its body in buf; it has no stream if it

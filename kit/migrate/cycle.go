@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -70,11 +71,15 @@ func (c *cycle) finish(ctx context.Context) error {
 	if err := c.save(ctx, c.waiting); err != nil {
 		return err
 	}
-	var err error
 	c.result.Position = c.after.String()
 	if c.after != (kit.Position{}) {
-		if c.result.Left, err = c.source.Left(ctx, c.result.Position); err != nil {
+		status, err := c.source.status(ctx, c.result.Position)
+		if err != nil {
 			return c.atSource(err)
+		}
+		c.result.Left = status.Left
+		if err := c.remember(ctx, status.Since); err != nil {
+			return err
 		}
 	}
 	waiting := c.waiting.blocking()
@@ -85,6 +90,17 @@ func (c *cycle) finish(ctx context.Context) error {
 	c.result.Failed = waiting[:min(len(waiting), maxFailed)]
 	c.result.Seconds = time.Since(c.start).Seconds()
 	return nil
+}
+
+// remember keeps from where on the source has told all deletions, as it says
+// after the first cycle: since then none was missed. One that does not say has
+// told those after the cycle.
+func (c *cycle) remember(ctx context.Context, since string) error {
+	if c.way.back || c.kept.Since != "" || c.kept.Filling {
+		return nil
+	}
+	c.kept.Since, c.unsaved = cmp.Or(since, c.result.Position), true
+	return c.commit(ctx, nil, nil, c.after)
 }
 
 // load takes up where the last pull ended.
@@ -101,7 +117,7 @@ func (c *cycle) load() error {
 	switch {
 	case c.way.back && (kept.Base != c.request.Base || kept.Fence != fence.Epoch):
 		// Another upgrade has put up the fence, or the same once more.
-		kept = progress{Generation: kept.Generation + 1, Base: c.request.Base, Fence: fence.Epoch}
+		kept = progress{Generation: kept.Generation + 1, Base: c.request.Base, Fence: fence.Epoch, Known: c.store.Position().Seq}
 		at, c.unsaved = c.request.Base, true
 		c.waiting.clear()
 	case !c.way.back && at != "" && kept.Lifted != fence.Lifted:
@@ -126,6 +142,9 @@ func (c *cycle) copy(ctx context.Context) error {
 		return err
 	}
 	defer x.close()
+	if err := c.differ(ctx, x.epoch); err != nil {
+		return err
+	}
 	if err := c.begin(x.head); err != nil {
 		return err
 	}
@@ -137,7 +156,8 @@ func (c *cycle) copy(ctx context.Context) error {
 		defer close(read)
 		for {
 			b := x.batch(ctx)
-			if !send(ctx, read, b) || b.last || b.err != nil {
+			ends := b.last || b.err != nil
+			if !send(ctx, read, b) || ends {
 				return nil
 			}
 		}
@@ -209,6 +229,16 @@ func (c *cycle) query() url.Values {
 		q.Set("final", "1")
 	}
 	return q
+}
+
+// differ makes this cluster's epoch another one than the source's, should both
+// have begun at the same time: nobody could tell their positions apart.
+func (c *cycle) differ(ctx context.Context, epoch int64) error {
+	if c.way.back || c.store.Position().Epoch != epoch {
+		return nil
+	}
+	_, err := c.node.Write(ctx, store.Proposal{NewEpoch: true})
+	return err
 }
 
 // begin prepares for what comes with the head.

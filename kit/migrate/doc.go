@@ -54,6 +54,15 @@
 // has from earlier upgrades does not matter. Kinds that blue does not have stay
 // with green, and do not count.
 //
+// # Watches
+//
+// A watch goes on at the other side from the position that it has: blue's at
+// green, and, after going back, green's from the base on at blue. The cursor
+// keeps which epoch and stream that is (see store.Source), and documents know
+// their place at the other side: so only what is new to the watch is sent. Two
+// sides whose epochs are the same could not tell; then the one that pulls takes
+// a new one first.
+//
 // # Protocol
 //
 // All requests carry the cluster's token as a bearer token; a wrong one is

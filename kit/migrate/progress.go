@@ -33,10 +33,14 @@ type progress struct {
 	// Lifted is how often this cluster's fence had gone down: if it has since,
 	// this cluster was in charge, and is not a copy any more.
 	Lifted int64 `json:"lifted,omitempty"`
+	// Since is the source's position from which on all deletions are here.
+	Since string `json:"since,omitempty"`
 	// Base is on the way back that of the requests, and Fence the epoch of this
-	// cluster's fence. With either another way back begins.
+	// cluster's fence. With either another way back begins. Known is where in this
+	// cluster's log it began: the source has all that is before.
 	Base  string `json:"base,omitempty"`
 	Fence int64  `json:"fence,omitempty"`
+	Known int64  `json:"known,omitempty"`
 	// Quarantine is where it used to be kept.
 	Quarantine []Failure `json:"quarantine,omitempty"`
 }
@@ -59,7 +63,25 @@ func (p progress) cursor(w way, at kit.Position) (*store.Cursor, error) {
 	if err != nil {
 		return nil, &kit.Error{Op: "encode", Err: err}
 	}
-	return &store.Cursor{Name: w.cursor, Position: at.String(), Data: data}, nil
+	source, err := p.source(w, at.Epoch)
+	return &store.Cursor{Name: w.cursor, Position: at.String(), Data: data, Source: source}, err
+}
+
+// source returns what watches that come from the source have to know, nil as
+// long as they cannot go on here.
+func (p progress) source(w way, epoch int64) (*store.Source, error) {
+	since := p.Since
+	if w.back {
+		since = p.Base
+	}
+	if since == "" || p.Filling || w.back && p.Known == 0 {
+		return nil, nil
+	}
+	from, err := kit.ParsePosition(since)
+	if err != nil {
+		return nil, err
+	}
+	return &store.Source{Epoch: epoch, Stream: p.stream(w, epoch), Since: from.Seq, Known: p.Known}, nil
 }
 
 // stream names the imports of the generation, of which the source is at the

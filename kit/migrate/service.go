@@ -179,6 +179,8 @@ func decode(r *http.Request, v any) error {
 type Status struct {
 	// Position is the place in the log up to which the leader has applied it.
 	Position string `json:"position"`
+	// Since is the position from which on deletions are remembered.
+	Since string `json:"since,omitempty"`
 	// Documents is the number of documents that an export has.
 	Documents int64 `json:"documents"`
 	// Fenced tells that clients' writes are refused, Epoch who has said so last.
@@ -237,7 +239,7 @@ func (s *service) serveStatus(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *service) status() (Status, error) {
-	status := Status{Position: s.store.Position().String()}
+	status := Status{Position: s.store.Position().String(), Since: s.store.Snapshot().Since().String()}
 	fence := s.store.Fence()
 	status.Epoch, status.Fenced, status.Closed = fence.Epoch, fence.On, fence.Closed
 	status.Room = s.room()

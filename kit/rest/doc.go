@@ -24,7 +24,8 @@
 // A write takes ?durability=all or async (then it is answered by 202) and the
 // header Idempotency-Key, which makes it happen once. An answer tells in
 // Landfall-Position how far the node was; an eventual read that has the header is
-// never answered from before that. X-Request-Id, traceparent and Retry-After are
+// never answered from before that. A watch may go on from a position of the
+// cluster that this one was copied from. X-Request-Id, traceparent and Retry-After are
 // as everywhere.
 //
 // Who calls is told by a token, in a Bearer or Basic Authorization or in the

@@ -92,7 +92,7 @@ func (s *Server) serve(w *answered, req *request) error {
 	}
 	here := self || req.Verb == kit.VerbWatch
 	if req.Consistency == kit.Eventual {
-		if here, err = s.reached(req.http); err != nil {
+		if here, err = s.reached(req.http, self); err != nil {
 			return err
 		}
 		if !here && (self || leader == "" || req.http.Header.Get(headerForwarded) != "") {

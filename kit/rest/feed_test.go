@@ -51,7 +51,7 @@ func TestReaderThatStopsReadingIsCutWithAPlaceToGoOnFrom(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { res.Body.Close() })
-		return bufio.NewReader(res.Body)
+		return events(t, res)
 	}
 	in := watch("")
 	if live := lines(t, in, 4); live[1] != "event: live" {

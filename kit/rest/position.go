@@ -7,7 +7,6 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/client"
-	"landfall.dev/kit/rest/feed"
 )
 
 // behindWait is how long an eventual read waits for the node to come to what
@@ -22,7 +21,11 @@ var errBehind = &kit.Error{
 
 // reached waits a moment for the store to be as far as the sender of r has
 // seen, and tells whether it is.
-func (s *Server) reached(r *http.Request) (bool, error) {
+//
+// A position of another epoch is of the cluster that this one has taken over
+// from, or was restored from: the leader has all of that, and who asks it will
+// have a position of this one from then on.
+func (s *Server) reached(r *http.Request, leads bool) (bool, error) {
 	given := r.Header.Get(client.HeaderPosition)
 	if given == "" {
 		return true, nil
@@ -31,14 +34,14 @@ func (s *Server) reached(r *http.Request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if !feed.Before(s.store.Position(), seen) {
-		return true, nil
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), behindWait)
 	defer cancel()
 	for {
 		changed := s.store.Changed()
-		if !feed.Before(s.store.Position(), seen) {
+		switch at := s.store.Position(); {
+		case at.Epoch != seen.Epoch:
+			return leads, nil
+		case at.Seq >= seen.Seq:
 			return true, nil
 		}
 		select {

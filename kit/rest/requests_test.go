@@ -225,3 +225,37 @@ func TestEventualReadWaitsForTheNode(t *testing.T) {
 		t.Errorf("a position that is none: %d, want 400", got)
 	}
 }
+
+func TestEventualReadOfWhoComesFromAnotherClusterIsTheLeaders(t *testing.T) {
+	leader, _, url, catchUp := laggard(t)
+	token := leader.Token("users/admin")
+	catchUp()
+	if _, err := leader.Admin().Create(t.Context(), "nearby", "a", []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	here := leader.Store.Position()
+	for _, c := range []struct {
+		name string
+		at   kit.Position
+	}{
+		{"one that began later", kit.Position{Epoch: here.Epoch + 1, Seq: 9}},
+		{"one that began earlier", kit.Position{Epoch: here.Epoch - 1, Seq: 9}},
+	} {
+		for _, node := range []string{leader.URL(), url} {
+			req, err := http.NewRequestWithContext(t.Context(), "GET", node+"/api/nearby/a", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			req.Header.Set("Landfall-Position", c.at.String())
+			res, err := http.DefaultTransport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if at := res.Header.Get("Landfall-Position"); res.StatusCode != http.StatusOK || at != here.String() {
+				t.Errorf("from %s: status %d at %s, want what the leader has at %s", c.name, res.StatusCode, at, here)
+			}
+		}
+	}
+}

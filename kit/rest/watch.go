@@ -3,11 +3,14 @@ package rest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/feed"
+	"landfall.dev/kit/store"
+	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/query"
 )
 
@@ -24,6 +27,9 @@ type stream struct {
 	matches func(kit.Record) bool // what the filter says
 	visible func(kit.Record) bool // what the caller's roles say
 	at      kit.Position          // of what was sent
+	// arrival is how a watch goes on that began at another cluster, until it has
+	// caught up with this one.
+	arrival store.Arrival
 	// known is where the documents that a watch without a position begins with
 	// end; deletions up to there are of no interest.
 	known kit.Position
@@ -47,7 +53,7 @@ func (s *Server) watch(w http.ResponseWriter, req *request) error {
 	// The first page is taken before the head of the answer is sent, so that
 	// ErrGone and an unknown kind still have their status.
 	now := s.store.Position()
-	changes, more, err := s.store.Since(st.kind, st.at, watchPage)
+	changes, more, err := s.store.Frames(st.kind, st.at, watchPage)
 	if err != nil {
 		return err
 	}
@@ -58,25 +64,40 @@ func (s *Server) watch(w http.ResponseWriter, req *request) error {
 	w.WriteHeader(http.StatusOK)
 	// From here on an error means that the client is gone or too slow, or has to
 	// come back to be told it. What it has got tells it where to go on.
-	if st.catchUp(changes, more, now) == nil && st.write("id: %s\nevent: live\ndata: {}\n\n", st.at) == nil {
+	if st.write("retry: %d\n\n", s.retry().Milliseconds()) == nil &&
+		st.catchUp(changes, more, now) == nil && st.write("id: %s\nevent: live\ndata: {}\n\n", st.at) == nil {
 		st.follow(req)
 	}
 	return nil
 }
 
+// How long a client waits before it comes back, so that not all do at once when
+// a node ends: at least retryAfter, and up to so much longer for each watch.
+const (
+	retryAfter    = 100 * time.Millisecond
+	retryPerWatch = 500 * time.Microsecond
+	retryLongest  = 10 * time.Second
+)
+
+// retry returns a random time for one client.
+func (s *Server) retry() time.Duration {
+	spread := time.Duration(s.watches.Len()) * retryPerWatch
+	return retryAfter + rand.N(min(max(spread, retryAfter), retryLongest))
+}
+
 // catchUp sends what has changed, of which changes are the first page.
-func (st *stream) catchUp(changes []kit.Change, more bool, now kit.Position) error {
+func (st *stream) catchUp(changes []frame.Frame, more bool, now kit.Position) error {
 	for {
-		if err := st.send(changes); err != nil {
+		if err := st.send(changes, now.Epoch); err != nil {
 			return err
 		}
 		if !more {
-			st.at = feed.Later(st.at, now)
+			st.at, st.arrival = feed.Later(st.at, now), store.Arrival{}
 			return nil
 		}
 		var err error
 		now = st.server.store.Position()
-		if changes, more, err = st.server.store.Since(st.kind, st.at, watchPage); err != nil {
+		if changes, more, err = st.server.store.Frames(st.kind, st.at, watchPage); err != nil {
 			return err
 		}
 	}
@@ -151,25 +172,34 @@ func (s *Server) open(w http.ResponseWriter, req *request) (*stream, error) {
 	if st.at == (kit.Position{}) {
 		st.known = s.store.Position()
 	}
-	return st, nil
+	st.arrival, err = s.store.Arrive(kind, st.at)
+	st.at = st.arrival.At
+	return st, err
 }
 
-// send writes the changes that the watch is about and notes their position.
-func (st *stream) send(changes []kit.Change) error {
-	for _, c := range changes {
+// send writes the changes that the watch is about and notes their position,
+// which is of the epoch.
+func (st *stream) send(changes []frame.Frame, epoch int64) error {
+	for _, f := range changes {
+		c := kit.Change{Position: kit.Position{Epoch: epoch, Seq: f.Record.Seq}, Record: f.Record}
 		st.at = c.Position
-		if !st.visible(c.Record) || !c.Record.Deleted && !st.matches(c.Record) || c.Position.Seq <= st.known.Seq && st.idle(c.Record) {
+		if st.arrival.Knows(f) || !st.wants(c) {
 			continue
 		}
-		f, err := feed.Frame(c)
+		b, err := feed.Frame(c)
 		if err == nil {
-			err = st.writeBytes(f)
+			err = st.writeBytes(b)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return st.control.Flush()
+}
+
+// wants tells whether the watch is about a change that it catches up on.
+func (st *stream) wants(c kit.Change) bool {
+	return st.visible(c.Record) && (c.Record.Deleted || st.matches(c.Record)) && (c.Position.Seq > st.known.Seq || !st.idle(c.Record))
 }
 
 // idle tells whether a document that was there before the watch is of no

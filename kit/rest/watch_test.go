@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,6 +19,8 @@ import (
 	"landfall.dev/kit/kittest"
 	"landfall.dev/kit/rest"
 )
+
+var retry = regexp.MustCompile(`^retry: [1-9][0-9]{2,3}$`)
 
 // lines returns the next n lines of an event stream.
 func lines(t *testing.T, in *bufio.Reader, n int) []string {
@@ -54,7 +57,18 @@ func stream(t *testing.T, c *kittest.Cluster, query string, headers ...string) *
 	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("watch: %d %s", res.StatusCode, res.Header.Get("Content-Type"))
 	}
-	return bufio.NewReader(res.Body)
+	return events(t, res)
+}
+
+// events returns the events of the answer, after what they begin with: when to
+// come back, in milliseconds.
+func events(t *testing.T, res *http.Response) *bufio.Reader {
+	t.Helper()
+	in := bufio.NewReader(res.Body)
+	if first := lines(t, in, 2); !retry.MatchString(first[0]) || first[1] != "" {
+		t.Fatalf("the stream begins with %q, want when to come back", first)
+	}
+	return in
 }
 
 func TestEventsHaveTheFormOfTheStandard(t *testing.T) {
@@ -289,3 +303,34 @@ func TestClientGoesOnToAnotherNode(t *testing.T) {
 		}
 	}
 }
+
+func TestWatchesThatWereCutDoNotAllComeBackAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opened := make(chan time.Time, 1)
+		streams := func(r *http.Request) (*http.Response, error) {
+			opened <- time.Now()
+			body := io.NopCloser(strings.NewReader("retry: 7000\n\n"))
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, Request: r}, nil
+		}
+		client, err := rest.NewClient("http://node", "", rest.ClientOptions{Transport: transport(streams)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			for range client.Watch(ctx, kit.WatchQuery{Kind: "notes"}) {
+			}
+		}()
+		first, second := <-opened, <-opened
+		if d := second.Sub(first); d < 7*time.Second {
+			t.Errorf("the client came back after %v, and was told to wait for 7 s", d)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// transport makes a transport of a function.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,6 +25,7 @@ const (
 // before deciding again.
 func (s *Store) Decide(ps []Proposal, now time.Time) (entry []byte, results []Result) {
 	p := newPlan(s, now)
+	s.decided = nil
 	results = make([]Result, len(ps))
 	for i, pr := range ps {
 		mark, before := len(p.undo), p.size
@@ -62,7 +64,8 @@ type plan struct {
 
 	docs      map[kit.Link]*frame.Frame // those that changed, nil for a collected tombstone
 	onces     map[[16]byte]frame.Once   // idempotency keys, by their ids
-	changes   [][]byte                  // both as payloads of frames, each version in order of seq
+	changes   []frame.Piece             // both, each version in order of seq
+	settled   int                       // how many of the changes docs has: see settle
 	counters  map[string]int64          // those that changed
 	cursors   map[string]Cursor         // those that changed
 	collected []kit.Link
@@ -87,7 +90,7 @@ func newPlan(s *Store, now time.Time) *plan {
 	}
 	p.head = p.head.at(p.now)
 	if p.head.epoch == 0 {
-		p.head.epoch = max(1, p.now.Unix())
+		p.head.epoch = max(1, p.now.UnixMicro())
 	}
 	return p
 }
@@ -226,7 +229,7 @@ func (p *plan) fence(f Fence) error {
 // two different ones.
 func (p *plan) newEpoch() {
 	old := p.head.epoch
-	p.head.epoch = max(old+1, p.now.Unix())
+	p.head.epoch = max(old+1, p.now.UnixMicro())
 	p.undo = append(p.undo, func() { p.head.epoch = old })
 }
 
@@ -289,10 +292,21 @@ func (s *Store) overdue(now time.Time, limit int) []frame.Frame {
 // find returns the document or tombstone at l as the batch has left it, or
 // nil.
 func (p *plan) find(l kit.Link) *frame.Frame {
+	p.settle()
 	if d, ok := p.docs[l]; ok {
 		return d
 	}
 	return p.store.find(l)
+}
+
+// settle brings docs up to date with the changes by series.
+func (p *plan) settle() {
+	for ; p.settled < len(p.changes); p.settled++ {
+		if c := &p.changes[p.settled]; c.Type == frame.TypeDocument {
+			f := c.Frame()
+			p.docs[f.Record.Link] = &f
+		}
+	}
 }
 
 // live returns the document at l, or nil.
@@ -307,30 +321,39 @@ func (p *plan) live(l kit.Link) *frame.Frame {
 func (p *plan) put(r kit.Record, o frame.Origin) (kit.Record, error) {
 	link := r.Link
 	r.Seq = p.head.seq + 1
-	payload, err := frame.AppendDocument(append(p.bulk.take(size(r)), frame.TypeDocument), r, o)
+	piece, err := encoded(nil, r, o)
 	if err != nil {
 		return kit.Record{}, err
-	}
-	// What Apply would refuse must not get into the log: no node would start
-	// again.
-	if err := frame.Check(payload[1:]); err != nil {
-		return kit.Record{}, kit.Errorf(kit.ErrInvalid, link, "the document cannot be kept: %v", err)
 	}
 	if p.full && !r.Deleted {
 		return kit.Record{}, at(link, errFull)
 	}
+	p.settle()
 	old, had := p.docs[link]
-	p.docs[link] = p.bulk.frame(frame.Frame{Record: r, Origin: o})
-	p.changes = append(p.changes, payload)
-	p.size += len(payload)
+	p.docs[link] = &frame.Frame{Record: r, Origin: o}
+	p.changes = append(p.changes, piece)
+	p.settled++
+	p.size += len(piece.Raw)
 	p.head.seq++
 	p.undo = append(p.undo, func() {
 		restore(p.docs, link, old, had)
 		p.changes = p.changes[:len(p.changes)-1]
-		p.size -= len(payload)
+		p.settled = len(p.changes)
+		p.size -= len(piece.Raw)
 		p.head.seq--
 	})
 	return r, nil
+}
+
+// encoded returns the piece of a document, its bytes appended to b. What Apply
+// would refuse must not get into the log: no node would start again.
+func encoded(b []byte, r kit.Record, o frame.Origin) (frame.Piece, error) {
+	piece, err := frame.AppendPiece(b, r, o)
+	var internal *kit.Error
+	if err != nil && (!errors.As(err, &internal) || internal.Fault != kit.ErrInternal) {
+		err = kit.Errorf(kit.ErrInvalid, r.Link, "the document cannot be kept: %v", err)
+	}
+	return piece, err
 }
 
 // bury puts a tombstone in the place of d.

@@ -46,8 +46,8 @@ func (p *plan) encode() ([]byte, error) {
 	if err := w.Write(frame.Frame{Head: raw}); err != nil {
 		return nil, err
 	}
-	for _, payload := range p.changes {
-		if err := w.WriteRaw(payload[0], payload[1:]); err != nil {
+	for i := range p.changes {
+		if err := w.WriteRaw(p.changes[i].Type, p.changes[i].Raw); err != nil {
 			return nil, err
 		}
 	}
@@ -66,7 +66,7 @@ func (s *Store) Apply(entry []byte) error {
 	}
 	var pieces []frame.Piece
 	if own := s.decided; own != nil && bytes.Equal(own.entry, entry) {
-		pieces = own.pieces()
+		pieces = own.changes
 	} else if pieces, err = readPieces(r, len(entry)); err != nil {
 		return applying(err)
 	}
@@ -88,23 +88,7 @@ func (s *Store) Apply(entry []byte) error {
 // decided is an entry as its plan has it.
 type decided struct {
 	entry   []byte
-	changes [][]byte // see plan
-}
-
-// pieces returns what the entry has after the head.
-func (d *decided) pieces() []frame.Piece {
-	pieces := make([]frame.Piece, len(d.changes))
-	for i, payload := range d.changes {
-		p := &pieces[i]
-		p.Type, p.Raw = payload[0], payload[1:]
-		if p.Type == frame.TypeOnce {
-			o, _ := frame.ParseOnce(p.Raw)
-			p.Once = &o
-		} else {
-			p.Document, _ = frame.Unpack(p.Raw)
-		}
-	}
-	return pieces
+	changes []frame.Piece // what the entry has after the head
 }
 
 // pieceBytes is about how many bytes of an entry a small document takes.
@@ -128,7 +112,8 @@ func applying(err error) error { return &kit.Error{Op: "apply", Fault: kit.Fault
 // inOrder returns an ErrInvalid error unless the documents follow each other
 // and the seq after in the log, up to the seq to.
 func inOrder(pieces []frame.Piece, after, to int64) error {
-	for _, p := range pieces {
+	for i := range pieces {
+		p := &pieces[i]
 		if p.Type == frame.TypeOnce {
 			continue
 		}

@@ -36,6 +36,15 @@ func (s *Snapshot) Frames(after, began kit.Position) (iter.Seq[frame.Frame], err
 	}, nil
 }
 
+// Since returns the position from which on deletions are remembered.
+func (s *Snapshot) Since() kit.Position {
+	at := kit.Position{Epoch: s.view.Epoch}
+	for _, floor := range s.view.Floors() {
+		at.Seq = max(at.Seq, floor)
+	}
+	return at
+}
+
 // Pieces yields what Frames does, as it is in memory.
 func (s *Snapshot) Pieces(after, began kit.Position) (iter.Seq[frame.Piece], error) {
 	known := after

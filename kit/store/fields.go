@@ -38,13 +38,11 @@ func newKind(o kit.Owned) *kind {
 	return k
 }
 
-// fits returns an ErrInvalid error unless body is a JSON object, within the
+// fitsIf returns an ErrInvalid error unless body is a JSON object, within the
 // limit, that decodes into the kind's type. Fields that the type does not have
 // are fine, but not those that differ from one it has only in upper and lower
-// case: decoders would take one for the other.
-func (k *kind) fits(link kit.Link, body []byte) error { return k.fitsIf(link, body, false) }
-
-// fitsIf is fits for a body that is known to be JSON if it is valid.
+// case: decoders would take one for the other. If it is valid, the body is known
+// to be JSON.
 func (k *kind) fitsIf(link kit.Link, body []byte, valid bool) error {
 	if len(body) > kit.MaxDocument {
 		return tooLarge(link, "the document", len(body))
@@ -55,7 +53,7 @@ func (k *kind) fitsIf(link kit.Link, body []byte, valid bool) error {
 	return k.misfit(link, body)
 }
 
-// misfit is fits for a body that needs a closer look.
+// misfit is fitsIf for a body that needs a closer look.
 func (k *kind) misfit(link kit.Link, body []byte) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {

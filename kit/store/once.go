@@ -52,14 +52,16 @@ func (p *plan) writeOnce(pr Proposal) ([]kit.Record, error) {
 		o.Links = append(o.Links, string(r.Link))
 	}
 	o.At = p.head.age()
-	payload := o.Append([]byte{frame.TypeOnce})
+	raw := o.Append(nil)
+	kept, _ := frame.ParseOnce(raw)
 	p.onces[o.ID] = o
-	p.changes = append(p.changes, payload)
-	p.size += len(payload)
+	p.changes = append(p.changes, frame.Piece{Type: frame.TypeOnce, Raw: raw, Once: &kept})
+	p.size += len(raw)
 	p.undo = append(p.undo, func() {
 		delete(p.onces, o.ID)
 		p.changes = p.changes[:len(p.changes)-1]
-		p.size -= len(payload)
+		p.settled = min(p.settled, len(p.changes))
+		p.size -= len(raw)
 	})
 	return records, nil
 }

@@ -102,6 +102,8 @@ type Imported struct {
 	Again bool
 	// Valid tells that the link is known to be one, and the body to be JSON.
 	Valid bool
+
+	ready *ready // nil unless it was prepared
 }
 
 // Cursor is how far a named stream has been taken. One without a position is
@@ -111,6 +113,9 @@ type Cursor struct {
 	Position string `json:"position,omitempty"`
 	// Data is whatever else the stream has to find again.
 	Data json.RawMessage `json:"data,omitempty"`
+	// Source says what the stream has brought, if watches of where it comes from
+	// can go on here.
+	Source *Source `json:"source,omitempty"`
 }
 
 // Fence says whether clients may write, or read. An epoch lower than that of the fence

@@ -20,6 +20,7 @@ type Store struct {
 	filters query.Cache
 	closed  atomic.Bool // the fence is: see Closed
 	decided *decided    // what Apply need not take apart; of the goroutine that calls it
+	trails  trails
 
 	mu      sync.RWMutex
 	engine  *memory.Engine

@@ -98,7 +98,7 @@ func (p *plan) create(k *kind, w kit.Write, by string) (kit.Record, error) {
 	}
 	r := kit.Record{Meta: kit.Meta{Link: link, Kind: k.Name, Schema: k.Schema, Created: p.now, Updated: p.now}, Body: body}
 	written.set(&r.Meta)
-	if err := k.fits(link, r.Body); err != nil {
+	if err := k.fitsIf(link, r.Body, true); err != nil {
 		return kit.Record{}, err
 	}
 	if r, err = p.step(k, r, kit.Event{Name: "created", By: by, Data: w.Body}); err != nil {
@@ -137,7 +137,7 @@ func (p *plan) update(k *kind, d *frame.Frame, w kit.Write, by string) (kit.Reco
 		return kit.Record{}, at(w.Link, err)
 	}
 	written.set(&r.Meta)
-	if err := k.fits(w.Link, r.Body); err != nil {
+	if err := k.fitsIf(w.Link, r.Body, true); err != nil {
 		return kit.Record{}, err
 	}
 	if same(d.Record, r) {

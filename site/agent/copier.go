@@ -94,6 +94,64 @@ func (c copier) Return(ctx context.Context, from, to api.Side, base string, fina
 	return c.pull(ctx, from, to, migrate.PullRequest{Base: base, Final: final}, (*migrate.Client).Pull)
 }
 
+// Retry implements upgrade.Copier.
+func (c copier) Retry(ctx context.Context, from, to api.Side) (upgrade.Copied, error) {
+	return c.pull(ctx, from, to, migrate.PullRequest{}, (*migrate.Client).Retry)
+}
+
+// RepairBack implements upgrade.Copier.
+func (c copier) RepairBack(ctx context.Context, from, to api.Side, base string) (upgrade.Copied, error) {
+	return c.pull(ctx, from, to, migrate.PullRequest{Base: base}, (*migrate.Client).Repair)
+}
+
+// Quarantine implements upgrade.Copier. What is not made of kit has none.
+func (c copier) Quarantine(ctx context.Context, side api.Side) ([]api.Quarantined, error) {
+	m, err := c.cluster(ctx, side)
+	if err != nil {
+		return nil, err
+	}
+	failed, err := m.Quarantine(ctx)
+	if errors.Is(err, kit.ErrNotFound) {
+		return nil, nil
+	}
+	var all []api.Quarantined
+	for _, f := range failed {
+		if !f.Back {
+			all = append(all, api.Quarantined{Link: f.Link, Version: f.Version, Field: f.Field, Error: f.Error, WaivedBy: f.WaivedBy})
+		}
+	}
+	return all, err
+}
+
+// Waive implements upgrade.Copier.
+func (c copier) Waive(ctx context.Context, side api.Side, by string, links []kit.Link) error {
+	m, err := c.cluster(ctx, side)
+	if err != nil {
+		return err
+	}
+	_, err = m.Waive(ctx, by, links...)
+	return err
+}
+
+// Close implements upgrade.Copier. It keeps the epoch of the fence that it
+// finds: with another one the way back would begin anew, and one that was
+// lifted meanwhile has a later one, so that it stays so.
+func (c copier) Close(ctx context.Context, side api.Side) error {
+	m, err := c.cluster(ctx, side)
+	if err != nil {
+		return err
+	}
+	s, err := m.Status(ctx)
+	if err != nil || !s.Fenced || s.Closed {
+		return err
+	}
+	_, err = m.Close(ctx, s.Epoch)
+	if errors.Is(err, kit.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
 // Fence implements upgrade.Copier. A side that keeps nothing has no fence to
 // lift.
 func (c copier) Fence(ctx context.Context, side api.Side, epoch int64, on bool) error {

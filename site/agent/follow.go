@@ -185,6 +185,9 @@ func (f *follower) channel(ctx context.Context, e api.Environment) error {
 	}
 	o := orderFor(e, c)
 	o.Project, o.Image, o.Release = r.Project, r.Image, api.Releases.Link(r.Project+"-"+r.Version)
+	if n := len(c.History); n == 0 || c.History[n-1].Release != o.Release {
+		o.Offer++ // the metadata are written before the document: it misses this promotion
+	}
 	old, err := orders.Read(ctx, f.client, o.Release.ID())
 	if errors.Is(err, kit.ErrNotFound) {
 		f.log.Info("took on", "release", o.Release, "image", o.Image)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -19,6 +20,7 @@ import (
 	"landfall.dev/api"
 	"landfall.dev/engine"
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate"
 	"landfall.dev/kit/platform"
 	"landfall.dev/site/agent/room"
 )
@@ -130,7 +132,9 @@ func (s *instances) of(ctx context.Context, o order) (all []group, err error) {
 }
 
 // plan returns the group for this attempt of o, which is made if there is none.
-func (s *instances) plan(ctx context.Context, o order) (group, error) {
+// Its cluster's token is that of the group that it is to replace, if any: what
+// that has sealed with it, as the secrets of webhooks, is opened by its successor.
+func (s *instances) plan(ctx context.Context, o order, replaced group) (group, error) {
 	if err := engine.CheckName("project", o.Project); err != nil {
 		return group{}, kit.Errorf(kit.ErrInvalid, o.Link, "no group can be named after the project: %v", err)
 	}
@@ -141,16 +145,20 @@ func (s *instances) plan(ctx context.Context, o order) (group, error) {
 	if len(all) > 0 {
 		return all[0], nil
 	}
-	secret := [32]byte{}
-	_, _ = rand.Read(secret[:]) // never fails
 	g := group{
 		Order: o.Link, Attempt: o.Attempt, Project: o.Project, Image: o.Image, Release: o.Release,
-		Nodes: max(1, o.Nodes), Token: hex.EncodeToString(secret[:]), State: groupPlanned,
+		Nodes: max(1, o.Nodes), Token: cmp.Or(replaced.Token, newToken()), State: groupPlanned,
 	}
 	if g.Ports, err = s.freePorts(ctx, g.Nodes); err != nil {
 		return group{}, err
 	}
 	return groups.Create(ctx, s.client, "", g)
+}
+
+func newToken() string {
+	secret := [32]byte{}
+	_, _ = rand.Read(secret[:]) // never fails
+	return hex.EncodeToString(secret[:])
 }
 
 // find returns the group with the name.
@@ -187,6 +195,11 @@ func (s *instances) Start(ctx context.Context, side api.Side, standby bool) (api
 		return side, err
 	}
 	if g.State == groupPlanned {
+		if standby {
+			if err := fence(ctx, g); err != nil {
+				return side, err
+			}
+		}
 		if g, err = s.change(ctx, g, func(g *group) { g.State = groupRunning }); err != nil {
 			return side, err
 		}
@@ -194,6 +207,20 @@ func (s *instances) Start(ctx context.Context, side api.Side, standby bool) (api
 	}
 	side.URLs = g.urls()
 	return side, nil
+}
+
+// firstEpoch is that of the fence which a group in standby puts up by itself.
+const firstEpoch = 1
+
+// fence makes sure that the fence of g, which is in standby, is up: its
+// instances may answer before they have put it up, and no copy can begin then.
+func fence(ctx context.Context, g group) error {
+	m := migrate.Client{URLs: g.urls(), Token: g.Token}
+	_, err := m.Fence(ctx, firstEpoch, true)
+	if errors.Is(err, kit.ErrNotFound) || errors.Is(err, kit.ErrConflict) {
+		return nil // it keeps nothing, or a later decision is there
+	}
+	return err
 }
 
 func (s *instances) change(ctx context.Context, g group, f func(*group)) (group, error) {

@@ -51,7 +51,7 @@ func (w *worker) start(ctx context.Context, r kit.Record, _ kit.Op) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	g, err := w.groups.plan(ctx, o)
+	g, err := w.groups.plan(ctx, o, group{})
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (w *worker) begin(ctx context.Context, o order, id string) (same string, er
 	if u.Blue.Group == "" && o.Rehearse {
 		return "", kit.Errorf(kit.ErrConflict, o.Link, "nothing runs here yet: there is nothing to rehearse against")
 	}
-	green, err := w.groups.plan(ctx, o)
+	green, err := w.groups.plan(ctx, o, blue)
 	if err != nil {
 		return "", err
 	}

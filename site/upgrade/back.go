@@ -126,7 +126,9 @@ func (x *crossing) regain(held context.Context, u *api.Upgrade) (step, error) {
 	if err != nil {
 		return step{}, late(held, "the last cycle back", err)
 	}
-	v, err := x.copier.VerifyBack(held, u.Green, u.Blue)
+	v, err := x.verify(held,
+		func() (api.Verification, error) { return x.copier.VerifyBack(held, u.Green, u.Blue) },
+		func() (Copied, error) { return x.copier.RepairBack(held, u.Green, u.Blue, u.Base) })
 	if err != nil {
 		return step{}, late(held, "verifying", err)
 	}

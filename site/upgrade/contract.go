@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"landfall.dev/api"
+	"landfall.dev/kit"
 )
 
 // Gate is all that an upgrade needs from the front door. Its methods must not
@@ -58,6 +59,21 @@ type Copier interface {
 	// again.
 	Repair(ctx context.Context, from, to api.Side) (Copied, error)
 
+	// Quarantine returns which documents could not be transformed for the side,
+	// with those that are waived.
+	Quarantine(ctx context.Context, side api.Side) ([]api.Quarantined, error)
+
+	// Retry has to take the documents in quarantine once more, and no others.
+	Retry(ctx context.Context, from, to api.Side) (Copied, error)
+
+	// Waive gives documents in the side's quarantine up: cycles and verification
+	// go on without them. One that is not in there is kit.ErrNotFound.
+	Waive(ctx context.Context, side api.Side, by string, links []kit.Link) error
+
+	// Close makes the side refuse reads too, if it is fenced, until its fence is
+	// lifted.
+	Close(ctx context.Context, side api.Side) error
+
 	// Irreversible returns why green's documents cannot be taken back to blue;
 	// nothing if they can.
 	Irreversible(ctx context.Context, blue, green api.Side) ([]string, error)
@@ -68,8 +84,10 @@ type Copier interface {
 	// afterwards if from is fenced. It may be repeated.
 	Return(ctx context.Context, from, to api.Side, base string, final bool) (Copied, error)
 
-	// VerifyBack compares what to has with what from has, after a Return.
+	// VerifyBack compares what to has with what from has, after a Return, and
+	// RepairBack finds in what they differ and takes it back again.
 	VerifyBack(ctx context.Context, from, to api.Side) (api.Verification, error)
+	RepairBack(ctx context.Context, from, to api.Side, base string) (Copied, error)
 
 	// Room returns what the side takes; zero if it does not say.
 	Room(ctx context.Context, side api.Side) (api.Room, error)

@@ -72,7 +72,8 @@ func (x *crossing) advance(ctx context.Context, u api.Upgrade, fresh bool) (more
 	case api.UpgradeReopening:
 		return true, x.reopen(ctx, u)
 	case api.UpgradeCommitted:
-		return true, x.forward(ctx, u)
+		err := x.forward(ctx, u)
+		return err != nil, err // a rollback that comes next has its own action
 	case api.UpgradeBack:
 		return true, x.back(ctx, u)
 	}
@@ -159,7 +160,9 @@ func (x *crossing) cross(ctx context.Context, u *api.Upgrade) error {
 	if err := x.reach(held, u, step{State: api.UpgradeFinal, Cycle: &c}); err != nil {
 		return late(held, "the final cycle", err)
 	}
-	v, err := x.verify(held, *u)
+	v, err := x.verify(held,
+		func() (api.Verification, error) { return x.copier.Verify(held, u.Blue, u.Green) },
+		func() (Copied, error) { return x.copier.Repair(held, u.Blue, u.Green) })
 	if err != nil {
 		return late(held, "verifying", err)
 	}
@@ -174,18 +177,18 @@ func (x *crossing) cross(ctx context.Context, u *api.Upgrade) error {
 }
 
 // verify compares the sides. In what they differ is copied again once.
-func (x *crossing) verify(ctx context.Context, u api.Upgrade) (api.Verification, error) {
-	v, err := x.copier.Verify(ctx, u.Blue, u.Green)
+func (x *crossing) verify(ctx context.Context, compare func() (api.Verification, error), repair func() (Copied, error)) (api.Verification, error) {
+	v, err := compare()
 	if err != nil || v.Different == 0 {
 		return v, err
 	}
-	c, err := x.copier.Repair(ctx, u.Blue, u.Green)
+	c, err := repair()
 	if err != nil {
 		x.log.Warn("what differs was not copied again", "upgrade", x.link, "buckets", v.Different, "error", err)
 		return v, ctx.Err()
 	}
 	x.log.Warn("what differed was copied again", "upgrade", x.link, "buckets", v.Different, "documents", c.Documents)
-	return x.copier.Verify(ctx, u.Blue, u.Green)
+	return compare()
 }
 
 // late says what was being done when err came, and that time is up if it is.

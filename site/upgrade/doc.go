@@ -40,6 +40,13 @@
 // ready upgrade waits: it holds no traffic while it is paused, or before
 // somebody says go if its hold is manual.
 //
+// # Documents that cannot be transformed
+//
+// They are in quarantine on green, and named in Upgrade.Quarantine. As many as
+// Upgrade.Waive stay behind; with more the upgrade is given up before traffic is
+// held. One that waits for somebody to say go, or is paused, goes on copying
+// slowly instead, so that they can be mended on blue, retried or waived.
+//
 // # Going back
 //
 // In soak, what is written on green is taken back to blue in cycles, through the
@@ -50,6 +57,10 @@
 // leaves green in charge, with the reason in Error; an agent that was killed
 // does it again from the hold on. The checks of Upgrade.Checks ask for a rollback
 // by themselves.
+//
+// The side that traffic has left refuses reads too, soon after it did: for
+// clients that do not come through the front door, and for a door that nobody
+// reaches.
 //
 // If green says that its documents cannot be taken back (OneWay), or nobody
 // wants that, a rollback loses what was written on green since the commit. It is
@@ -95,7 +106,7 @@ func Service(c kit.Client, gate Gate, copier Copier, groups Groups, health Healt
 	d := &driver{client: c, gate: gate, copier: copier, groups: groups, health: health, log: log, started: time.Now()}
 	return kit.Service{
 		Name: "upgrade",
-		Owns: []kit.Owned{kit.Own(api.Upgrades, next, "pause", "resume", "go", "abort", "rollback", "retire")},
+		Owns: []kit.Owned{kit.Own(api.Upgrades, next, "pause", "resume", "go", "abort", "rollback", "retire", "retry", "waive")},
 		Does: kit.Does{
 			"provision":        d.provision,
 			api.UpgradeCopies:  d.cycle,
@@ -107,6 +118,9 @@ func Service(c kit.Client, gate Gate, copier Copier, groups Groups, health Healt
 			"check":            d.check,
 			"fence":            d.fence,
 			"retire":           d.retire,
+			"retry":            d.retry,
+			"waive":            d.waive,
+			api.UpgradeCloses:  d.close,
 		},
 		Serves: []kit.Route{{Pattern: "GET " + MetricsPath, Handler: kit.Handler(d.serveMetrics)}},
 		Runs:   []func(context.Context) error{d.say},

@@ -242,7 +242,14 @@ func (d *driver) copy(ctx context.Context, u api.Upgrade, final bool) (copied, e
 	if err != nil {
 		return copied{}, fmt.Errorf("copying: %w", err)
 	}
-	return copiedOf(c), nil
+	result := copiedOf(c)
+	if final || len(c.Failed) == 0 && len(u.Quarantine) == 0 {
+		return result, nil
+	}
+	if err := d.isolate(ctx, u, &result); err != nil {
+		return copied{}, fmt.Errorf("copying: %w", err)
+	}
+	return result, nil
 }
 
 func copiedOf(c Copied) copied {
@@ -305,7 +312,24 @@ func (d *driver) fence(ctx context.Context, r kit.Record, _ kit.Op) (any, error)
 	if err != nil || u.State != api.UpgradeReopening && u.State != api.UpgradeRolledBack {
 		return nil, err
 	}
-	return nil, temporary(d.copier.Fence(ctx, u.Green, u.Epoch, true))
+	if err := d.copier.Fence(ctx, u.Green, u.Epoch, true); err != nil {
+		return nil, temporary(err)
+	}
+	return nil, temporary(d.copier.Close(ctx, u.Green))
+}
+
+// close makes the side that traffic has left refuse reads too: what it has
+// grows old.
+func (d *driver) close(ctx context.Context, r kit.Record, op kit.Op) (any, error) {
+	var left api.Side
+	if err := json.Unmarshal(op.Data, &left); err != nil {
+		return nil, kit.Errorf(kit.ErrInvalid, "", "%v", err)
+	}
+	u, err := d.read(ctx, r.Link)
+	if err != nil || u.State != api.UpgradeSoak && u.State != api.UpgradeRolledBack || abandoned(u) != left.Group {
+		return nil, err
+	}
+	return nil, temporary(d.copier.Close(ctx, left))
 }
 
 // retire deletes the side that traffic has left.

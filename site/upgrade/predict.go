@@ -65,6 +65,9 @@ func record(u api.Upgrade, c copied, now time.Time) api.Upgrade {
 		cycles = slices.Delete(cycles, keptFirst, len(cycles)-keptLast)
 	}
 	u.Cycles, u.Copying = cycles, nil
+	if !c.Final {
+		u = isolated(u, c.Quarantine, now)
+	}
 	cycles[len(cycles)-1].Predicted = api.Seconds(predict(u, c.Left))
 	return u
 }

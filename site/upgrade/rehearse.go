@@ -94,6 +94,11 @@ func rehearsed(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op
 	if n := len(r.Failed); n > 0 {
 		r.Problems = append(r.Problems, untransformed(r.Failed))
 	}
+	for _, q := range u.Quarantine {
+		if q.WaivedBy != "" {
+			r.Behind = append(r.Behind, q.String())
+		}
+	}
 	for _, c := range u.Cycles {
 		r.Documents += c.Documents
 		r.Seconds += c.Seconds

@@ -273,6 +273,28 @@ func wentBack(u api.Upgrade, a reopenedArgs, now time.Time) api.Upgrade {
 	return enter(u, api.UpgradeRolledBack, now, a.Text)
 }
 
+// closed wishes that the side, which traffic has left, refuses reads too. It has
+// a time, so that nothing else waits for a side that is dead.
+func closed(u api.Upgrade, left api.Side, now time.Time) []kit.Op {
+	if first(u) || u.Stateless {
+		return nil
+	}
+	op := kit.Call(api.UpgradeCloses, closeID(u), left)
+	op.At = now
+	return []kit.Op{op}
+}
+
+func closeID(u api.Upgrade) string { return strconv.FormatInt(u.Epoch, 10) }
+
+// abandoned returns the group that traffic has left for good, or until somebody
+// goes back.
+func abandoned(u api.Upgrade) string {
+	if u.State == api.UpgradeRolledBack {
+		return u.Green.Group
+	}
+	return u.Blue.Group
+}
+
 func retired(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
 	left := u.Blue
 	switch u.State {
@@ -285,7 +307,7 @@ func retired(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
 		return u, kit.Refuse(kit.ErrConflict, "the upgrade is %s: a side can be retired in soak or after a rollback", u.State)
 	}
 	u.Error = ""
-	ops := []kit.Op{kit.Cancel(api.UpgradeLooks + " " + strconv.Itoa(u.Looks+1))}
+	ops := []kit.Op{kit.Cancel(api.UpgradeLooks + " " + strconv.Itoa(u.Looks+1)), kit.Cancel(api.UpgradeCloses + " " + closeID(u))}
 	if u.Back != nil {
 		ops = append(ops, kit.Cancel(api.UpgradeReturns+" "+soakReturn(u)))
 	}

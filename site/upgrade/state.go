@@ -70,6 +70,12 @@ func asked(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 		return looked(u, e, now)
 	case api.UpgradeLooks + ".failed":
 		u.Error = "the checks are not looked at any more: " + failureOf(e)
+	case "waive":
+		return waive(u, e, now)
+	case "retry":
+		return retry(u, now)
+	case "waive.done", "retry.done", "waive.failed", "retry.failed":
+		return mended(u, e, now)
 	case "rehearse.done":
 		return rehearsed(u, e, now)
 	case "rehearse.failed":
@@ -214,6 +220,8 @@ func cycled(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 		u.Rehearsal = &api.Rehearsal{Failed: c.Failed}
 	}
 	switch {
+	case len(c.Failed) > 0 && !u.Rehearse && u.Waiting():
+		return unmended(u, c.Failed, now)
 	case len(c.Failed) > 0 && !u.Rehearse:
 		return giveUp(u, now, untransformed(c.Failed))
 	case ready(u) && u.State == api.UpgradeReady:
@@ -263,13 +271,18 @@ func more(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
 }
 
 // untransformed says which documents could not be transformed.
-func untransformed(links []string) string {
+func untransformed(names []string) string {
+	return fmt.Sprintf("%d documents could not be transformed: %s", len(names), someOf(names))
+}
+
+// someOf returns the first names, and how many more there are.
+func someOf(names []string) string {
 	const shown = 5
-	text := strings.Join(links[:min(shown, len(links))], ", ")
-	if n := len(links) - shown; n > 0 {
+	text := strings.Join(names[:min(shown, len(names))], ", ")
+	if n := len(names) - shown; n > 0 {
 		text += fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Sprintf("%d documents could not be transformed: %s", len(links), text)
+	return text
 }
 
 // failed gives u up after an action that such a state has wished for.
@@ -469,7 +482,8 @@ func released(u api.Upgrade, s step, now time.Time) (api.Upgrade, []kit.Op) {
 			u.Pause = api.Seconds(now.Sub(began))
 		}
 	}
-	return soak(enter(u, api.UpgradeReleased, now, s.Text), now, "")
+	u, ops := soak(enter(u, api.UpgradeReleased, now, s.Text), now, "")
+	return u, append(ops, closed(u, u.Blue, now)...)
 }
 
 // reopen puts blue in charge again: after a cutover that did not succeed, or
@@ -513,7 +527,7 @@ func reopened(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op)
 	_, committed := last(u, api.UpgradeCommitted)
 	switch {
 	case committed:
-		return wentBack(u, a, now), nil
+		return wentBack(u, a, now), closed(u, u.Green, now)
 	case u.Error != "":
 		return giveUp(u, now, u.Error)
 	case u.Stateless:
@@ -528,4 +542,6 @@ func reopened(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op)
 type copied struct {
 	api.Cycle
 	Failed []string `json:"failed,omitempty"`
+	// Quarantine is that of green after the cycle, unless it was the final one.
+	Quarantine []api.Quarantined `json:"quarantine,omitempty"`
 }

@@ -29,6 +29,7 @@ type world struct {
 	returns                  func(final bool) Copied
 	different, differentBack int
 	repairs                  bool // what differs
+	poison                   []api.Quarantined
 	oneWay                   []string
 	rooms                    map[string]api.Room // of the sides, and "free"
 	values                   map[string]float64  // of the checks
@@ -43,6 +44,7 @@ type world struct {
 	fences   map[string]fence
 	written  map[string]int64 // positions
 	returned int64            // green's position up to which blue has all
+	closed   map[string]bool
 	slowed   float64
 	holding  bool
 	to       string
@@ -59,6 +61,7 @@ func newWorld(t *testing.T) *world {
 		t:         t,
 		stateless: map[string]bool{},
 		groups:    map[string]bool{"blue": true},
+		closed:    map[string]bool{},
 		fences:    map[string]fence{"blue": {1, false}},
 		written:   map[string]int64{"blue": 500, "green": 700},
 		to:        "blue", epoch: 9,
@@ -132,6 +135,11 @@ func (w *world) Cycle(ctx context.Context, from, to api.Side, final bool) (Copie
 		if w.cycles != nil {
 			c = w.cycles(final)
 		}
+		for _, q := range w.poison {
+			if q.WaivedBy == "" {
+				c.Failed = append(c.Failed, q.String())
+			}
+		}
 		if final && !w.fences[from.Group].on {
 			w.t.Errorf("the final cycle began while %s takes writes", from.Group)
 		}
@@ -150,6 +158,7 @@ func (w *world) Fence(ctx context.Context, side api.Side, epoch int64, on bool) 
 			return kit.Errorf(kit.ErrConflict, "", "epoch %d is older than %d", epoch, w.fences[side.Group].epoch)
 		}
 		w.fences[side.Group] = fence{epoch, on}
+		delete(w.closed, side.Group)
 		return nil
 	})
 }
@@ -235,6 +244,47 @@ func (w *world) Repair(ctx context.Context, _, _ api.Side) (Copied, error) {
 	return Copied{Documents: 1}, err
 }
 
+func (w *world) RepairBack(ctx context.Context, _, _ api.Side, _ string) (Copied, error) {
+	err := w.call(ctx, "repair back", func() error {
+		if w.repairs {
+			w.differentBack = 0
+		}
+		return nil
+	})
+	return Copied{Documents: 1}, err
+}
+
+func (w *world) Quarantine(context.Context, api.Side) ([]api.Quarantined, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.poison), nil
+}
+
+func (w *world) Retry(ctx context.Context, _, _ api.Side) (Copied, error) {
+	return Copied{}, w.call(ctx, "retry", func() error { w.poison = nil; return nil })
+}
+
+func (w *world) Waive(ctx context.Context, side api.Side, by string, links []kit.Link) error {
+	return w.call(ctx, fmt.Sprintf("waive %s %v", side.Group, links), func() error {
+		for _, l := range links {
+			i := slices.IndexFunc(w.poison, func(q api.Quarantined) bool { return q.Link == l })
+			if i < 0 {
+				return kit.Errorf(kit.ErrNotFound, l, "it is not in quarantine")
+			}
+			w.poison[i].WaivedBy = by
+		}
+		return nil
+	})
+}
+
+// Close is no call that is recorded: it comes at any time after the switch.
+func (w *world) Close(_ context.Context, side api.Side) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed[side.Group] = w.fences[side.Group].on
+	return nil
+}
+
 func (w *world) Room(_ context.Context, side api.Side) (api.Room, error) {
 	return w.rooms[side.Group], nil
 }
@@ -298,9 +348,9 @@ func (w *world) serving(group string) {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.holding || w.to != group || w.fences[group].on || !w.groups[group] {
-		w.t.Errorf("holding %t, traffic goes to %s, %s runs %t with fence %+v; want traffic to %s; calls:\n%s",
-			w.holding, w.to, group, w.groups[group], w.fences[group], group, strings.Join(w.calls, "\n"))
+	if w.holding || w.to != group || w.fences[group].on || w.closed[group] || !w.groups[group] {
+		w.t.Errorf("holding %t, traffic goes to %s, %s runs %t with fence %+v, closed %t; want traffic to %s; calls:\n%s",
+			w.holding, w.to, group, w.groups[group], w.fences[group], w.closed[group], group, strings.Join(w.calls, "\n"))
 	}
 }
 
@@ -315,13 +365,24 @@ type rig struct {
 // start runs an upgrade service over the world; wrap may replace its client.
 func start(t *testing.T, w *world, wrap func(kit.Client) kit.Client) *rig {
 	t.Helper()
+	return startOver(t, w, w, wrap)
+}
+
+// startWith does the same with another copier.
+func startWith(t *testing.T, w *world, c Copier) *rig {
+	t.Helper()
+	return startOver(t, w, c, nil)
+}
+
+func startOver(t *testing.T, w *world, copier Copier, wrap func(kit.Client) kit.Client) *rig {
+	t.Helper()
 	c := kittest.Serve(t)
 	client := c.Client("services/upgrade")
 	if wrap != nil {
 		client = wrap(client)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError + 4}))
-	r := &rig{Cluster: c, t: t, service: Service(client, w, w, w, w, log)}
+	r := &rig{Cluster: c, t: t, service: Service(client, w, copier, w, w, log)}
 	c.Server.Add(r.service)
 	r.run()
 	return r

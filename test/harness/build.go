@@ -3,6 +3,7 @@ package harness
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +18,20 @@ type Binaries struct {
 }
 
 // Build builds everything from the checkout at source into dir.
-func Build(source, dir string) (Binaries, error) {
+func Build(source, dir string) (Binaries, error) { return build(source, dir, nil) }
+
+// BuildFaulty does what Build does. The clock and the disk of the platform's
+// second version can be disturbed; see Path.Faults.
+func BuildFaulty(source, dir string) (Binaries, error) {
+	library, err := FaultyLibrary(dir)
+	if err != nil {
+		return Binaries{}, err
+	}
+	return build(source, dir, library)
+}
+
+// build builds Next with the replaced sources of the standard library.
+func build(source, dir string, library map[string]string) (Binaries, error) {
 	source, err := filepath.Abs(source)
 	b := Binaries{
 		Landfall: filepath.Join(dir, "landfall"), Ledger: filepath.Join(dir, "ledger"),
@@ -26,7 +40,7 @@ func Build(source, dir string) (Binaries, error) {
 	if err != nil {
 		return b, err
 	}
-	overlay, err := nextOverlay(source, dir)
+	overlay, err := nextOverlay(source, dir, library)
 	if err != nil {
 		return b, err
 	}
@@ -46,8 +60,8 @@ func Build(source, dir string) (Binaries, error) {
 }
 
 // nextOverlay makes the overlay with which go builds the ledger's next
-// version.
-func nextOverlay(source, dir string) (string, error) {
+// version, with the other replaced sources.
+func nextOverlay(source, dir string, others map[string]string) (string, error) {
 	ledger, next := filepath.Join(source, "examples", "ledger"), filepath.Join(dir, "next")
 	if err := os.CopyFS(next, os.DirFS(ledger)); err != nil {
 		return "", err
@@ -61,7 +75,10 @@ func nextOverlay(source, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	replace := map[string]string{}
+	replace := maps.Clone(others)
+	if replace == nil {
+		replace = map[string]string{}
+	}
 	for _, path := range sources {
 		replace[path] = filepath.Join(next, filepath.Base(path))
 	}

@@ -21,7 +21,7 @@ const (
 )
 
 // The project's jobs take the binaries of its versions from the runner, so
-// that a build takes no time.
+// that a build takes no time. Instances are told of the file of their faults.
 const jobs = `
 - job:
     name: ledger-gate
@@ -33,6 +33,7 @@ const jobs = `
       repository: ledger
       files: {out/ledger: /ledger}
       entrypoint: [/ledger]
+      env: {%s: "%s"}
 `
 
 const pipeline = `
@@ -94,7 +95,7 @@ func (p *Path) release(n int, commit string) {
 // start makes the project and returns its first commit.
 func (p *Path) start() (commit string) {
 	p.t.Helper()
-	files := map[string][]byte{"jobs/ledger.yml": []byte(jobs), "pipeline.star": []byte(pipeline)}
+	files := map[string][]byte{"jobs/ledger.yml": fmt.Appendf(nil, jobs, FaultsVariable, p.Faults()), "pipeline.star": []byte(pipeline)}
 	sources := os.DirFS(filepath.Join(p.bin.Source, "examples", "ledger"))
 	for _, name := range []string{"VERSION", "account.go"} {
 		b, err := fs.ReadFile(sources, name)
@@ -103,7 +104,7 @@ func (p *Path) start() (commit string) {
 		}
 		files[name] = b
 	}
-	p.insist("the project has been made", func(ctx context.Context) error {
+	p.Insist("the project has been made", func(ctx context.Context) error {
 		_, err := api.Projects.Create(ctx, p.admin, project, api.Project{Type: "platform"})
 		if err != nil && !errors.Is(err, kit.ErrConflict) {
 			return err
@@ -155,7 +156,7 @@ func (p *Path) importFiles(ctx context.Context, files map[string][]byte) error {
 // sign signs a release.
 func (p *Path) sign(release string) {
 	p.t.Helper()
-	p.insist(release+" has been signed", func(ctx context.Context) error {
+	p.Insist(release+" has been signed", func(ctx context.Context) error {
 		r, err := api.Releases.Read(ctx, p.admin, release)
 		if err != nil || r.State == api.ReleaseSigned {
 			return err
@@ -208,7 +209,7 @@ func (p *Path) Promote(n int) {
 // offer puts the release on the channel for the try-th time.
 func (p *Path) offer(release string, try int) {
 	p.t.Helper()
-	p.insist(release+" has been promoted", func(ctx context.Context) error {
+	p.Insist(release+" has been promoted", func(ctx context.Context) error {
 		c, err := api.Channels.Read(ctx, p.admin, channel)
 		if err != nil {
 			return err
@@ -230,8 +231,8 @@ func (p *Path) offer(release string, try int) {
 // soaks waits until the latest upgrade is in soak, on the release.
 func (p *Path) soaks(release string) {
 	p.t.Helper()
-	p.insist("the upgrade is in soak", func(ctx context.Context) error {
-		u, err := p.latest(ctx)
+	p.Insist("the upgrade is in soak", func(ctx context.Context) error {
+		u, err := p.Latest(ctx)
 		if err != nil {
 			return err
 		}

@@ -96,12 +96,7 @@ func (i Instance) leads(ctx context.Context, token string) bool {
 }
 
 // Kill ends the instance with SIGKILL, if it still is the process that it was.
-func (i Instance) Kill() error {
-	if !i.runs() {
-		return fmt.Errorf("process %d is not %s any more", i.PID, i)
-	}
-	return syscall.Kill(i.PID, syscall.SIGKILL)
-}
+func (i Instance) Kill() error { return i.signal(syscall.SIGKILL) }
 
 // runs tells whether the process is there. A dead one has no environment.
 func (i Instance) runs() bool {

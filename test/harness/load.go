@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,29 +26,40 @@ const (
 // Failure is a request that failed.
 type Failure struct {
 	Began, Ended time.Time
+	Door         string // that it went through
+	Write        bool
 	Err          error
 }
 
-// Load sends transfers and reads through the front door, as any HTTP client
-// would: once each, at a steady rate.
+// Load sends transfers, reads, and deletions of transfers through the front
+// doors, as any HTTP client would: once each, at a steady rate.
 type Load struct {
 	path  *Path
 	token string
 	http  http.Client
 	tag   string
+	rate  int
 	end   context.CancelFunc
 	done  chan struct{}
+	next  int // number of a request
 
 	mu    sync.Mutex
+	doors []string
 	sent  int
-	acked []transfer
+	all   []*transfer
+	kept  []*transfer // acknowledged, and nobody has asked to delete them
 	fails []Failure
 }
 
-// transfer is one that was acknowledged.
+// transfer is what the load knows of one that it has sent. Those of a cent from
+// one account to another whose answer was lost may have happened or not.
 type transfer struct {
-	id    string
-	began time.Time
+	id       string
+	from, to int
+	began    time.Time
+	acked    bool
+	deleting bool // somebody has asked for that
+	deleted  bool // and it was acknowledged
 }
 
 // Fill puts the accounts into the first version.
@@ -63,7 +75,7 @@ func (p *Path) Fill() {
 func (p *Path) ledgerToken() string {
 	p.t.Helper()
 	token := ""
-	p.insist("the platform has an administrator's token", func(context.Context) error {
+	p.Insist("the platform has an administrator's token", func(context.Context) error {
 		found, err := filepath.Glob(p.Dir("unknown/groups/*/0/admin.token"))
 		if err != nil || len(found) == 0 {
 			return fmt.Errorf("there is none yet (%w)", err)
@@ -78,13 +90,30 @@ func (p *Path) ledgerToken() string {
 // NewLoad starts a load of so many requests a second.
 func (p *Path) NewLoad(rate int) *Load {
 	p.t.Helper()
-	ctx, cancel := context.WithCancel(p.t.Context())
-	l := &Load{path: p, token: p.ledgerToken(), tag: fmt.Sprintf("t%d", time.Now().UnixMilli()), end: cancel, done: make(chan struct{})}
+	l := &Load{path: p, token: p.ledgerToken(), tag: fmt.Sprintf("t%d", time.Now().UnixMilli()), rate: rate, doors: []string{p.Front}}
 	l.http = http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+	l.Start()
 	p.t.Cleanup(l.stop)
-	go l.run(ctx, rate)
 	return l
 }
+
+// Start begins to send requests again, after Finish.
+func (l *Load) Start() {
+	ctx, cancel := context.WithCancel(l.path.t.Context())
+	l.end, l.done = cancel, make(chan struct{})
+	go l.run(ctx, l.rate)
+}
+
+// Through makes the requests that follow go through the front doors with the
+// URLs in turn.
+func (l *Load) Through(urls ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doors = urls
+}
+
+// Rest ends the load until Start, without any check.
+func (l *Load) Rest() { l.stop() }
 
 func (l *Load) stop() {
 	l.end()
@@ -97,42 +126,78 @@ func (l *Load) run(ctx context.Context, rate int) {
 	defer g.Wait()
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
-	for i := 0; ; i++ {
+	for ; ; l.next++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			i := l.next
 			g.Go(func() { l.request(context.WithoutCancel(ctx), i) })
 		}
 	}
 }
 
-// request reads an account, or every other time moves a cent.
+// request is the i-th. Of eight, four read an account, three move a cent, and
+// one deletes a transfer.
 func (l *Load) request(ctx context.Context, i int) {
-	began := time.Now()
+	f := Failure{Began: time.Now(), Write: i%2 == 1}
 	a := rand.IntN(Accounts)
-	id := ""
-	var err error
-	if i%2 == 0 {
-		_, err = l.do(ctx, http.MethodGet, fmt.Sprintf("/api/accounts/a%d", a), nil)
-	} else {
-		id = fmt.Sprintf("%s-%d", l.tag, i)
-		b := (a + 1 + rand.IntN(Accounts-1)) % Accounts
-		body := fmt.Sprintf(`{"id":%q,"from":"a%d","to":"a%d","amount":"0.01"}`, id, a, b)
-		_, err = l.do(ctx, http.MethodPost, "/transfer", []byte(body))
+	l.mu.Lock()
+	f.Door = l.doors[i/8%len(l.doors)]
+	t := l.subject(i, a)
+	l.mu.Unlock()
+	switch {
+	case t == nil:
+		_, f.Err = l.through(ctx, f.Door, http.MethodGet, fmt.Sprintf("/api/accounts/a%d", a), nil)
+	case t.deleting:
+		_, f.Err = l.through(ctx, f.Door, http.MethodDelete, "/api/transfers/"+t.id, nil)
+		if errors.Is(f.Err, kit.ErrNotFound) {
+			f.Err = nil // the door has asked twice
+		}
+	default:
+		body := fmt.Sprintf(`{"id":%q,"from":"a%d","to":"a%d","amount":"0.01"}`, t.id, t.from, t.to)
+		_, f.Err = l.through(ctx, f.Door, http.MethodPost, "/transfer", []byte(body))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent++
-	if err != nil {
-		l.fails = append(l.fails, Failure{began, time.Now(), err})
-	} else if id != "" {
-		l.acked = append(l.acked, transfer{id, began})
+	switch {
+	case f.Err != nil:
+		f.Ended = time.Now()
+		l.fails = append(l.fails, f)
+	case t == nil:
+	case t.deleting:
+		t.deleted = true
+	default:
+		t.acked = true
+		l.kept = append(l.kept, t)
 	}
 }
 
+// subject returns what the i-th request sends or deletes, nil if it reads. The
+// caller holds mu.
+func (l *Load) subject(i, a int) *transfer {
+	switch {
+	case i%2 == 0 || i%8 == 7 && len(l.kept) == 0:
+		return nil
+	case i%8 == 7:
+		n := rand.IntN(len(l.kept))
+		t := l.kept[n]
+		l.kept = slices.Delete(l.kept, n, n+1)
+		t.deleting = true
+		return t
+	}
+	t := &transfer{id: fmt.Sprintf("%s-%d", l.tag, i), from: a, to: (a + 1 + rand.IntN(Accounts-1)) % Accounts, began: time.Now()}
+	l.all = append(l.all, t)
+	return t
+}
+
 func (l *Load) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, l.path.Front+path, bytes.NewReader(body))
+	return l.through(ctx, l.path.Front, method, path, body)
+}
+
+func (l *Load) through(ctx context.Context, door, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, door+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -150,61 +215,6 @@ func (l *Load) do(ctx context.Context, method, path string, body []byte) ([]byte
 		return nil, fmt.Errorf("%s: %w", res.Status, kit.DecodeProblem(res.StatusCode, b))
 	}
 	return b, nil
-}
-
-// Finish ends the load and checks that every acknowledged transfer is there, and
-// that no money came or went. It returns the
-// requests that failed.
-func (l *Load) Finish() []Failure {
-	t := l.path.t
-	t.Helper()
-	l.stop()
-	lost := 0
-	for _, a := range l.acked {
-		_, err := l.do(t.Context(), http.MethodGet, "/api/transfers/"+a.id, nil)
-		if err != nil && !errors.Is(err, kit.ErrNotFound) {
-			t.Errorf("transfer %s was acknowledged: %v", a.id, err)
-		}
-		if err != nil {
-			lost++
-			t.Logf("transfer %s was acknowledged: %v", a.id, err)
-		}
-	}
-	t.Logf("the load: %d requests, %d failed; of %d acknowledged transfers %d are lost", l.sent, len(l.fails), len(l.acked), lost)
-	if lost > 0 {
-		t.Errorf("%d of %d acknowledged transfers are lost", lost, len(l.acked))
-	}
-	if len(l.acked) == 0 {
-		t.Error("no transfer was acknowledged: the load did not work")
-	}
-	l.balance()
-	return l.fails
-}
-
-// account is an account of the ledger's second version.
-type account struct {
-	kit.Meta
-	Balance int64 `json:"balance"` // cents
-}
-
-var accounts = kit.Define[account]("accounts")
-
-// balance checks the sum of all accounts.
-func (l *Load) balance() {
-	t := l.path.t
-	t.Helper()
-	client := l.path.client(l.path.Front, l.token)
-	sum, count := int64(0), 0
-	for a, err := range accounts.All(t.Context(), client, `link.startsWith("accounts/a")`, "") {
-		if err != nil {
-			t.Errorf("list the accounts: %v", err)
-			return
-		}
-		sum, count = sum+a.Balance, count+1
-	}
-	if count != Accounts || sum != Accounts*openingCents {
-		t.Errorf("there are %d accounts with %d cents, want %d with %d", count, sum, Accounts, Accounts*openingCents)
-	}
 }
 
 // AwaitAnswer waits until the platform answers again through the front door,

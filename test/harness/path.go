@@ -58,6 +58,9 @@ func New(t testing.TB, b Binaries) *Path {
 			t.Fatal(err)
 		}
 	}
+	if err := errors.Join(Skew(p.Faults(), 0), SlowDisk(p.Faults(), 0)); err != nil {
+		t.Fatal(err)
+	}
 	hub := freeAddress(t)
 	p.url = "http://" + hub
 	chat := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
@@ -177,7 +180,7 @@ func run(ctx context.Context, dir string, env []string, program string, args ...
 func (p *Path) text(name string) string {
 	p.t.Helper()
 	text := ""
-	p.insist(name+" has been written", func(context.Context) error {
+	p.Insist(name+" has been written", func(context.Context) error {
 		b, err := os.ReadFile(p.Dir(name))
 		if err == nil && len(b) == 0 {
 			err = fmt.Errorf("%s is empty", name)
@@ -188,24 +191,28 @@ func (p *Path) text(name string) string {
 	return text
 }
 
-// insist calls f until it returns nil.
-func (p *Path) insist(what string, f func(context.Context) error) {
+// Insist calls f until it returns nil.
+func (p *Path) Insist(what string, f func(context.Context) error) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	var why error // of the last attempt that was not cut off
 	for {
 		err := f(ctx)
 		if err == nil {
 			return
+		}
+		if ctx.Err() == nil || why == nil {
+			why = err
 		}
 		if p.t.Failed() {
 			p.t.FailNow()
 		}
 		select {
 		case <-ctx.Done():
-			p.t.Fatalf("%s: not within %s: %v", what, patience, err)
+			p.t.Fatalf("%s: not within %s: %v", what, patience, why)
 		case <-tick.C:
 		}
 	}
@@ -215,15 +222,15 @@ func (p *Path) insist(what string, f func(context.Context) error) {
 func await[T any](p *Path, c kit.Client, k kit.Kind[T], id string, done func(T) bool) T {
 	p.t.Helper()
 	var found T
-	p.insist(string(k.Link(id))+" has come to its end", func(ctx context.Context) (err error) {
+	p.Insist(string(k.Link(id))+" has come to its end", func(ctx context.Context) (err error) {
 		found, err = k.Await(ctx, c, id, done)
 		return err
 	})
 	return found
 }
 
-// latest returns the latest upgrade of unknown's agent that has a blue side.
-func (p *Path) latest(ctx context.Context) (found api.Upgrade, err error) {
+// Latest returns the latest upgrade of unknown's agent that has a blue side.
+func (p *Path) Latest(ctx context.Context) (found api.Upgrade, err error) {
 	for u, err := range api.Upgrades.All(ctx, p.Agent, "", "-created") {
 		if err != nil || u.Blue.Group != "" {
 			return u, err

@@ -76,7 +76,7 @@ func (p *Path) giveUp(change string) {
 	if l.State != api.LandingConflict || !strings.Contains(l.Detail, "conflicts in VERSION") {
 		p.t.Fatalf("the landing of change %s is %s: %q, want a conflict in VERSION", change, l.State, l.Detail)
 	}
-	p.insist("the change has been given up", func(ctx context.Context) error {
+	p.Insist("the change has been given up", func(ctx context.Context) error {
 		c, err := api.Changes.Read(ctx, p.admin, change)
 		if err != nil || c.Status == api.ChangeAbandoned {
 			return err
@@ -93,7 +93,7 @@ func (p *Path) submit(change string) {
 	if verdict(c) < 0 {
 		p.t.Fatalf("the change %s got Verified -1: %+v", change, c.Current().Votes)
 	}
-	p.insist("the change has been reviewed and submitted", func(ctx context.Context) error {
+	p.Insist("the change has been reviewed and submitted", func(ctx context.Context) error {
 		c, err := api.Changes.Read(ctx, p.admin, change)
 		if err != nil || c.Submit != "" || c.Status == api.ChangeMerged {
 			return err
@@ -125,7 +125,7 @@ func (p *Path) push(e edit) (change string) {
 	changeID := "I" + hex.EncodeToString(secret[:])
 	clone := p.Dir("clone of " + e.name)
 	url := strings.Replace(p.url, "://", "://"+author+":"+p.tokens[author]+"@", 1) + "/git/" + project
-	p.insist("the project has been cloned", func(ctx context.Context) error {
+	p.Insist("the project has been cloned", func(ctx context.Context) error {
 		return errors.Join(os.RemoveAll(clone), p.git(ctx, p.dir, "clone", "-q", url, clone))
 	})
 	err := e.apply(p.t.Context(), clone)
@@ -135,14 +135,14 @@ func (p *Path) push(e edit) (change string) {
 	if err != nil {
 		p.t.Fatalf("commit %s: %v", e.name, err)
 	}
-	p.insist(e.name+" has been pushed", func(ctx context.Context) error {
+	p.Insist(e.name+" has been pushed", func(ctx context.Context) error {
 		err := p.git(ctx, clone, "push", "-q", "origin", "HEAD:refs/for/main")
 		if err != nil && strings.Contains(err.Error(), "no new changes") {
 			return nil // an answer was lost
 		}
 		return err
 	})
-	p.insist("there is a change", func(ctx context.Context) error {
+	p.Insist("there is a change", func(ctx context.Context) error {
 		for c, err := range api.Changes.All(ctx, p.admin, fmt.Sprintf("changeId == %q", changeID), "") {
 			if err != nil {
 				return err

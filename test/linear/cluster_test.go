@@ -184,7 +184,7 @@ func (c *cluster) mend() {
 	c.lan.heal()
 	for _, m := range c.members {
 		m.resume()
-		m.set(8, 0)
+		m.slow(0)
 		m.free()
 	}
 }

@@ -17,7 +17,7 @@ func TestDurabilityIsWhatTheRequestAsksFor(t *testing.T) {
 	c := newCluster(t, atOnce, 3, -1, time.Minute)
 	leader := c.leader(t.Context())
 	slow := c.members[(leader+1)%3]
-	slow.set(8, int64(100*time.Millisecond))
+	slow.slow(100 * time.Millisecond)
 	client := c.client(leader, false)
 	for n := range 10 {
 		link := kit.NewLink("entries", fmt.Sprint("all-", n))
@@ -30,7 +30,7 @@ func TestDurabilityIsWhatTheRequestAsksFor(t *testing.T) {
 			}
 		}
 	}
-	slow.set(8, 0)
+	slow.slow(0)
 
 	for i, m := range c.members {
 		if i != leader {

@@ -149,10 +149,10 @@ func (c *cluster) begins(f fault, i, full int) (end func()) {
 		m.pause()
 		return m.resume
 	case "slow":
-		m.set(8, int64(f.delay))
-		return func() { m.set(8, 0) }
+		m.slow(f.delay)
+		return func() { m.slow(0) }
 	case "clock":
-		m.set(0, int64(f.skew/time.Second))
+		m.skew(f.skew)
 		return func() {}
 	case "full":
 		c.members[full].fill()

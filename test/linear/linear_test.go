@@ -79,7 +79,7 @@ func play(t *testing.T, s schedule, slot int) {
 	t.Log(s)
 	c := newCluster(t, slot, s.nodes, s.full, s.grace)
 	for i, m := range c.members {
-		m.set(0, int64(s.skews[i]/time.Second))
+		m.skew(s.skews[i])
 	}
 	r := &record{began: time.Now(), entries: map[kit.Link]kit.Fault{}, refused: map[kit.Link][]string{}, watched: map[kit.Link]document{}}
 	watching, stop := context.WithCancel(t.Context())

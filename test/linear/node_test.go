@@ -2,7 +2,6 @@ package linear
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"landfall.dev/test/harness"
 )
 
 // member is a node of the cluster, whose process comes and goes.
@@ -26,7 +27,7 @@ type member struct {
 	log  string // the file that it writes to
 	disk bool
 
-	faults *os.File
+	faults string // the file of them
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -52,25 +53,23 @@ func (m *member) prepare(dir string) {
 		}
 		m.t.Cleanup(func() { _ = syscall.Unmount(m.dir, syscall.MNT_DETACH) })
 	}
-	var err error
-	if m.faults, err = os.Create(filepath.Join(dir, m.name+".faults")); err != nil {
+	m.faults = filepath.Join(dir, m.name+".faults")
+	m.skew(0)
+	m.slow(0)
+}
+
+// skew sets by what the process's clock is off, at once.
+func (m *member) skew(by time.Duration) {
+	m.t.Helper()
+	if err := harness.Skew(m.faults, by); err != nil {
 		m.t.Fatal(err)
 	}
-	m.t.Cleanup(func() { _ = m.faults.Close() })
-	m.disturb(0, 0)
 }
 
-// disturb sets by what the process's clock is off, and by what each of its
-// syncs takes longer, at once.
-func (m *member) disturb(skew, delay time.Duration) {
-	m.set(0, int64(skew/time.Second))
-	m.set(8, int64(delay))
-}
-
-func (m *member) set(at, value int64) {
+// slow sets by what each sync of the process takes longer, at once.
+func (m *member) slow(by time.Duration) {
 	m.t.Helper()
-	b := binary.NativeEndian.AppendUint64(nil, uint64(value))
-	if _, err := m.faults.WriteAt(b, at); err != nil {
+	if err := harness.SlowDisk(m.faults, by); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -89,7 +88,7 @@ func (m *member) start() {
 	}
 	defer out.Close()
 	cmd := exec.Command("ip", "netns", "exec", m.ns, program)
-	cmd.Env = append(append(os.Environ(), "DATA_DIR="+m.dir, "LINEAR_FAULTS="+m.faults.Name()), m.env...)
+	cmd.Env = append(append(os.Environ(), "DATA_DIR="+m.dir, harness.FaultsVariable+"="+m.faults), m.env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"landfall.dev/api"
+	"landfall.dev/cmd/landfall/progress"
 	"landfall.dev/kit"
 )
 
@@ -62,11 +64,20 @@ func Describe(u api.Upgrade) []string {
 	if u.Slowest > 0 {
 		lines = append(lines, slowed(u))
 	}
+	if len(u.Quarantine) > 0 {
+		lines = append(lines, Quarantine(u)...)
+	}
 	if u.Verified != nil {
 		lines = append(lines, fmt.Sprintf("verified: %d documents in %d buckets, %d different", u.Verified.Documents, u.Verified.Buckets, u.Verified.Different))
 	}
 	if u.Pause > 0 {
 		lines = append(lines, fmt.Sprintf("pause: %s (predicted %s, budget %s)", Pause(u.Pause), Pause(u.Predicted), Pause(u.Budget)))
+	}
+	for _, m := range u.History {
+		if m.State == api.UpgradeReleased {
+			lines = append(lines, "traffic goes to green since "+m.At.Format(time.RFC3339Nano))
+			break
+		}
 	}
 	if u.Back != nil {
 		lines = append(lines, backLine(u))
@@ -84,6 +95,22 @@ func Describe(u api.Upgrade) []string {
 	}
 	if u.Rehearsal != nil {
 		lines = append(lines, u.Rehearsal.Lines()...)
+	}
+	return lines
+}
+
+// Quarantine lists the documents of u that cannot be transformed.
+func Quarantine(u api.Upgrade) []string {
+	if len(u.Quarantine) == 0 {
+		return []string{"nothing is in quarantine"}
+	}
+	var lines []string
+	for _, q := range u.Quarantine {
+		line := fmt.Sprintf("in quarantine: %s, version %d", q, q.Version)
+		if q.WaivedBy != "" {
+			line += ", stays behind: waived by " + q.WaivedBy
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
@@ -161,6 +188,37 @@ func (p *Printer) Print(u api.Upgrade) {
 	for ; p.states < len(u.History); p.states++ {
 		m := u.History[p.states]
 		fmt.Fprintln(p.Out, momentLine(m))
+	}
+}
+
+// Watch prints each state and cycle of an upgrade once, until it has ended; with
+// soak until blue is not kept any more.
+func Watch(ctx context.Context, client kit.Client, to io.Writer, id string, soak bool) error {
+	out := progress.New(to, "copied")
+	p := Printer{Out: out, Bar: out.Set}
+	u, err := api.Upgrades.Await(ctx, client, id, func(u api.Upgrade) bool {
+		p.Print(u)
+		return u.State.Over() && u.Settled() && (!soak || u.State != api.UpgradeSoak)
+	})
+	out.Close()
+	if err != nil {
+		return err
+	}
+	if u.State == api.UpgradeAborted {
+		return &kit.Error{Fault: kit.ErrConflict, Link: u.Link, Detail: "the upgrade was given up, blue goes on: " + u.Error}
+	}
+	return nil
+}
+
+// Done tells of an upgrade that was sent the event whether all that follows
+// from it is done.
+func Done(event string) func(api.Upgrade) bool {
+	asked := func(op kit.Op) bool { return op.Do == event }
+	return func(u api.Upgrade) bool {
+		if event == "retry" || event == "waive" { // cycles go on
+			return !slices.ContainsFunc(u.Pending, asked)
+		}
+		return u.Settled() || u.State == api.UpgradeRolledBack // a dead green is fenced when it is back
 	}
 }
 

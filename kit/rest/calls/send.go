@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -12,9 +13,6 @@ import (
 
 // The bounds of what a Sender sends.
 const (
-	// inFlight is how many requests of a lane are under way at once. The more,
-	// the fewer calls are in each.
-	inFlight = 2
 	// LargeBody is the size in bytes from which on a body should go alone.
 	LargeBody = 64 << 10
 	// maxBytes of calls go together, so that whoever stands between can keep the
@@ -38,15 +36,28 @@ type Result struct {
 // what they wait for there, lest a read waits for a write.
 type Lane struct{ Base, Sort string }
 
+// SortWrites is the Sort of what waits for the leader's log.
+const SortWrites = "write"
+
+// inFlight is how many requests of the lane are under way at once. The more, the
+// fewer calls are in each; and a leader has one entry of its log under way, in
+// which all writes go that come together.
+func (l Lane) inFlight() int {
+	if l.Sort == SortWrites {
+		return 1
+	}
+	return 2
+}
+
 // Send sends calls to the server at base. Its third result tells, with an
 // error, that nothing was sent. With repeatable the request may be sent again
 // if its connection breaks.
 type Send func(ctx context.Context, base string, body []byte, repeatable bool) (res *http.Response, unsent bool, err error)
 
 // Sender sends the calls that come while others are under way together. It
-// delays none: a call that comes while fewer than inFlight requests of its lane
-// are under way is sent at once, by itself. Its methods may be called
-// concurrently.
+// delays none for which there is room: a call that comes while fewer requests of
+// its lane are under way than may be is sent at once, by itself. Its methods may
+// be called concurrently.
 type Sender struct {
 	send Send
 
@@ -125,7 +136,7 @@ func (s *Sender) enter(at Lane, c Call, repeatable bool) (w *waiting, counts boo
 		l = &lane{}
 		s.lanes[at] = l
 	}
-	if l.busy < inFlight {
+	if l.busy < at.inFlight() {
 		l.busy++
 		return nil, true
 	}
@@ -202,12 +213,30 @@ func (s *Sender) next(at Lane) {
 			w.in = g
 		}
 		go func() {
-			defer s.next(at)
-			defer cancel()
 			s.sendAll(ctx, at.Base, sent)
+			cancel()
+			s.gather(at)
+			s.next(at)
 		}()
 	}
 	l.queue = slices.Delete(l.queue, 0, n)
+}
+
+// gather lets those run who were answered last and are about to call again, for
+// as long as there are some. Were they to miss the next request, the calls would
+// part into two halves that take turns.
+func (s *Sender) gather(at Lane) {
+	for before := -1; ; {
+		s.mu.Lock()
+		n := len(s.lanes[at].queue)
+		s.mu.Unlock()
+		if n <= before || n >= MaxCalls {
+			return
+		}
+		before = n
+		runtime.Gosched()
+		runtime.Gosched() // some have to be told first
+	}
 }
 
 // sendAll sends the calls in one request and tells them what came of it.

@@ -57,7 +57,7 @@ type caller struct {
 }
 
 func newCaller(send Send) *caller {
-	return &caller{Sender: NewSender(send), lane: Lane{"http://there", "write"}, results: map[string]Result{}}
+	return &caller{Sender: NewSender(send), lane: Lane{"http://there", "leader"}, results: map[string]Result{}}
 }
 
 // begin makes calls of paths, one after the other, and returns when all wait.
@@ -111,8 +111,8 @@ func TestCallsThatComeMeanwhileGoTogether(t *testing.T) {
 		c.begin(t.Context(), true, a)
 		c.endAlone(1) // nothing is kept busy by it
 		c.begin(t.Context(), true, a, b)
-		if len(c.alone) != inFlight || len(there.requests) != 0 {
-			t.Fatalf("%d went alone and %d requests with several, want %d and none", len(c.alone), len(there.requests), inFlight)
+		if len(c.alone) != c.lane.inFlight() || len(there.requests) != 0 {
+			t.Fatalf("%d went alone and %d requests with several, want %d and none", len(c.alone), len(there.requests), c.lane.inFlight())
 		}
 		c.begin(t.Context(), true, d, e)
 		c.begin(t.Context(), false, f)
@@ -141,14 +141,41 @@ func TestCallsThatComeMeanwhileGoTogether(t *testing.T) {
 	})
 }
 
+func TestWritesThatComeMeanwhileAllGoTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var there far
+		c := newCaller(there.send)
+		c.lane.Sort = SortWrites
+		c.begin(t.Context(), true, a, b, d)
+		if len(c.alone) != 1 || len(there.requests) != 0 {
+			t.Fatalf("%d writes went alone and %d requests with several, want one and none", len(c.alone), len(there.requests))
+		}
+		c.endAlone(1)
+		if len(there.requests) != 1 || len(there.requests[0].lines) != 2 {
+			t.Fatalf("after the end of one: %+v, want a request of two", there.requests)
+		}
+		there.requests[0].give(0)
+		there.requests[0].give(1)
+		there.requests[0].answer.Close()
+		synctest.Wait()
+		c.want(t, b, quoted(b))
+		c.want(t, d, quoted(d))
+		if busy := c.lanes[c.lane].busy; busy != 0 {
+			t.Errorf("%d requests are under way after all were answered", busy)
+		}
+	})
+}
+
 func TestReadsDoNotWaitForWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCaller(new(far).send)
+		c.lane.Sort = SortWrites
 		c.begin(t.Context(), true, a, b)
 		c.lane.Sort = "eventual"
 		c.begin(t.Context(), true, d)
-		c.endAlone(3)
+		c.endAlone(2)
 		c.want(t, d, "alone")
+		c.endAlone(1) // the write that waited
 	})
 }
 

@@ -21,7 +21,7 @@ func (c *Client) attempt(ctx context.Context, base string, call call) calls.Resu
 	}
 	line := calls.Call{Method: call.method, Path: call.target(), Header: http.Header{}, Body: body}
 	call.describe(ctx, line.Header)
-	sort := "write"
+	sort := calls.SortWrites
 	if call.method == http.MethodGet {
 		sort = call.query.Get("consistency")
 	}

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,18 +51,22 @@ func (c *Client) Watch(ctx context.Context, q kit.WatchQuery) iter.Seq2[kit.Chan
 			if f.query.From != before {
 				failures = 0
 			}
-			sleep(ctx, pause(failures))
+			sleep(ctx, max(pause(failures), f.retry))
 		}
 	}
 }
+
+// longestRetry is how long a server can make a watch wait after it was cut.
+const longestRetry = 30 * time.Second
 
 // follower is a running watch.
 type follower struct {
 	client *Client
 	query  kit.WatchQuery // From moves on
 	yield  func(kit.Change, error) bool
-	first  bool         // the existing documents are not all here yet
-	seen   kit.Position // up to where they were, before a new beginning
+	first  bool          // the existing documents are not all here yet
+	seen   kit.Position  // up to where they were, before a new beginning
+	retry  time.Duration // what the server asks to wait before coming back
 }
 
 // connect opens one event stream from the query's position and follows it
@@ -116,6 +121,9 @@ func (f *follower) connect(ctx context.Context) error {
 
 // dispatch hands e on and remembers its position.
 func (f *follower) dispatch(e event) error {
+	if e.retry >= 0 {
+		f.retry = min(e.retry, longestRetry)
+	}
 	at := f.query.From
 	if e.id != "" {
 		p, err := kit.ParsePosition(e.id)
@@ -141,23 +149,25 @@ func (f *follower) dispatch(e event) error {
 	if e.name == "live" {
 		f.first = false
 	}
-	f.query.From = at
-	f.client.session.note(at)
+	if f.query.From = at; e.id != "" {
+		f.client.session.note(at)
+	}
 	return nil
 }
 
 // event is a server-sent event.
 type event struct {
-	id   string
-	name string
-	data []byte
+	id    string
+	name  string
+	data  []byte
+	retry time.Duration // less than 0 if it does not say
 }
 
 // readEvent reads the next event as the HTML standard's section on
 // server-sent events says, but that one without data is returned too: its id
 // counts. It calls alive for each line.
 func readEvent(in *bufio.Reader, alive func()) (event, error) {
-	var e event
+	e := event{retry: -1}
 	for seen := false; ; {
 		line, err := in.ReadBytes('\n')
 		if err != nil {
@@ -178,6 +188,10 @@ func readEvent(in *bufio.Reader, alive func()) (event, error) {
 			e.id, seen = value, true
 		case "event":
 			e.name, seen = value, true
+		case "retry":
+			if ms, err := strconv.ParseUint(value, 10, 31); err == nil {
+				e.retry, seen = time.Duration(ms)*time.Millisecond, true
+			}
 		case "data":
 			if e.data != nil {
 				e.data = append(e.data, '\n')

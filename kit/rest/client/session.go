@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"landfall.dev/kit"
-	"landfall.dev/kit/rest/feed"
 )
 
 // HeaderPosition tells in an answer up to where the node had applied the log,
@@ -16,11 +15,16 @@ const HeaderPosition = "Landfall-Position"
 // session is what a client has seen.
 type session struct{ seen atomic.Pointer[kit.Position] }
 
-// note remembers the position p, if it is later than those before.
+// note remembers the position p, unless a later one of its epoch is known. One
+// of another epoch takes the place of what was seen: the client has come to
+// another cluster, which may have begun earlier.
 func (s *session) note(p kit.Position) {
+	if p == (kit.Position{}) {
+		return
+	}
 	for {
 		before := s.seen.Load()
-		if !feed.Before(seenAt(before), p) || s.seen.CompareAndSwap(before, &p) {
+		if at := seenAt(before); at.Epoch == p.Epoch && at.Seq >= p.Seq || s.seen.CompareAndSwap(before, &p) {
 			return
 		}
 	}

@@ -17,7 +17,6 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest/access"
-	"landfall.dev/kit/rest/feed"
 	"landfall.dev/kit/rest/tracing"
 )
 
@@ -243,8 +242,8 @@ func (c *Client) here(node Node, req *Request) bool {
 		_, leads := node.Leader()
 		return leads
 	}
-	seen := c.seen()
-	return seen == kit.Position{} || !feed.Before(c.server.Store.Position(), seen)
+	seen, at := c.seen(), c.server.Store.Position()
+	return seen == kit.Position{} || at.Epoch == seen.Epoch && at.Seq >= seen.Seq
 }
 
 // failed tells whether the call ends with err, and what the caller is told.

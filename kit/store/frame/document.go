@@ -161,13 +161,21 @@ type Document struct {
 // Unpack takes apart the document that b starts with. It returns false if
 // there is none.
 func Unpack(b []byte) (p Document, ok bool) {
+	ok = p.Unpack(b)
+	return p, ok
+}
+
+// Unpack makes p the document that b starts with. It returns false if there is
+// none.
+func (p *Document) Unpack(b []byte) bool {
+	*p = Document{}
 	d := decoder{rest: b}
 	p.unpackFront(&d)
 	if p.flags&flagTombstone == 0 {
 		p.Body = d.text()
 	}
 	p.Size = len(b) - len(d.rest)
-	return p, !d.failed && p.flags&flagOnce == 0
+	return !d.failed && p.flags&flagOnce == 0
 }
 
 // Front reads what comes before the body of the document that b starts with:

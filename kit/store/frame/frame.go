@@ -374,13 +374,6 @@ func (r *Reader) newer(why string) error {
 
 var errParts = errors.New("its parts do not fit")
 
-// Check returns why a reader would not take what AppendDocument has made: a
-// record may have what no document can.
-func Check(raw []byte) error {
-	_, err := parseDocument(raw)
-	return err
-}
-
 // parseDocument reads the payload of a frame of type 4, whose memory the
 // document shares.
 func parseDocument(p []byte) (Document, error) {

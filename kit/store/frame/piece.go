@@ -2,6 +2,7 @@ package frame
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
@@ -42,15 +43,38 @@ type Piece struct {
 	Raw      []byte // encoded as in memory
 	Document        // of a document
 	Once     *Once  // of a key
+	// Own is what the document counts by in sums, see digest.Of; zero is not known.
+	Own [16]byte
 }
 
-// NewPiece returns the piece of a document.
-func NewPiece(f Frame) (p Piece, err error) {
+// NewPiece returns the piece of a document. Its error is for one that a reader
+// would not take: a record may have what no document can.
+func NewPiece(f Frame) (p Piece, err error) { return AppendPiece(nil, f.Record, f.Origin) }
+
+// AppendPiece is NewPiece with the document's bytes appended to b.
+func AppendPiece(b []byte, r kit.Record, o Origin) (p Piece, err error) {
 	p.Type = TypeDocument
-	if p.Raw, err = AppendDocument(nil, f.Record, f.Origin); err == nil {
-		p.Document, err = parseDocument(p.Raw)
+	start := len(b)
+	if b, err = AppendDocument(b, r, o); err != nil {
+		return p, err
 	}
+	p.Raw = b[start:]
+	p.Document, err = parseDocument(p.Raw)
 	return p, err
+}
+
+// At returns the piece of a document with the position, where p has MaxSeq, the
+// longest one. Both share memory: what was made of p before is of no use then.
+func (p Piece) At(seq int64) Piece {
+	const Longest = 9 // bytes of MaxSeq
+	var b [binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(b[:], uint64(seq))
+	start := Longest - n
+	p.Raw[start] = p.Raw[0] // the flags
+	copy(p.Raw[start+1:], b[:n])
+	p.Raw, p.Seq = p.Raw[start:], uint64(seq)
+	p.Size = len(p.Raw)
+	return p
 }
 
 // Frame returns the document that p is, which shares memory with it.

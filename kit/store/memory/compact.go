@@ -50,22 +50,25 @@ func (e *Engine) moveOne() int {
 	p := e.at(r)
 	e.moved += roundUp(p.Size)
 	ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
+	var now frame.Document
+	found := e.links.find(*e.mem, frame.Text(p.Link), &now)
 	switch {
-	case e.lookup(frame.Text(p.Link)) == r:
-		ed.moveCurrent(&p, r)
+	case found != nil && found.at == r:
+		found.at = ed.moveCurrent(&p, r)
 	case ed.sh.past.n > 0:
 		ed.movePast(&p, r)
 	}
 	return p.Size
 }
 
-func (e *edit) moveCurrent(p *frame.Document, r place) {
+// moveCurrent moves what is at r and returns where it is now.
+func (e *edit) moveCurrent(p *frame.Document, r place) place {
 	to := e.arena.move(r, p.Size, false)
-	e.links.set(*e.mem, frame.Text(p.Link), r, to)
 	e.sh.trees(p, func(o Order, t *tree) {
 		s := e.sorter(e.sh, o)
 		e.change(&s).replace(t, newProbe(s.keyOf(e.buf[0][:0], p)), r, to)
 	})
+	return to
 }
 
 // movePast moves the earlier version at r, if there is still one.

@@ -69,7 +69,7 @@ func (e *Engine) Apply(to Head, pieces []frame.Piece, collected []kit.Link) {
 			keys++
 			e.remember(p.Once)
 		} else {
-			e.put(p.Raw, &p.Document)
+			e.put(p)
 		}
 	}
 	e.collect(collected)
@@ -81,11 +81,10 @@ func (e *Engine) Apply(to Head, pieces []frame.Piece, collected []kit.Link) {
 
 // Read returns the document at link, if there is one of a known kind.
 func (e *Engine) Read(link kit.Link) (r kit.Record, ok bool) {
-	at := e.lookup(string(link))
-	if at == 0 {
+	var p frame.Document
+	if e.links.find(*e.mem, string(link), &p) == nil {
 		return r, false
 	}
-	p := e.at(at)
 	sh := e.shelves[string(kindName(p.Link))]
 	if p.Deleted() || sh.kind == nil {
 		return r, false
@@ -95,11 +94,10 @@ func (e *Engine) Read(link kit.Link) (r kit.Record, ok bool) {
 
 // Find returns the document or tombstone at link, if there is one.
 func (e *Engine) Find(link kit.Link) (f frame.Frame, ok bool) {
-	r := e.lookup(string(link))
-	if r == 0 {
+	var p frame.Document
+	if e.links.find(*e.mem, string(link), &p) == nil {
 		return f, false
 	}
-	p := e.at(r)
 	return frame.Frame{Record: p.Record(link.Kind()), Origin: p.Origin()}, true
 }
 
@@ -154,7 +152,13 @@ func (e *Engine) newShelf(kind string) *shelf {
 }
 
 // lookup returns the record of the document or tombstone at link, or none.
-func (e *Engine) lookup(link string) place { return e.links.find(*e.mem, link) }
+func (e *Engine) lookup(link string) place {
+	var p frame.Document
+	if found := e.links.find(*e.mem, link, &p); found != nil {
+		return found.at
+	}
+	return 0
+}
 
 // edit changes the trees of a shelf.
 type edit struct {
@@ -188,20 +192,23 @@ func (e *edit) move(o Order, t *tree, old, p *frame.Document, was, r place) {
 	e.change(&s).insert(t, to, r)
 }
 
-// put makes p, which is raw when it is encoded, the document or tombstone at
-// its link. What it takes the place of becomes history.
-func (e *Engine) put(raw []byte, p *frame.Document) {
+// put makes the document or tombstone that came the one at its link. What it
+// takes the place of becomes history.
+func (e *Engine) put(came *frame.Piece) {
+	p := &came.Document
 	ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
-	old := e.lookup(frame.Text(p.Link))
-	r := e.arena.add(raw)
-	e.links.set(*e.mem, frame.Text(p.Link), old, r)
-	e.count(ed.sh, p, 1)
-	if old == 0 {
+	var was frame.Document
+	found := e.links.find(*e.mem, frame.Text(p.Link), &was)
+	r := e.arena.add(came.Raw)
+	e.count(ed.sh, p, came.Own, 1)
+	if found == nil {
+		e.links.add(frame.Text(p.Link), r)
 		ed.sh.trees(p, func(o Order, t *tree) { ed.insert(o, t, p, r) })
 		return
 	}
-	was := e.at(old)
-	e.count(ed.sh, &was, -1)
+	old := found.at
+	found.at = r
+	e.count(ed.sh, &was, [16]byte{}, -1)
 	if was.Deleted() == p.Deleted() {
 		ed.replace(&was, p, old, r)
 	} else {

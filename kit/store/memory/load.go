@@ -123,7 +123,7 @@ func (l *loader) link() (err error) {
 				err = kit.Errorf(kit.ErrInvalid, kit.Link(p.Link), "the snapshot has it twice")
 				return
 			}
-			l.links.set(*l.mem, frame.Text(p.Link), 0, r)
+			l.links.add(frame.Text(p.Link), r)
 		})
 	}
 	return err
@@ -134,7 +134,7 @@ func (l *loader) sum() {
 	for sh := range l.shelves {
 		sh.live.each(0, sh.live.n, func(_ uint64, r place) bool {
 			p := l.at(r)
-			l.count(sh, &p, 1)
+			l.count(sh, &p, [16]byte{}, 1)
 			return true
 		})
 	}

@@ -50,13 +50,15 @@ func (c *copies) change(o frame.Origin, bucket int, own [16]byte, n int) {
 }
 
 // count keeps the sums: n is 1 for a document that is there now, and -1 for
-// one that was.
-func (e *Engine) count(sh *shelf, p *frame.Document, n int) {
+// one that was. Own is what it counts by, or zero if that is not known.
+func (e *Engine) count(sh *shelf, p *frame.Document, own [16]byte, n int) {
 	if p.Deleted() || sh.kind != nil && sh.kind.Local {
 		return
 	}
 	b := digest.BucketOf(p.Link)
-	own := digest.Of(p.Link, p.Version, p.Body)
+	if own == ([16]byte{}) {
+		own = digest.Of(p.Link, p.Version, p.Body)
+	}
 	e.own[b].Change(own, n)
 	if o := p.Origin(); o.Hash != [16]byte{} {
 		e.copies.change(o, b, own, n)

@@ -37,22 +37,26 @@ func (t *table) part(h uint64) (*tablePart, uint32) {
 // home is where the search for a hash begins: the hash scaled to the size.
 func (p *tablePart) home(h uint32) int { return int(uint64(h) * uint64(len(p.slots)) >> 32) }
 
-// find returns the record of the document at link, or none.
-func (t *table) find(m memory, link string) place {
+// find returns the slot of link, and takes the document or tombstone there apart
+// into d; or nil. The slot is good until another is added or removed.
+func (t *table) find(m memory, link string, d *frame.Document) *slot {
 	p, h := t.part(t.hash(link))
-	if i := p.find(m, h, link); i >= 0 {
-		return p.slots[i].at
+	if i := p.find(m, h, link, d); i >= 0 {
+		return &p.slots[i]
 	}
-	return 0
+	return nil
 }
 
-// find returns the place of link, or -1.
-func (p *tablePart) find(m memory, h uint32, link string) int {
+// find returns the place of link, whose document it takes apart into d, or -1.
+func (p *tablePart) find(m memory, h uint32, link string, d *frame.Document) int {
 	if p.n == 0 {
 		return -1
 	}
 	for i := p.home(h); p.slots[i].hash != 0; i = p.after(i) {
-		if p.slots[i].hash == h && linkAt(m, p.slots[i].at) == link {
+		if p.slots[i].hash != h {
+			continue
+		}
+		if d.Unpack(m.at(p.slots[i].at)); frame.Text(d.Link) == link {
 			return i
 		}
 	}
@@ -66,14 +70,9 @@ func (p *tablePart) after(i int) int {
 	return i
 }
 
-// set makes r the record of the document at link, old the one that it has now,
-// if any.
-func (t *table) set(m memory, link string, old, r place) {
+// add makes r the record of the document at link, which has none yet.
+func (t *table) add(link string, r place) {
 	p, h := t.part(t.hash(link))
-	if old != 0 {
-		p.slots[p.find(m, h, link)].at = r
-		return
-	}
 	if (p.n+1)*8 > len(p.slots)*7 {
 		p.grow((p.n + 8) * 3 / 2)
 	}
@@ -112,7 +111,7 @@ func (t *table) reserve(n int) {
 // move up.
 func (t *table) remove(m memory, link string) {
 	p, h := t.part(t.hash(link))
-	i := p.find(m, h, link)
+	i := p.find(m, h, link, new(frame.Document))
 	p.n--
 	for j := p.after(i); p.slots[j].hash != 0; j = p.after(j) {
 		home := p.home(p.slots[j].hash)
@@ -126,6 +125,7 @@ func (t *table) remove(m memory, link string) {
 
 // linkAt returns the link of the document at r.
 func linkAt(m memory, r place) string {
-	p, _ := frame.Unpack(m.at(r))
+	var p frame.Document
+	p.Front(m.at(r))
 	return frame.Text(p.Link)
 }

@@ -18,7 +18,7 @@ func TestTableFindsWhatIsSet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tb.set(a.memory, links[i], 0, a.add(raw))
+		tb.add(links[i], a.add(raw))
 	}
 	for i := range links {
 		if i%3 == 0 {
@@ -26,8 +26,9 @@ func TestTableFindsWhatIsSet(t *testing.T) {
 		}
 	}
 	for i, l := range links {
-		if r := tb.find(a.memory, l); (r == 0) != (i%3 == 0) || r != 0 && linkAt(a.memory, r) != l {
-			t.Fatalf("%s is at %d", l, r)
+		var d frame.Document
+		if found := tb.find(a.memory, l, &d); (found == nil) != (i%3 == 0) || found != nil && string(d.Link) != l {
+			t.Fatalf("%s was found at %v, where %s is", l, found, d.Link)
 		}
 	}
 }

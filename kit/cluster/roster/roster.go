@@ -1,4 +1,7 @@
-package cluster
+// Package roster is what a node knows of the others by gossip. It says which
+// nodes are alive, where they listen, and which were removed on purpose; who is a
+// member only the log says.
+package roster
 
 import (
 	"encoding/json"
@@ -16,25 +19,25 @@ import (
 	"landfall.dev/kit/cluster/disk"
 )
 
-// sighting is what the gossip says about a peer.
-type sighting struct {
+// Sighting is what the gossip says about a peer.
+type Sighting struct {
 	disk.Peer
-	start int // which of its starts the rest is about
-	alive bool
-	ready bool
-	// relaxed tells that it acknowledges before it syncs.
-	relaxed bool
-	since   time.Time // of alive
+	Start int // which of its starts the rest is about
+	Alive bool
+	Ready bool
+	// Relaxed tells that it acknowledges before it syncs.
+	Relaxed bool
+	Since   time.Time // of Alive
 }
 
-// roster is what a node knows of the others by gossip. It is memberlist's
-// delegate; memberlist holds locks while it calls, so nothing here calls back.
-type roster struct {
+// Roster is memberlist's delegate; memberlist holds locks while it calls, so
+// nothing here calls back. Its methods may be called concurrently.
+type Roster struct {
 	now func() time.Time
 
 	mu     sync.Mutex
 	self   string
-	peers  map[string]sighting
+	peers  map[string]Sighting
 	dirty  bool    // peers.json is older
 	ready  bool    // this node has caught up
 	leads  bool    // this node leads
@@ -44,8 +47,28 @@ type roster struct {
 	relaxed bool            // this node's durability
 
 	applied  func() uint64
-	expelled func()            // called when another says that this node was removed
-	doubled  func(addr string) // called when another node has this one's id
+	expelled func()
+	doubled  func(addr string)
+}
+
+// Config is what a roster needs of its node.
+type Config struct {
+	// Relaxed is the node's durability.
+	Relaxed bool
+	// Applied returns how far it has applied the log.
+	Applied func() uint64
+	// Expelled is called when another says that this node was removed, Doubled
+	// when another node, at the address, has this one's id.
+	Expelled func()
+	Doubled  func(addr string)
+}
+
+// New returns a roster that knows nobody.
+func New(c Config) *Roster {
+	return &Roster{
+		now: time.Now, peers: map[string]Sighting{}, relaxed: c.Relaxed,
+		applied: c.Applied, expelled: c.Expelled, doubled: c.Doubled,
+	}
 }
 
 // meta is what a node says about itself in its gossip; it may take 512 bytes.
@@ -63,19 +86,19 @@ type state struct {
 	Expelled []string `json:"expelled,omitempty"`
 }
 
-// expulsion is the leader's message to a node that is no member any more.
-const expulsion = "removed"
+// Expulsion is the leader's message to a node that is no member any more.
+const Expulsion = "removed"
 
-// be notes who this node is.
-func (r *roster) be(self disk.Peer, start int) {
+// Be notes who this node is.
+func (r *Roster) Be(self disk.Peer, start int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.self = self.ID
-	r.peers[self.ID] = sighting{Peer: self, start: start, alive: true, since: r.now()}
+	r.peers[self.ID] = Sighting{Peer: self, Start: start, Alive: true, Since: r.now()}
 }
 
-// locate returns where raft listens on the node id.
-func (r *roster) locate(id string) (string, error) {
+// Locate returns where raft listens on the node id.
+func (r *Roster) Locate(id string) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p, ok := r.peers[id]
@@ -85,29 +108,29 @@ func (r *roster) locate(id string) (string, error) {
 	return p.Raft, nil
 }
 
-// sight returns what is known of the node id.
-func (r *roster) sight(id string) sighting {
+// Sight returns what is known of the node id.
+func (r *Roster) Sight(id string) Sighting {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.peers[id]
 }
 
-// all returns what is known of all nodes, by id.
-func (r *roster) all() []sighting {
+// All returns what is known of all nodes, by id.
+func (r *Roster) All() []Sighting {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.SortedFunc(maps.Values(r.peers), func(a, b sighting) int {
+	return slices.SortedFunc(maps.Values(r.peers), func(a, b Sighting) int {
 		return strings.Compare(a.ID, b.ID)
 	})
 }
 
-// add notes peers that were learned otherwise than by gossip.
-func (r *roster) add(peers ...disk.Peer) {
+// Add notes peers that were learned otherwise than by gossip.
+func (r *Roster) Add(peers ...disk.Peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range peers {
 		if _, ok := r.peers[p.ID]; !ok {
-			r.peers[p.ID] = sighting{Peer: p, since: r.now()}
+			r.peers[p.ID] = Sighting{Peer: p, Since: r.now()}
 			r.dirty = true
 		}
 	}
@@ -118,20 +141,20 @@ func (r *roster) add(peers ...disk.Peer) {
 // when it joined may not have shown itself yet.
 const remembered = time.Minute
 
-// forget drops peers that are neither alive nor members for long.
-func (r *roster) forget(members map[string]bool) {
+// Forget drops peers that are neither alive nor members for long.
+func (r *Roster) Forget(members map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, p := range r.peers {
-		if !p.alive && !members[id] && id != r.self && r.now().Sub(p.since) > remembered {
+		if !p.Alive && !members[id] && id != r.self && r.now().Sub(p.Since) > remembered {
 			delete(r.peers, id)
 			r.dirty = true
 		}
 	}
 }
 
-// banish notes all nodes that were removed on purpose.
-func (r *roster) banish(ids []string) {
+// Banish notes all nodes that were removed on purpose.
+func (r *Roster) Banish(ids []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.banned = map[string]bool{}
@@ -140,15 +163,16 @@ func (r *roster) banish(ids []string) {
 	}
 }
 
-func (r *roster) isExpelled(id string) bool {
+// Expelled tells whether the node id was removed on purpose.
+func (r *Roster) Expelled(id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.banned[id]
 }
 
-// changes returns the peers to write to peers.json if they have changed since
+// Changes returns the peers to write to peers.json if they have changed since
 // the last call.
-func (r *roster) changes() ([]disk.Peer, bool) {
+func (r *Roster) Changes() ([]disk.Peer, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.dirty {
@@ -158,8 +182,15 @@ func (r *roster) changes() ([]disk.Peer, bool) {
 	return r.list(), true
 }
 
+// Peers returns all peers by id.
+func (r *Roster) Peers() []disk.Peer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.list()
+}
+
 // list returns the peers by id. The caller holds mu.
-func (r *roster) list() []disk.Peer {
+func (r *Roster) list() []disk.Peer {
 	var list []disk.Peer
 	for _, id := range slices.Sorted(maps.Keys(r.peers)) {
 		list = append(list, r.peers[id].Peer)
@@ -167,98 +198,98 @@ func (r *roster) list() []disk.Peer {
 	return list
 }
 
-// setReady notes that this node has caught up.
-func (r *roster) setReady() {
+// SetReady notes that this node has caught up.
+func (r *Roster) SetReady() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ready = true
 }
 
-// setLeads notes whether this node leads.
-func (r *roster) setLeads(leads bool) {
+// SetLeads notes whether this node leads.
+func (r *Roster) SetLeads(leads bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.leads = leads
 }
 
-// caughtUp tells whether this node has applied what a leader had after this
+// CaughtUp tells whether this node has applied what a leader had after this
 // node's start. With known it is only a matter of time.
-func (r *roster) caughtUp() (done, known bool) {
+func (r *Roster) CaughtUp() (done, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.target != nil && r.applied() >= *r.target, r.target != nil
 }
 
-// gossipName is a node's name in the gossip. Each start has a new one, so that
+// Name is a node's name in the gossip. Each start has a new one, so that
 // a node that comes back at once, maybe on another port, is not taken for an
 // impostor of the one that has not been missed yet.
-func gossipName(id string, start int) string { return fmt.Sprintf("%s.%d", id, start) }
+func Name(id string, start int) string { return fmt.Sprintf("%s.%d", id, start) }
 
-func parseGossipName(name string) (id string, start int, err error) {
+func parseName(name string) (id string, start int, err error) {
 	id, number, _ := strings.Cut(name, ".")
 	start, err = strconv.Atoi(number)
 	return id, start, err
 }
 
 // NotifyAlive keeps nodes out that were removed. They are told by LocalState.
-func (r *roster) NotifyAlive(n *memberlist.Node) error {
-	id, _, err := parseGossipName(n.Name)
-	if err == nil && id != r.self && r.isExpelled(id) {
+func (r *Roster) NotifyAlive(n *memberlist.Node) error {
+	id, _, err := parseName(n.Name)
+	if err == nil && id != r.self && r.Expelled(id) {
 		return errors.New("it was removed from the cluster")
 	}
 	return nil
 }
 
 // NotifyConflict is called when two nodes have one name.
-func (r *roster) NotifyConflict(existing, other *memberlist.Node) {
-	if id, _, err := parseGossipName(existing.Name); err == nil && id == r.self {
+func (r *Roster) NotifyConflict(existing, other *memberlist.Node) {
+	if id, _, err := parseName(existing.Name); err == nil && id == r.self {
 		r.doubled(other.Address())
 	}
 }
 
 // NotifyJoin notes a node that is alive.
-func (r *roster) NotifyJoin(n *memberlist.Node) {
+func (r *Roster) NotifyJoin(n *memberlist.Node) {
 	var m meta
-	id, start, err := parseGossipName(n.Name)
+	id, start, err := parseName(n.Name)
 	if err != nil || json.Unmarshal(n.Meta, &m) != nil {
 		return // a stranger: it knows the key, but is no node of ours
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.peers[id]
-	if start < old.start {
+	if start < old.Start {
 		return
 	}
-	if id == r.self && start > old.start {
+	if id == r.self && start > old.Start {
 		r.doubled(n.Address()) // a copy of this node's directory was started more often
 		return
 	}
-	s := sighting{Peer: disk.Peer{ID: id, URL: m.URL, Raft: m.Raft, Gossip: n.Address()}, start: start, alive: true, ready: m.Ready, relaxed: m.Relaxed, since: r.now()}
-	if old.alive && start == old.start {
-		s.since = old.since
+	s := Sighting{Peer: disk.Peer{ID: id, URL: m.URL, Raft: m.Raft, Gossip: n.Address()}, Start: start, Alive: true, Ready: m.Ready, Relaxed: m.Relaxed, Since: r.now()}
+	if old.Alive && start == old.Start {
+		s.Since = old.Since
 	}
 	r.dirty = r.dirty || s.Peer != old.Peer
 	r.peers[id] = s
 }
 
 // NotifyUpdate notes that a node says something else of itself.
-func (r *roster) NotifyUpdate(n *memberlist.Node) { r.NotifyJoin(n) }
+func (r *Roster) NotifyUpdate(n *memberlist.Node) { r.NotifyJoin(n) }
 
 // NotifyLeave notes a node that is dead.
-func (r *roster) NotifyLeave(n *memberlist.Node) {
+func (r *Roster) NotifyLeave(n *memberlist.Node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id, start, err := parseGossipName(n.Name)
+	id, start, err := parseName(n.Name)
 	s, ok := r.peers[id]
-	if err != nil || !ok || start != s.start {
+	if err != nil || !ok || start != s.Start {
 		return
 	}
-	s.alive, s.ready, s.since = false, false, r.now()
+	s.Alive, s.Ready, s.Since = false, false, r.now()
 	r.peers[id] = s
 }
 
 // NodeMeta returns what this node says of itself.
-func (r *roster) NodeMeta(int) []byte {
+func (r *Roster) NodeMeta(int) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.peers[r.self]
@@ -270,7 +301,7 @@ func (r *roster) NodeMeta(int) []byte {
 }
 
 // LocalState returns what this node tells another that it meets.
-func (r *roster) LocalState(bool) []byte {
+func (r *Roster) LocalState(bool) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := state{Expelled: slices.Sorted(maps.Keys(r.banned))}
@@ -285,7 +316,7 @@ func (r *roster) LocalState(bool) []byte {
 }
 
 // MergeRemoteState takes what another node tells.
-func (r *roster) MergeRemoteState(b []byte, _ bool) {
+func (r *Roster) MergeRemoteState(b []byte, _ bool) {
 	var s state
 	if json.Unmarshal(b, &s) != nil {
 		return
@@ -301,11 +332,11 @@ func (r *roster) MergeRemoteState(b []byte, _ bool) {
 }
 
 // NotifyMsg takes a message of another node's.
-func (r *roster) NotifyMsg(b []byte) {
-	if string(b) == expulsion {
+func (r *Roster) NotifyMsg(b []byte) {
+	if string(b) == Expulsion {
 		r.expelled()
 	}
 }
 
 // GetBroadcasts has nothing to tell beyond the gossip itself.
-func (r *roster) GetBroadcasts(int, int) [][]byte { return nil }
+func (r *Roster) GetBroadcasts(int, int) [][]byte { return nil }

@@ -1,0 +1,121 @@
+package harness
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"landfall.dev/kit"
+)
+
+// account and movement are of both schemas of the ledger.
+type account struct {
+	kit.Meta
+	Balance json.RawMessage `json:"balance"` // "12.50", or 1250
+}
+
+type movement struct {
+	kit.Meta
+}
+
+var (
+	accounts  = kit.Define[account]("accounts")
+	transfers = kit.Define[movement]("transfers")
+)
+
+// Finish ends the load and compares what was acknowledged since it was made
+// with what the platform holds: no transfer is lost, none that was deleted is
+// there again, and each has moved its money once. It returns the requests that
+// failed since the last Finish.
+func (l *Load) Finish() []Failure {
+	t := l.path.t
+	t.Helper()
+	l.stop()
+	found := map[string]int{}
+	var money map[string]int64
+	l.path.Insist("the ledger is read", func(ctx context.Context) (err error) {
+		clear(found)
+		client := l.path.client(l.path.Front, l.token)
+		for m, err := range transfers.All(ctx, client, fmt.Sprintf("link.startsWith(%q)", "transfers/"+l.tag), "") {
+			if err != nil {
+				return err
+			}
+			found[m.Link.ID()]++
+		}
+		money, err = balances(ctx, client)
+		return err
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.judge(found, money)
+	fails := l.fails
+	l.fails = nil
+	return fails
+}
+
+// balances returns the cents of each account.
+func balances(ctx context.Context, client kit.Client) (map[string]int64, error) {
+	money := map[string]int64{}
+	for a, err := range accounts.All(ctx, client, `link.startsWith("accounts/a")`, "") {
+		if err != nil {
+			return nil, err
+		}
+		digits := strings.NewReplacer(`"`, "", ".", "").Replace(string(a.Balance))
+		if money[a.Link.ID()], err = strconv.ParseInt(digits, 10, 64); err != nil {
+			return nil, fmt.Errorf("%s: %w", a.Link, err)
+		}
+	}
+	return money, nil
+}
+
+// judge reports how what was found differs from what was acknowledged.
+func (l *Load) judge(found map[string]int, money map[string]int64) {
+	t := l.path.t
+	t.Helper()
+	want := map[string]int64{}
+	for i := range Accounts {
+		want[fmt.Sprintf("a%d", i)] = openingCents
+	}
+	var acked, deleted, lost, doubled, resurrected int
+	for _, x := range l.all {
+		there := found[x.id]
+		if x.acked {
+			acked++
+		}
+		if x.acked || there > 0 {
+			want[fmt.Sprintf("a%d", x.from)]--
+			want[fmt.Sprintf("a%d", x.to)]++
+		}
+		switch {
+		case there > 1:
+			doubled++
+		case x.deleted && there > 0:
+			resurrected++
+		case x.acked && !x.deleting && there == 0:
+			lost++
+		}
+		if x.deleted {
+			deleted++
+		}
+	}
+	t.Logf("the load: %d requests, %d failed; of %d acknowledged transfers %d are lost, %d doubled; of %d acknowledged deletions %d are undone",
+		l.sent, len(l.fails), acked, lost, doubled, deleted, resurrected)
+	if lost+doubled+resurrected > 0 {
+		t.Errorf("of %d acknowledged transfers %d are lost and %d doubled; of %d acknowledged deletions %d are undone", acked, lost, doubled, deleted, resurrected)
+	}
+	if acked == 0 {
+		t.Error("no transfer was acknowledged: the load did not work")
+	}
+	wrong := 0
+	for id, cents := range want {
+		if money[id] != cents {
+			wrong++
+			t.Logf("the account %s has %d cents, want %d", id, money[id], cents)
+		}
+	}
+	if wrong > 0 || len(money) != Accounts {
+		t.Errorf("%d of %d accounts have not what the transfers have left, and there are %d", wrong, Accounts, len(money))
+	}
+}
