@@ -163,3 +163,5 @@ type node struct{ *Cluster }
 func (node) Leader() (url string, self bool) { return "", true }
 
 func (node) Barrier(context.Context) error { return nil }
+
+func (node) CatchUp(context.Context) error { return nil }

@@ -86,6 +86,7 @@ func (s *side) Leader() (string, bool) {
 }
 
 func (s *side) Barrier(ctx context.Context) error { return ctx.Err() }
+func (s *side) CatchUp(ctx context.Context) error { return ctx.Err() }
 
 func (s *side) url() string { return s.client.URLs[0] }
 

@@ -113,3 +113,11 @@ func (m *memberRef) Barrier(ctx context.Context) error {
 	}
 	return n.Barrier(ctx)
 }
+
+func (m *memberRef) CatchUp(ctx context.Context) error {
+	n := m.p.Load()
+	if n == nil {
+		return errStarting
+	}
+	return n.CatchUp(ctx)
+}

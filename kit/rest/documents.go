@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -109,8 +110,8 @@ func (s *Server) serve(w *answered, req *request) error {
 	req.Caller, err = s.admit(req.http)
 	w.subject = req.Caller.Subject
 	if err != nil {
-		if kit.FaultOf(err) == kit.ErrUnauthenticated && !self && leader != "" && req.http.Header.Get(headerForwarded) == "" {
-			s.forward(w, req.http, leader) // the token may be too new for this node
+		if errors.Is(err, errUnsure) && !self && leader != "" && req.http.Header.Get(headerForwarded) == "" {
+			s.forward(w, req.http, leader) // which knows the token if anyone does
 			return nil
 		}
 		return err

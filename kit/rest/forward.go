@@ -2,9 +2,11 @@ package rest
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -39,8 +41,12 @@ const vouchAge = time.Minute
 // It must be called before r's body is read.
 func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) {
 	requestID(r) // which the leader takes over
+	passed := r.Header.Get(headerForwarded) != ""
+	if leader == "" && !passed {
+		leader = s.awaitLeader(r.Context())
+	}
 	target, err := url.Parse(leader)
-	if leader == "" || err != nil || r.Header.Get(headerForwarded) != "" {
+	if leader == "" || err != nil || passed {
 		s.fail(w, r, errNoLeader)
 		return
 	}
@@ -100,25 +106,57 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, leader string) 
 	}
 }
 
+// awaitLeader returns the address of another node that leads, empty if none
+// does soon: a node that was stopped, or whose leader has just died, needs a
+// moment to know.
+func (s *Server) awaitLeader(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, catchUpWait)
+	defer cancel()
+	again := time.NewTicker(leaderPoll)
+	defer again.Stop()
+	for {
+		if _, leader, self := s.leader(); leader != "" || self {
+			return leader
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return ""
+		}
+	}
+}
+
+// looks is how often a second this node asks the leader about tokens that it
+// does not know, while it cannot catch up: else who guesses tokens would have as
+// many requests made there. The name that they are counted under is no subject.
+const (
+	looks     = 20
+	looksName = "looks at tokens"
+)
+
 // vet returns ErrUnauthenticated unless who sends r, if it has a body, is known:
 // this node would have to read that for the leader to refuse it. The leader is
-// asked about a token that this node does not know, for it may be too new.
+// asked about a token that this node does not know and cannot be sure of.
 func (s *Server) vet(r *http.Request) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	_, unknown := s.authenticate(r)
-	if kit.FaultOf(unknown) != kit.ErrUnauthenticated {
-		return unknown
+	_, err := s.authenticate(r)
+	if !errors.Is(err, errUnsure) {
+		return err
 	}
 	token := tokenOf(r)
-	link, err := access.TokenLink(token)
-	if err != nil || len(s.secret) == 0 {
-		return unknown
+	link, malformed := access.TokenLink(token)
+	if malformed != nil {
+		return malformed
+	}
+	if len(s.secret) == 0 || s.rates.Take(looksName, looks, looks, time.Now()) > 0 {
+		return err
 	}
 	doc, err := s.Client("services/"+ServiceName).Read(r.Context(), link, kit.ReadOptions{Consistency: kit.Leader})
 	if kit.FaultOf(err) == kit.ErrNotFound {
-		return unknown
+		_, err = s.callerOf(r)
+		return err
 	}
 	if err != nil {
 		return err
@@ -191,6 +229,14 @@ func (s *Server) mac(r *http.Request, subject, at string) string {
 	return hex.EncodeToString(m.Sum(nil))
 }
 
+// errClocks says that nothing was done: who has sent the request is not at fault,
+// and the clocks may be right when it comes again, or goes to another node.
+var errClocks = &kit.Error{
+	Fault:  kit.ErrUnavailable,
+	Detail: "the clocks of the nodes differ by more than a minute",
+	Hint:   "try again in a moment; set the clocks of the nodes if it stays so",
+}
+
 // vouched returns the subject that another node vouches for in r; ok is false
 // if r has no such header.
 func (s *Server) vouched(r *http.Request) (subject string, ok bool, err error) {
@@ -204,10 +250,12 @@ func (s *Server) vouched(r *http.Request) (subject string, ok bool, err error) {
 	f := strings.Fields(header)
 	if len(f) == 3 && len(s.secret) > 0 && hmac.Equal([]byte(f[2]), []byte(s.mac(r, f[0], f[1]))) {
 		at, err := strconv.ParseInt(f[1], 10, 64)
-		if age := time.Since(time.Unix(at, 0)); err == nil && age.Abs() < vouchAge {
+		age := time.Since(time.Unix(at, 0))
+		if err == nil && age.Abs() < vouchAge {
 			return f[0], true, nil
 		}
-		return "", true, &kit.Error{Fault: kit.ErrUnauthenticated, Detail: "the clocks of the nodes differ by more than a minute"}
+		s.log.Warn("refused another node's request, for the clocks of the nodes differ by more than a minute", "subject", f[0], "age", age, "node", remote(r))
+		return "", true, errClocks
 	}
 	return "", true, &kit.Error{Fault: kit.ErrUnauthenticated, Detail: "another node's request is not signed with this cluster's secret"}
 }

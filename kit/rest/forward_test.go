@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -28,6 +29,7 @@ func (aside) Write(context.Context, store.Proposal) ([]kit.Record, error) {
 }
 func (aside) Leader() (string, bool)        { return "http://leader", false }
 func (aside) Barrier(context.Context) error { return kit.ErrUnavailable }
+func (aside) CatchUp(context.Context) error { return kit.ErrUnavailable }
 
 // taken is a request's body that net/http takes away, as it does once the
 // response begins.
@@ -288,3 +290,56 @@ func TestAnswerOfTheLeaderThatIsCutIsCutForTheClient(t *testing.T) {
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestGuessedTokensAreFewRequestsOfTheLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // no time passes
+		looked := 0
+		s := behind(func(r *http.Request) (*http.Response, error) {
+			if strings.HasPrefix(r.URL.Path, "/api/tokens/") {
+				looked++
+			}
+			res := httptest.NewRecorder()
+			res.WriteHeader(http.StatusNotFound)
+			return res.Result(), nil
+		})
+		refused := map[int]int{}
+		for i := range 3 * looks {
+			r := httptest.NewRequest(http.MethodPost, "/api/tokens", untouched{t})
+			r.Header.Set("Authorization", fmt.Sprintf("Bearer lf_guess%d_x", i))
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			refused[w.Code]++
+		}
+		if looked != looks || refused[http.StatusUnauthorized] != looks || refused[http.StatusServiceUnavailable] != 2*looks {
+			t.Errorf("%d guesses: the leader was asked %d times, answers %v, want %d and 503 for the others", 3*looks, looked, refused, looks)
+		}
+	})
+}
+
+func TestClocksThatDifferAreNotTheFaultOfWhoAsks(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, time.Hour} {
+		var log bytes.Buffer
+		kinds := store.NewKinds()
+		s := New(Options{Store: store.New(kinds), Kinds: kinds, Node: aside{}, Secret: []byte("of the cluster"), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		server := httptest.NewServer(s)
+		for secret, want := range map[string]int{"of the cluster": http.StatusServiceUnavailable, "of another": http.StatusUnauthorized} {
+			log.Reset()
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/stats", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sender := &Server{secret: []byte(secret)}
+			r.Header.Set(headerVouch, sender.vouch(r, "users/ada", time.Now().Add(skew)))
+			res, err := server.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close() // only its head matters
+			unavailable := want == http.StatusServiceUnavailable
+			if res.StatusCode != want || (res.Header.Get("Retry-After") != "") != unavailable || strings.Contains(log.String(), "clocks of the nodes") != unavailable {
+				t.Errorf("a node whose clock is %s off, with the secret %q: %d, Retry-After %q, log %q, want %d", skew, secret, res.StatusCode, res.Header.Get("Retry-After"), log.String(), want)
+			}
+		}
+		server.Close()
+	}
+}

@@ -37,7 +37,8 @@ func (r *recorder) Write(_ context.Context, p store.Proposal) ([]kit.Record, err
 	return records, nil
 }
 
-func (*recorder) Leader() (string, bool) { return "", true }
+func (*recorder) Leader() (string, bool)        { return "", true }
+func (*recorder) CatchUp(context.Context) error { return nil }
 
 func TestWritesSayWhenTheyAreAcknowledgedAndThatTheyHappenOnce(t *testing.T) {
 	node := &recorder{}

@@ -206,6 +206,7 @@ type direct struct{ *kittest.Cluster }
 
 func (direct) Leader() (string, bool)        { return "", true }
 func (direct) Barrier(context.Context) error { return nil }
+func (direct) CatchUp(context.Context) error { return nil }
 
 // racer seals notes/open before the first write.
 type racer struct {

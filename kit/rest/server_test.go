@@ -117,6 +117,7 @@ type brokenNode struct{ err error }
 func (n brokenNode) Write(context.Context, store.Proposal) ([]kit.Record, error) { return nil, n.err }
 func (n brokenNode) Leader() (string, bool)                                      { return "", true }
 func (n brokenNode) Barrier(context.Context) error                               { return n.err }
+func (n brokenNode) CatchUp(context.Context) error                               { return n.err }
 
 func TestCausesOfInternalErrorsGoToTheLogOnly(t *testing.T) {
 	var log bytes.Buffer
@@ -164,6 +165,7 @@ func (*follower) Write(context.Context, store.Proposal) ([]kit.Record, error) {
 }
 func (f *follower) Leader() (string, bool)      { return *f.url.Load(), false }
 func (*follower) Barrier(context.Context) error { return errors.New("barrier on a follower") }
+func (*follower) CatchUp(context.Context) error { return kit.ErrUnavailable }
 
 // pair returns a leading cluster and a follower of it with its own server.
 func pair(t *testing.T, secret string) (leader *httptest.Server, f *follower, s *rest.Server, token string) {
@@ -209,6 +211,7 @@ func (n *leaderNode) Write(_ context.Context, p store.Proposal) ([]kit.Record, e
 }
 func (*leaderNode) Leader() (string, bool)        { return "", true }
 func (*leaderNode) Barrier(context.Context) error { return nil }
+func (*leaderNode) CatchUp(context.Context) error { return nil }
 
 func TestFollowerPassesRequestsOnToTheLeader(t *testing.T) {
 	_, _, s, token := pair(t, "between us")

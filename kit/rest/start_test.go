@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -16,7 +17,8 @@ import (
 // leading is a node that leads.
 type leading struct{ rest.Node }
 
-func (leading) Leader() (string, bool) { return "", true }
+func (leading) Leader() (string, bool)        { return "", true }
+func (leading) CatchUp(context.Context) error { return nil }
 
 func TestNodeThatStartsRefusesNoToken(t *testing.T) {
 	for _, path := range []string{"/api/notes", "/api/notes/1", "/whoami"} {

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -30,8 +31,8 @@ func (s *Server) callsTo(w http.ResponseWriter, r *http.Request) error {
 	_, leader, self := s.leader()
 	pass := !self && leader != "" && r.Header.Get(headerForwarded) == ""
 	c, err := s.authenticate(r) // each call counts as a request of its own
-	if err != nil && pass {
-		s.forward(w, r, leader) // the token, or a role, may be too new for this node
+	if errors.Is(err, errUnsure) && pass {
+		s.forward(w, r, leader) // which knows the token if anyone does
 		return nil
 	}
 	who(w, c.Subject)

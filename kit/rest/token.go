@@ -74,15 +74,68 @@ func tokenOf(r *http.Request) string {
 	return ""
 }
 
+// catchUpWait is how long a request whose token is not known waits for this node
+// to have all that the leader has, and one that only a leader can answer for a
+// leader.
+const catchUpWait = 500 * time.Millisecond
+
+// leaderPoll is how often it looks meanwhile whether there is a leader.
+const leaderPoll = 25 * time.Millisecond
+
+// errUnsure is for a token that is not known here, as far as this node is.
+var errUnsure = &kit.Error{
+	Fault:  kit.ErrUnavailable,
+	Detail: "this node does not know the token, and could not catch up with the leader to be sure",
+	Hint:   "try again in a moment, or ask another node",
+}
+
 // authenticate returns who makes r. It is ErrUnauthenticated, and the caller
 // nobody, if that is not known, and ErrUnavailable while the documents that tell
-// are not all here.
+// are not all here; errUnsure if whether they are cannot be found out.
 func (s *Server) authenticate(r *http.Request) (*access.Caller, error) {
 	c, err := s.callerOf(r)
+	if err != nil && s.mayBeNew(r, err) {
+		if !s.caughtUp(r.Context()) {
+			return &access.Caller{}, errUnsure
+		}
+		c, err = s.callerOf(r)
+	}
 	if err != nil {
 		return &access.Caller{}, err
 	}
 	return c, nil
+}
+
+// caughtUp tells whether this node has all that the leader had at the call. A
+// node that was stopped needs a moment until it knows who leads.
+func (s *Server) caughtUp(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, catchUpWait)
+	defer cancel()
+	again := time.NewTicker(leaderPoll)
+	defer again.Stop()
+	for {
+		if s.member().CatchUp(ctx) == nil {
+			return true
+		}
+		if _, leader, self := s.leader(); leader != "" || self {
+			return false
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// mayBeNew tells whether r was refused for what the documents say, which may be
+// other ones once this node has caught up.
+func (s *Server) mayBeNew(r *http.Request, refused error) bool {
+	if kit.FaultOf(refused) != kit.ErrUnauthenticated || r.Header.Get(headerVouch) != "" {
+		return false
+	}
+	_, err := access.TokenLink(tokenOf(r))
+	return err == nil
 }
 
 func (s *Server) callerOf(r *http.Request) (*access.Caller, error) {

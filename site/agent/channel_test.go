@@ -88,9 +88,15 @@ func (s *signer) sign(version, image string) {
 // offer promotes a version, first in the metadata, then in the document.
 func (s *signer) offer(version string) {
 	s.t.Helper()
+	s.vouch(version)
+	s.announce(version)
+}
+
+// vouch promotes a version in the metadata alone.
+func (s *signer) vouch(version string) {
+	s.t.Helper()
 	target := api.ChannelTarget{Project: "program", Version: version, Target: api.ReleasePath("program", version)}
 	s.apply(s.repository().Offer(s.online, "stable", target, time.Now()))
-	s.announce(version)
 }
 
 // announce promotes a version in the document alone.
@@ -125,6 +131,43 @@ func TestAChannelIsFollowedBySignature(t *testing.T) {
 	h.passes("program-2.0.0")
 	s.shows("two")
 	trusted.offer("1.0.0")
+	s.shows("one")
+}
+
+func TestAReleaseThatFailedIsTakenOnAgainOnlyIfItIsPromotedAgain(t *testing.T) {
+	h := newTestHub(t)
+	trusted := newSigner(t, h)
+	h.environment(api.Environment{Strategy: api.BlueGreen, Channel: "channels/program-stable"})
+	s := newSite(t, h)
+	s.start()
+	trusted.sign("1.0.0", h.push(programImage(t, "one")))
+	trusted.offer("1.0.0")
+	h.passes("program-1.0.0")
+
+	// The metadata come first, and the agent looks in between.
+	trusted.sign("2.0.0", h.push(programImage(t, "broken")))
+	trusted.vouch("2.0.0")
+	attempts := func() int {
+		t.Helper()
+		if err := s.agent.follow.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		o, err := orders.Read(t.Context(), s.agent.Client("users/admin"), "program-2.0.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.Attempt
+	}
+	attempts()
+	h.await("program-2.0.0", ended)
+	trusted.announce("2.0.0")
+	if n := attempts(); n != 1 {
+		t.Errorf("after the document has followed the metadata, %d attempts; want 1", n)
+	}
+	trusted.offer("2.0.0")
+	if n := attempts(); n != 2 {
+		t.Errorf("after it was promoted again, %d attempts; want 2", n)
+	}
 	s.shows("one")
 }
 

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -140,6 +142,39 @@ func pendingClose(u api.Upgrade) bool {
 		}
 	}
 	return false
+}
+
+func TestAGroupWhoseDirectoryCannotBeWrittenIsGivenUpWithTheReason(t *testing.T) {
+	h := newTestHub(t)
+	h.environment(api.Environment{Strategy: api.BlueGreen})
+	s := newSite(t, h)
+	s.start()
+	h.deploy("first", h.push(programImage(t, "one")))
+	h.passes("first")
+	first, err := s.agent.groups.find(t.Context(), "program-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeToken(s.agent.groups.data(first), "a token"); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(filepath.Dir(s.agent.groups.data(first)), "program-2")
+	if err := os.WriteFile(dir, []byte("in the way"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	image := h.push(programImage(t, "two"))
+	h.deploy("second", image)
+	second := h.await("second", ended)
+	for _, want := range []string{"cannot be written to " + dir, "make room there"} {
+		if second.State != api.DeploymentFailed || !strings.Contains(second.Error, want) {
+			t.Errorf("the status is %s, %q; want it failed with %q", second.State, second.Error, want)
+		}
+	}
+	s.shows("one")
+	s.nothingLeft("program-1")
+	h.deploy("third", image)
+	h.passes("third")
+	s.shows("two")
 }
 
 func TestAGroupThatAnswersBeforeItIsFencedIsFenced(t *testing.T) {

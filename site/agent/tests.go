@@ -116,16 +116,31 @@ func (s *instances) adminToken(g group) (string, error) {
 	return "", nil
 }
 
-// inherit makes the administrator of blue that of green too.
+// inherit makes the administrator of blue that of green too. That green's
+// directory cannot be written is final: nothing has begun yet, and nobody
+// would look for the reason while it is tried again.
 func (s *instances) inherit(blue, green group) error {
 	token, err := s.adminToken(blue)
 	if err != nil || token == "" {
 		return err
 	}
-	if err := os.MkdirAll(s.data(green), 0o700); err != nil {
+	dir := s.data(green)
+	if err := writeToken(dir, token); err != nil {
+		return &kit.Error{
+			Fault: kit.ErrConflict, Link: green.Link,
+			Detail: fmt.Sprintf("the administrator's token cannot be written to %s, the directory of the new group: %v", dir, err),
+			Hint:   "make room there, or make the directory writable for the agent, and deploy again; what runs goes on",
+		}
+	}
+	return nil
+}
+
+// writeToken keeps an administrator's token in a group's directory.
+func writeToken(dir, token string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	path := filepath.Join(s.data(green), tokenFile)
+	path := filepath.Join(dir, tokenFile)
 	if err := os.WriteFile(path+".new", []byte(token+"\n"), 0o600); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ var errOverrun = errors.New("traffic was held as long as it may be")
 type crossing struct {
 	*driver
 	link  kit.Link
+	op    string    // the id of the action
 	began time.Time // Hold was called, in this run
 	bound bool      // a state from holding on was found or written
 }
@@ -31,8 +32,8 @@ type crossing struct {
 // cutover takes the upgrade from the state that it finds to one in which
 // nothing is held. It may be repeated after a crash at any point: what was
 // begun is then in the state.
-func (d *driver) cutover(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
-	x := &crossing{driver: d, link: r.Link}
+func (d *driver) cutover(ctx context.Context, r kit.Record, op kit.Op) (any, error) {
+	x := &crossing{driver: d, link: r.Link, op: op.ID}
 	for fresh := true; ; fresh = false {
 		u, err := d.read(ctx, r.Link)
 		if err != nil {
@@ -56,8 +57,8 @@ func (d *driver) cutover(ctx context.Context, r kit.Record, _ kit.Op) (any, erro
 // is found was begun by one that crashed.
 func (x *crossing) advance(ctx context.Context, u api.Upgrade, fresh bool) (more bool, err error) {
 	if u.State == api.UpgradeReady {
-		if u.Waiting() {
-			return false, nil
+		if u.Waiting() || x.op != cutover(u)[0].ID {
+			return false, nil // for a later attempt there is an action of its own
 		}
 		return true, x.attempt(ctx, u)
 	}
@@ -70,7 +71,7 @@ func (x *crossing) advance(ctx context.Context, u api.Upgrade, fresh bool) (more
 		}
 		return true, x.retreat(ctx, u, why)
 	case api.UpgradeReopening:
-		return true, x.reopen(ctx, u)
+		return false, x.reopen(ctx, u)
 	case api.UpgradeCommitted:
 		err := x.forward(ctx, u)
 		return err != nil, err // a rollback that comes next has its own action

@@ -40,6 +40,13 @@
 // ready upgrade waits: it holds no traffic while it is paused, or before
 // somebody says go if its hold is manual.
 //
+// # Attempts
+//
+// A cutover that has fenced blue and has failed is tried again at once, a few
+// times. One that has not, because a front door does not answer or uploads are
+// under way, is tried more often, after a pause that grows; cycles go on
+// meanwhile.
+//
 // # Documents that cannot be transformed
 //
 // They are in quarantine on green, and named in Upgrade.Quarantine. As many as

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -78,6 +79,53 @@ func later(u api.Upgrade, now time.Time) []kit.Op {
 
 func laterID(u api.Upgrade) string { return strconv.Itoa(nextNumber(u)) + " later" }
 
+// How long a cutover is not tried again after an attempt that failed before
+// blue was fenced, as when a further front door does not answer: the time
+// doubles with each. Meanwhile there is a cycle every aside, so that little is
+// left.
+const (
+	firstAside   = time.Second
+	longestAside = 30 * time.Second
+	aside        = 5 * time.Second
+)
+
+// unfenced returns how many attempts at the cutover did not come to fence blue.
+func unfenced(u api.Upgrade) int { return u.Attempts - count(u, api.UpgradeFenced) }
+
+// exhausted tells whether the attempt that is under way is the last one.
+func exhausted(u api.Upgrade) bool {
+	if u.State == api.UpgradeHolding {
+		return unfenced(u) >= maxHolds
+	}
+	return count(u, api.UpgradeFenced) >= maxAttempts
+}
+
+// nextAttempt returns when the cutover may be tried again, which is at once
+// after an attempt that has fenced blue, and if somebody has resumed it since.
+func nextAttempt(u api.Upgrade) time.Time {
+	for i, m := range slices.Backward(u.History) {
+		if m.State != api.UpgradeReopening {
+			continue
+		}
+		if u.History[i-1].State != api.UpgradeHolding || u.Resumed.After(m.At) {
+			break
+		}
+		return m.At.Add(min(firstAside<<(unfenced(u)-1), longestAside))
+	}
+	return time.Time{}
+}
+
+// meanwhile wishes for the next cycle of an upgrade that is ready before it may
+// try the cutover again.
+func meanwhile(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
+	u.Slowed = 0
+	op := again(u)[0]
+	if op.At = now.Add(aside); op.At.After(nextAttempt(u)) {
+		op.At = nextAttempt(u)
+	}
+	return u, []kit.Op{op}
+}
+
 // committedBy says why an event comes too late, or nothing.
 func committedBy(u api.Upgrade) string {
 	if _, committed := last(u, api.UpgradeCommitted); committed {
@@ -104,7 +152,7 @@ func paused(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 	text := "paused by " + e.By
 	switch u.State {
 	case api.UpgradeHolding, api.UpgradeFenced, api.UpgradeFinal, api.UpgradeVerified:
-		if u.Attempts >= maxAttempts {
+		if exhausted(u) {
 			return u, kit.Refuse(kit.ErrConflict, "this is the last attempt at the cutover, and it is under way: abort it instead")
 		}
 		u.Epoch++

@@ -194,10 +194,17 @@ func TestPauseAndResumeAreRefusedAfterTheCommit(t *testing.T) {
 }
 
 func TestPauseInTheLastAttemptIsRefused(t *testing.T) {
-	u := inState(t)[api.UpgradeFenced]
-	u.Attempts = maxAttempts
-	_, ops := next(u, event(t, "pause", nil), clock)
-	if err := refused(ops); !errors.Is(err, kit.ErrConflict) || !strings.Contains(err.Error(), "abort") {
-		t.Errorf("pause: %v, want a conflict that names the way out", err)
+	all := inState(t)
+	fenced, holding := all[api.UpgradeFenced], all[api.UpgradeHolding]
+	for fenced.Attempts < maxAttempts {
+		fenced.Attempts++
+		fenced = enter(enter(fenced, api.UpgradeHolding, clock, ""), api.UpgradeFenced, clock, "")
+	}
+	holding.Attempts = maxHolds
+	for _, u := range []api.Upgrade{fenced, holding} {
+		_, ops := next(u, event(t, "pause", nil), clock)
+		if err := refused(ops); !errors.Is(err, kit.ErrConflict) || !strings.Contains(err.Error(), "abort") {
+			t.Errorf("pause while %s: %v, want a conflict that names the way out", u.State, err)
+		}
 	}
 }

@@ -12,10 +12,12 @@ import (
 )
 
 const (
-	// maxAttempts is how often a cutover is tried, maxRollbacks how often a
-	// rollback: each may take two epochs.
+	// maxAttempts is how often a cutover may fail after blue was fenced, maxHolds
+	// how often before, and maxRollbacks how often a rollback is tried: each may
+	// take two epochs.
 	maxAttempts  = 3
-	maxRollbacks = 40
+	maxHolds     = 10
+	maxRollbacks = 30
 )
 
 // next returns u after e, and what must now happen.
@@ -226,6 +228,8 @@ func cycled(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 		return giveUp(u, now, untransformed(c.Failed))
 	case ready(u) && u.State == api.UpgradeReady:
 		return prepared(u, now)
+	case ready(u) && !u.Waiting() && now.Before(nextAttempt(u)):
+		return meanwhile(u, now)
 	case ready(u):
 		return prepared(enter(u, api.UpgradeReady, now, ""), now)
 	case u.State == api.UpgradeReady:
@@ -428,7 +432,7 @@ func hold(u api.Upgrade, s step, now time.Time) (api.Upgrade, []kit.Op) {
 	}
 	u.Epoch++
 	u.Attempts++
-	return enter(u, api.UpgradeHolding, now, fmt.Sprintf("attempt %d of %d", u.Attempts, maxAttempts)), nil
+	return enter(u, api.UpgradeHolding, now, "attempt "+strconv.Itoa(u.Attempts)), nil
 }
 
 func final(u api.Upgrade, s step, now time.Time) (api.Upgrade, []kit.Op) {
@@ -492,7 +496,7 @@ func reopen(u api.Upgrade, s step, now time.Time) (api.Upgrade, []kit.Op) {
 	if u.State == api.UpgradeBack {
 		return goBack(u, s, now)
 	}
-	if u.Attempts >= maxAttempts {
+	if exhausted(u) {
 		return surrender(u, fmt.Sprintf("the cutover failed %d times, at last: %s", u.Attempts, s.Text), now), nil
 	}
 	u.Epoch++
@@ -530,8 +534,12 @@ func reopened(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op)
 		return wentBack(u, a, now), closed(u, u.Green, now)
 	case u.Error != "":
 		return giveUp(u, now, u.Error)
+	case u.Stateless && u.Waiting():
+		return enter(u, api.UpgradeReady, now, ""), nil
 	case u.Stateless:
-		return enter(u, api.UpgradeReady, now, ""), nil // the same action goes on
+		op := cutover(u)[0]
+		op.At = nextAttempt(u)
+		return enter(u, api.UpgradeReady, now, ""), []kit.Op{op}
 	case u.Paused:
 		return enter(u, api.UpgradeCopying, now, "after attempt "+strconv.Itoa(u.Attempts)), later(u, now)
 	}

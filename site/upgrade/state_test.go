@@ -266,8 +266,8 @@ func TestSettledUpgradesHaveDoneWhatWasAskedOfThem(t *testing.T) {
 
 func TestEpochsOfAnUpgradeAreBounded(t *testing.T) {
 	u := inState(t)[api.UpgradeSoak]
-	// The worst cutover: two attempts more than this one had.
-	u.Epoch += 2 * (maxAttempts - 1)
+	// The worst cutover: all attempts more that this one could have had.
+	u.Epoch += 2 * (maxAttempts - 1 + maxHolds - 1)
 	for {
 		back, ops := next(u, event(t, "rollback", nil), clock)
 		if refused(ops) != nil {

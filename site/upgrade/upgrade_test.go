@@ -248,8 +248,12 @@ func TestFailureThatLastsBeforeTheCommitEndsWithBlue(t *testing.T) {
 					if w.groups["green"] {
 						t.Error("green still runs")
 					}
-					if within && u.Attempts != maxAttempts {
-						t.Errorf("%d attempts, want %d", u.Attempts, maxAttempts)
+					want := maxAttempts
+					if slices.Contains([]string{"hold", "fence blue", "position blue"}, call) {
+						want = maxHolds
+					}
+					if within && u.Attempts != want {
+						t.Errorf("%d attempts, want %d", u.Attempts, want)
 					}
 					reason := map[string]string{"fails": "the network is down", "hangs": errOverrun.Error()}[way]
 					if !strings.Contains(u.Error, reason) {
@@ -258,6 +262,51 @@ func TestFailureThatLastsBeforeTheCommitEndsWithBlue(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+func TestADoorThatIsSilentForAWhileIsWaitedFor(t *testing.T) {
+	for _, stateless := range []bool{false, true} {
+		t.Run(fmt.Sprintf("stateless %t", stateless), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.stateless["blue"], w.stateless["green"] = stateless, stateless
+				if stateless {
+					w.written = map[string]int64{}
+				}
+				var first time.Time
+				var cycles int
+				var holds []time.Duration
+				w.before = func(_ context.Context, call string) error {
+					if call != "hold" {
+						return nil
+					}
+					if first.IsZero() {
+						first, cycles = time.Now(), w.count("cycle")
+					}
+					holds = append(holds, time.Since(first))
+					if time.Since(first) < time.Minute {
+						return errors.New("the door is silent")
+					}
+					return nil
+				}
+				r := start(t, w, nil)
+				r.create(wanted())
+				u := r.await(api.UpgradeSoak)
+				w.serving("green")
+				if u.Attempts != len(holds) || len(holds) != 7 {
+					t.Errorf("%d attempts after %v, want 7", u.Attempts, holds)
+				}
+				for i := 1; i < len(holds); i++ {
+					if d, least := holds[i]-holds[i-1], firstAside<<(i-1); d < min(least, longestAside) || d > least+aside {
+						t.Errorf("attempt %d began %v after the one before, want %v", i+1, d, least)
+					}
+				}
+				if n := w.count("cycle") - cycles; !stateless && n < int(holds[6]/aside) {
+					t.Errorf("%d cycles in %v, want one at least every %v", n, holds[6], aside)
+				}
+			})
+		})
 	}
 }
 

@@ -61,8 +61,8 @@ their data on the same disk. Both sync the log before they acknowledge, as
 they do by default; both authenticate every request: kit by a token of
 users/admin, etcd by --auth-token=simple as root. The 64 clients are users of
 one program, which share a client of the store in both: kit/rest's Client
-with Coalesce over HTTP/1.1, which has two requests of many calls under way,
-and etcd's clientv3, which has one gRPC connection for all; more connections
+with Coalesce over HTTP/1.1, which has one request of many writes, or two of
+many reads, under way, and etcd's clientv3, which has one gRPC connection for all; more connections
 made etcd slower. Where all three nodes are asked, kit's users share three
 clients, one for each node, and etcd's one has a connection to each. They wait
 for each answer; both run the same loop (test/bench/load). A write updates one

@@ -30,6 +30,10 @@ type Node interface {
 	// Barrier returns when this node is known to have led after the call, and
 	// to have applied all that was committed before it.
 	Barrier(ctx context.Context) error
+	// CatchUp returns when this node, wherever the leader is, has applied all
+	// that was committed before the call. Those who wait share one look at the
+	// leader, however many they are.
+	CatchUp(ctx context.Context) error
 }
 
 // Server performs requests. Its methods may be called concurrently, once its

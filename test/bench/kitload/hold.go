@@ -87,6 +87,9 @@ func (s *single) Leader() (url string, self bool) { return "", true }
 // Barrier implements rest.Node.
 func (s *single) Barrier(context.Context) error { return nil }
 
+// CatchUp implements rest.Node.
+func (s *single) CatchUp(context.Context) error { return nil }
+
 // body returns the body of the document with the number, of size bytes.
 func body(number, size int) []byte {
 	b := fmt.Appendf(nil, `{"group":"g%d","value":"`, number/inGroup)
