@@ -40,9 +40,15 @@ func (m machine) Restore(r io.Reader) error { return m.store.Restore(r) }
 // memberRef is the member of the cluster, which is there only once it is
 // open. It implements rest.Node.
 type memberRef struct {
-	p   atomic.Pointer[cluster.Node]
-	dir string // where it keeps its files
+	p        atomic.Pointer[cluster.Node]
+	dir      string      // where it keeps its files
+	prepared atomic.Bool // see Prepared
 }
+
+// Prepared tells whether this node, which leads, has seen to it that the cluster
+// has what a new one needs: who finds it healthy relies on the fence of one in
+// standby, and on the administrator's token.
+func (m *memberRef) Prepared() bool { return m.prepared.Load() }
 
 func (m *memberRef) set(n *cluster.Node) { m.p.Store(n) }
 

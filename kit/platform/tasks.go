@@ -45,23 +45,22 @@ type office struct {
 func (n *Node) govern(ctx context.Context, member *cluster.Node, terms []chan elect.Term) error {
 	clock := time.NewTicker(time.Second)
 	defer clock.Stop()
-	prepared := false
 	var now office
 	for {
 		l := member.Leader()
 		changed := n.store.Changed()
 		_, fenced := n.store.Fenced()
-		if l.Self && !prepared {
+		if l.Self && !n.member.Prepared() {
 			if err := n.prepare(ctx); err != nil {
 				n.log.Warn("waited to prepare the cluster", "err", err)
 			} else {
-				prepared = true
+				n.member.prepared.Store(true)
 				continue
 			}
 		}
 		next := office{of: l.Term}
 		switch {
-		case !l.Self || !prepared || fenced:
+		case !l.Self || !n.member.Prepared() || fenced:
 		case now.Fence != 0 && now.of == l.Term:
 			next = now
 		default:

@@ -352,8 +352,13 @@ func (s *Server) signedIn(h http.Handler) http.Handler {
 }
 
 func (s *Server) health(w http.ResponseWriter, r *http.Request) {
-	if _, url, self := s.leader(); url == "" && !self {
+	n, url, self := s.leader()
+	switch begins, ok := n.(interface{ Prepared() bool }); {
+	case url == "" && !self:
 		s.fail(w, r, errNoLeader)
+		return
+	case ok && self && !begins.Prepared():
+		s.fail(w, r, errStarting)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
