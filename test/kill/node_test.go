@@ -87,11 +87,12 @@ func (n *nodes) kill(newest, leader bool) (harness.Instance, error) {
 // without any failure.
 var livePlaces = []place{
 	{name: "upgrades", kind: "upgrades", typ: "UpgradeState", states: liveState, never: map[string]string{
-		"planned":  "it is written together with provision, as a moment of the history",
-		"released": "it is written together with soak, as a moment of the history",
-		"retired":  "the group is gone then",
-		"aborting": "the cutover may succeed nevertheless",
-		"aborted":  "the cutover may succeed nevertheless",
+		"planned":   "it is written together with provision, as a moment of the history",
+		"released":  "it is written together with soak, as a moment of the history",
+		"retired":   "the group is gone then",
+		"aborting":  "the cutover may succeed nevertheless",
+		"aborted":   "the cutover may succeed nevertheless",
+		"rehearsed": "only rehearsals end there",
 	}},
 }
 
