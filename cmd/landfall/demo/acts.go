@@ -111,11 +111,14 @@ func (p *play) startRunner(ctx context.Context, t toolchain) error {
 	if err != nil {
 		return err
 	}
+	// Go would write an index of a checkout that is older than two seconds into
+	// its cache, and not build it where it cannot.
 	_, err = p.start("runner", nil, p.Landfall, "runner", "--hub", p.hubURL(), "--token", "@"+token,
 		"--data", p.path("runner"), "--engine", p.Engine, "--parallel", "2",
 		"--mount", "GOROOT="+t.root, "--mount", "GOMODCACHE="+t.modules, "--mount", "GOCACHE="+t.cache,
 		"--env", "PATH="+filepath.Join(t.root, "bin")+":/usr/bin:/bin", "--env", "CGO_ENABLED=0",
-		"--env", "GOFLAGS=-trimpath -buildvcs=false", "--env", "GOTOOLCHAIN=local", "--env", "GOPROXY=off", "--env", "GOWORK=off")
+		"--env", "GOFLAGS=-trimpath -buildvcs=false", "--env", "GOTOOLCHAIN=local", "--env", "GOPROXY=off", "--env", "GOWORK=off",
+		"--env", "GODEBUG=goindex=0")
 	return err
 }
 
