@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"landfall.dev/kit"
@@ -16,12 +18,13 @@ import (
 
 // Journal reads the log of a node from its data directory while the node runs,
 // or after it was killed: unlike a watch it sees each version of a document,
-// and as soon as it is written. It reads one segment of the log only, which is
-// far more than a test writes. Its methods must not be called concurrently.
+// and as soon as it is written. It reads the log's segments one after the other.
+// Its methods must not be called concurrently.
 type Journal struct {
 	pattern string
 	file    *os.File
 	at      int64              // in the file: everything before was read
+	turned  time.Time          // the time of the last look for a newer file
 	seen    map[kit.Link]int64 // the last version of each document
 }
 
@@ -50,20 +53,18 @@ const look = 16 << 10
 
 // Read returns the versions of documents that were written since the last one.
 func (j *Journal) Read() ([]kit.Record, error) {
-	if j.file == nil {
-		found, err := filepath.Glob(j.pattern)
-		if err != nil || len(found) == 0 {
-			return nil, err
-		}
-		if j.file, err = os.Open(found[0]); err != nil {
-			return nil, err
-		}
-	}
 	var all []kit.Record
 	for {
 		records, next, err := j.entry()
-		if err != nil || next == 0 {
+		if err != nil {
 			return all, err
+		}
+		if next == 0 {
+			more, err := j.turn()
+			if err != nil || !more {
+				return all, err
+			}
+			continue
 		}
 		j.at = next
 		for _, r := range records {
@@ -75,9 +76,42 @@ func (j *Journal) Read() ([]kit.Record, error) {
 	}
 }
 
+// turnEvery is how often a newer segment is looked for.
+const turnEvery = 20 * time.Millisecond
+
+// turn goes on with the next segment once this one has been read, and returns
+// true if there may be more to read.
+func (j *Journal) turn() (bool, error) {
+	if time.Since(j.turned) < turnEvery {
+		return false, nil
+	}
+	j.turned = time.Now()
+	found, err := filepath.Glob(j.pattern)
+	i := slices.IndexFunc(found, func(path string) bool { return j.file == nil || path > j.file.Name() })
+	if err != nil || i < 0 {
+		return false, err
+	}
+	// That there is a newer one means that this one is whole.
+	if _, next, err := j.entry(); err != nil || next > 0 {
+		return true, err
+	}
+	f, err := os.Open(found[i])
+	if errors.Is(err, fs.ErrNotExist) { // a snapshot has replaced it
+		return false, nil
+	}
+	if err == nil {
+		err = j.Close()
+		j.file, j.at, j.turned = f, 0, time.Time{}
+	}
+	return err == nil, err
+}
+
 // entry returns the documents of the next entry and where to go on, 0 if there
 // is no whole entry yet.
 func (j *Journal) entry() (records []kit.Record, next int64, err error) {
+	if j.file == nil {
+		return nil, 0, nil
+	}
 	for size := int64(look); ; size *= 4 {
 		b := make([]byte, size)
 		n, err := j.file.ReadAt(b, j.at)
