@@ -21,7 +21,6 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
-	"landfall.dev/kit/rest"
 	"landfall.dev/kit/store"
 )
 
@@ -58,25 +57,6 @@ func isPosted(t *testing.T, posted <-chan string, l kit.Link) {
 			t.Fatalf("no webhook tells of %s", l)
 		}
 	}
-}
-
-// direct returns a client of the group's first instance, which does not go
-// through the front door.
-func (s *site) direct(group string) kit.Client {
-	s.t.Helper()
-	g, err := s.agent.groups.find(s.t.Context(), group)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	token, err := s.agent.groups.adminToken(g)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	c, err := rest.NewClient(g.urls()[0], token, rest.ClientOptions{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return c
 }
 
 func TestWebhooksGoOnAndBlueRefusesReadsAfterAnUpgrade(t *testing.T) {

@@ -14,6 +14,23 @@ import (
 // notes returns a client of the platform behind the front door.
 func (s *site) notes(group string) kit.Client {
 	s.t.Helper()
+	return s.client("http://"+s.front, group)
+}
+
+// direct returns a client of the group's first instance, which does not go
+// through the front door.
+func (s *site) direct(group string) kit.Client {
+	s.t.Helper()
+	g, err := s.agent.groups.find(s.t.Context(), group)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.client(g.urls()[0], group)
+}
+
+// client returns one of the group's administrator at the URL.
+func (s *site) client(url, group string) kit.Client {
+	s.t.Helper()
 	g, err := s.agent.groups.find(s.t.Context(), group)
 	if err != nil {
 		s.t.Fatal(err)
@@ -22,7 +39,7 @@ func (s *site) notes(group string) kit.Client {
 	if err != nil || token == "" {
 		s.t.Fatalf("the administrator's token is %q, %v", token, err)
 	}
-	c, err := rest.NewClient("http://"+s.front, token, rest.ClientOptions{})
+	c, err := rest.NewClient(url, token, rest.ClientOptions{})
 	if err != nil {
 		s.t.Fatal(err)
 	}

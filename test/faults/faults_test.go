@@ -24,20 +24,7 @@ import (
 
 var binaries harness.Binaries
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "landfall-faults-")
-	if err == nil {
-		binaries, err = harness.BuildFaulty("../..", dir)
-	}
-	code := 1
-	if err == nil {
-		code = m.Run()
-	} else {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	_ = os.RemoveAll(dir) // of temporary files
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &binaries, harness.BuildFaulty)) }
 
 type states []api.UpgradeState
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"testing"
 )
 
 // Binaries are what the tests run.
@@ -15,6 +16,21 @@ type Binaries struct {
 	// Ledger is the platform's first version, Next its second.
 	Ledger, Next string
 	Source       string // the checkout
+}
+
+// Main builds the binaries by build, runs the tests of m with them, and returns
+// the exit code.
+func Main(m *testing.M, binaries *Binaries, build func(source, dir string) (Binaries, error)) int {
+	dir, err := os.MkdirTemp("", "landfall-test-")
+	if err == nil {
+		defer func() { _ = os.RemoveAll(dir) }() // of temporary files
+		*binaries, err = build("../..", dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
 }
 
 // Build builds everything from the checkout at source into dir.

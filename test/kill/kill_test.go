@@ -6,7 +6,6 @@ package kill_test
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -18,20 +17,7 @@ import (
 
 var binaries harness.Binaries
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "landfall-kill-")
-	if err == nil {
-		binaries, err = harness.Build("../..", dir)
-	}
-	code := 1
-	if err == nil {
-		code = m.Run()
-	} else {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	_ = os.RemoveAll(dir) // of temporary files
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &binaries, harness.Build)) }
 
 const (
 	rate      = 50 // requests a second
