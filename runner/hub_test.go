@@ -239,7 +239,7 @@ func (h *hub) config() Config {
 		Registry:  Registry{Host: h.registry},
 		Engine:    e, Dir: filepath.Join(dir, "work"),
 		Env:    map[string]string{"FROM": "runner", "ONLY_RUNNER": "yes"},
-		Logger: slog.New(slog.NewTextHandler(h.t.Output(), nil)),
+		Logger: kittest.Log(h.t, slog.LevelInfo),
 	}
 }
 

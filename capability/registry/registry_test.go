@@ -45,7 +45,7 @@ func start(t testing.TB, dir string, wrap ...func(kit.Client, kit.Blobs) (kit.Cl
 	for _, w := range wrap {
 		client, blobs = w(client, blobs)
 	}
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	log := kittest.Log(t, slog.LevelInfo)
 	s := registry.Service(client, blobs, filepath.Join(dir, "uploads"), log)
 	c.Server.Add(s)
 	c.Run(s)

@@ -44,7 +44,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := kittest.Log(t, slog.LevelWarn)
 	s.service = source.Service(s.cluster.Client("services/source"), repositories, "http://hub", log)
 	files := filing(s.cluster.Client("services/review"))
 	s.cluster.Server.Add(s.service)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/kittest"
 )
 
 // put is a proposal: set a key. The value "refuse" is refused.
@@ -180,7 +181,7 @@ func open(t testing.TB, dir string, m Machine, change func(*Config), join ...*ru
 
 func quiet(t testing.TB) *slog.Logger {
 	if testing.Verbose() {
-		return slog.New(slog.NewTextHandler(t.Output(), nil))
+		return kittest.Log(t, slog.LevelInfo)
 	}
 	return slog.New(slog.DiscardHandler)
 }

@@ -49,7 +49,7 @@ func Serve(t testing.TB, services ...kit.Service) *Cluster {
 	c := &Cluster{
 		Store: store.New(kinds),
 		t:     t,
-		log:   slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		log:   Log(t, slog.LevelWarn),
 	}
 	c.Server = rest.New(rest.Options{Store: c.Store, Kinds: kinds, Node: node{c}, Logger: c.log})
 	for _, s := range services {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/kittest"
 	"landfall.dev/kit/migrate"
 	"landfall.dev/kit/rest"
 	"landfall.dev/kit/store"
@@ -46,7 +47,7 @@ func newSide(t testing.TB, services ...kit.Service) *side {
 	s := &side{t: t, now: epoch}
 	kinds := store.NewKinds()
 	s.store = store.New(kinds)
-	s.server = rest.New(rest.Options{Store: s.store, Kinds: kinds, Node: s, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	s.server = rest.New(rest.Options{Store: s.store, Kinds: kinds, Node: s, Logger: kittest.Log(t, slog.LevelInfo)})
 	for _, v := range services {
 		s.server.Add(v)
 	}

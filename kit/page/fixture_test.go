@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/kittest"
 	"landfall.dev/kit/platform"
 	"landfall.dev/kit/rest"
 )
@@ -55,7 +56,7 @@ type bank struct {
 
 func start(t testing.TB, more ...kit.Service) *bank {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+	log := kittest.Log(t, slog.LevelError)
 	n, err := platform.New(platform.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", Logger: log})
 	if err != nil {
 		t.Fatal(err)

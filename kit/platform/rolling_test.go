@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/kittest"
 	"landfall.dev/kit/platform"
 	"landfall.dev/kit/rest"
 )
@@ -42,7 +43,7 @@ func enter(t *testing.T, c platform.Config) *member {
 	t.Helper()
 	c.Logger = slog.New(slog.DiscardHandler)
 	if testing.Verbose() {
-		c.Logger = slog.New(slog.NewTextHandler(t.Output(), nil)).With("data", filepath.Base(c.Data))
+		c.Logger = kittest.Log(t, slog.LevelInfo).With("data", filepath.Base(c.Data))
 	}
 	node, err := platform.New(c)
 	if err != nil {

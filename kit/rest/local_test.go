@@ -100,7 +100,7 @@ func served(t *testing.T, n rest.Node, o rest.Options) *rest.Server {
 	t.Helper()
 	kinds := store.NewKinds()
 	o.Store, o.Kinds, o.Node = store.New(kinds), kinds, n
-	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	o.Logger = kittest.Log(t, slog.LevelInfo)
 	s := rest.New(o)
 	s.Add(kittest.NotesService())
 	return s

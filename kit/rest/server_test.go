@@ -138,7 +138,7 @@ func TestCausesOfInternalErrorsGoToTheLogOnly(t *testing.T) {
 
 func TestServerWithoutLeaderAsksToTryAgain(t *testing.T) {
 	kinds := store.NewKinds()
-	s := rest.New(rest.Options{Store: store.New(kinds), Kinds: kinds, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	s := rest.New(rest.Options{Store: store.New(kinds), Kinds: kinds, Logger: kittest.Log(t, slog.LevelInfo)})
 	for _, path := range []string{"/healthz", "/api/tokens/a"} {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
@@ -170,7 +170,7 @@ func (*follower) CatchUp(context.Context) error { return kit.ErrUnavailable }
 // pair returns a leading cluster and a follower of it with its own server.
 func pair(t *testing.T, secret string) (leader *httptest.Server, f *follower, s *rest.Server, token string) {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	log := kittest.Log(t, slog.LevelInfo)
 	kinds := store.NewKinds()
 	main := store.New(kinds)
 	lead := rest.New(rest.Options{Store: main, Kinds: kinds, Node: &leaderNode{store: main}, Logger: log, Secret: []byte("between us")})

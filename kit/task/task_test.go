@@ -90,7 +90,7 @@ func send(t *testing.T, c *kittest.Cluster, id string) {
 
 // quiet returns a log into the test's output.
 func quiet(t *testing.T) *slog.Logger {
-	return slog.New(slog.NewTextHandler(t.Output(), nil))
+	return kittest.Log(t, slog.LevelInfo)
 }
 
 func TestActionIsTriedAgainUntilItSucceeds(t *testing.T) {

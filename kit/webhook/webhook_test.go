@@ -138,7 +138,7 @@ func start(t *testing.T, o webhook.Options) *bench {
 	b := &bench{t: t}
 	o.Client = func(subject string) kit.Client { return b.Client(subject) }
 	o.Key = []byte("the cluster's key")
-	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	o.Logger = kittest.Log(t, slog.LevelInfo)
 	b.service = webhook.Service(o)
 	b.Cluster = kittest.Serve(t, b.service, kit.Service{Name: "notes", Owns: []kit.Owned{kit.Own(notes, nil)}})
 	b.stop = b.Run(b.service)

@@ -17,6 +17,7 @@ import (
 	"landfall.dev/engine"
 	"landfall.dev/engine/enginetest"
 	"landfall.dev/engine/process"
+	"landfall.dev/kit/kittest"
 )
 
 // site is a machine on which an agent runs, again and again.
@@ -66,7 +67,7 @@ func (s *site) open() engine.Engine {
 func (s *site) config() Config {
 	return Config{
 		Hub: s.hub.URL(), Token: s.hub.token, Data: filepath.Join(s.dir, "agent"), Front: s.front, Engine: s.open(),
-		Logger: slog.New(slog.NewTextHandler(s.t.Output(), nil)),
+		Logger: kittest.Log(s.t, slog.LevelInfo),
 	}
 }
 

@@ -84,7 +84,7 @@ func newHub(t *testing.T, v verdict) *hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+	log := kittest.Log(t, slog.LevelError)
 	const base = "http://hub"
 	client := func(name string) kit.Client { return h.cluster.Client("services/" + name) }
 	services := []kit.Service{

@@ -39,7 +39,7 @@ var (
 // newStreet returns a street whose front door leads to blue, of epoch 1.
 func newStreet(t *testing.T) *street {
 	c := kittest.Start(t, kit.Service{Name: "agent", Owns: []kit.Owned{Owned()}})
-	s := &street{t: t, client: c.Client("services/agent"), log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	s := &street{t: t, client: c.Client("services/agent"), log: kittest.Log(t, slog.LevelInfo)}
 	s.restart()
 	s.open(blueSide, 1)
 	return s
