@@ -381,7 +381,7 @@ func startOver(t *testing.T, w *world, copier Copier, wrap func(kit.Client) kit.
 	if wrap != nil {
 		client = wrap(client)
 	}
-	log := kittest.Log(t, slog.LevelError + 4)
+	log := kittest.Log(t, slog.LevelError+4)
 	r := &rig{Cluster: c, t: t, service: Service(client, w, copier, w, w, log)}
 	c.Server.Add(r.service)
 	r.run()
