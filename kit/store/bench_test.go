@@ -138,6 +138,7 @@ func benchmarkStore(kind string, n int) *Store {
 		s.engine.Apply(memory.Head{Epoch: 1, Seq: int64(i) + 1, Time: start}, pieces, nil)
 	}
 	s.head = head{}.after(wireHead{Entries: 1, Epoch: 1, Seq: int64(n), Time: start})
+	s.tell()
 	return s
 }
 

@@ -19,7 +19,8 @@ type Store struct {
 	kinds   *Kinds
 	filters query.Cache
 	closed  atomic.Bool // the fence is: see Closed
-	decided *decided    // what Apply need not take apart; of the goroutine that calls it
+	at      atomic.Pointer[kit.Position]
+	decided *decided // what Apply need not take apart; of the goroutine that calls it
 	trails  trails
 
 	mu      sync.RWMutex
@@ -81,7 +82,12 @@ func (s *Store) find(link kit.Link) *frame.Frame {
 
 // Position is the place in the log up to which entries are applied. It is zero
 // until the first one.
-func (s *Store) Position() kit.Position { return s.now().position() }
+func (s *Store) Position() kit.Position {
+	if at := s.at.Load(); at != nil {
+		return *at
+	}
+	return kit.Position{}
+}
 
 // Count returns the number of documents of the kind.
 func (s *Store) Count(kind string) int {
@@ -184,6 +190,8 @@ func (s *Store) frozen() view {
 func (s *Store) tell() {
 	s.view = nil
 	s.closed.Store(s.head.fence.On && s.head.fence.Closed)
+	at := s.head.position()
+	s.at.Store(&at)
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
