@@ -63,8 +63,8 @@ type Engine interface {
 	//
 	// A command that cannot be found (exit code 127) or executed is a failure
 	// of the task, explained in its output. An error means that the engine
-	// could not run it or that out failed. If ctx ends, t is killed and the
-	// error is ctx's cause.
+	// could not run it or that out failed. If ctx ends, t is ended (SIGTERM,
+	// grace, SIGKILL) and the error is ctx's cause.
 	//
 	// What an earlier Run of the same ID left behind, because its caller
 	// died, is killed first.
@@ -108,6 +108,7 @@ type Task struct {
 	Mounts  []Mount
 	Limits  Limits
 	Network Network
+	Grace   time.Duration // from SIGTERM to SIGKILL; 0 means SIGKILL at once
 }
 
 // Mount gives a task a directory of the host, such as a cache.

@@ -192,6 +192,8 @@ type Owned struct {
 	*Definition
 	// Methods are the custom methods that callers may use, if their roles allow.
 	Methods []string
+	// Audit says that who uses one of the Methods administers.
+	Audit bool
 	// Step applies e to the document r. It returns the new body, without the
 	// envelope, the wished operations, or the error that e is refused with.
 	Step func(r Record, e Event, now time.Time) (json.RawMessage, []Op, error)

@@ -17,6 +17,14 @@ import (
 // removeWait is how long the daemon may take to remove a task's container.
 const removeWait = time.Minute
 
+// drainWait is how long the last output of a container that has stopped may be
+// on its way. One that had not begun has none.
+const drainWait = 5 * time.Second
+
+// killGroup makes a container's init, which is tini, pass SIGTERM on to all of the
+// shell's group, not to the shell alone.
+const killGroup = "TINI_KILL_PROCESS_GROUP"
+
 // Run runs t in a container of its own, which is removed afterwards.
 func (e *Engine) Run(ctx context.Context, t engine.Task, out io.Writer) (engine.Result, error) {
 	if err := t.Check(); err != nil {
@@ -57,7 +65,7 @@ func (e *Engine) run(ctx context.Context, t engine.Task, out io.Writer) (result 
 	if err != nil {
 		return result, err
 	}
-	return e.follow(ctx, created.ID, out)
+	return e.follow(ctx, created.ID, t.Grace, out)
 }
 
 func (e *Engine) taskContainer(t engine.Task, name, image, user string) client.ContainerCreateOptions {
@@ -70,6 +78,9 @@ func (e *Engine) taskContainer(t engine.Task, name, image, user string) client.C
 	host.Tmpfs = map[string]string{"/tmp": "exec,mode=1777"}
 	host.Mounts = append(host.Mounts, bind(t.Dir, engine.WorkPath, false))
 	env := map[string]string{"HOME": "/tmp"}
+	if t.Grace > 0 {
+		env[killGroup] = "1"
+	}
 	for _, m := range t.Mounts {
 		host.Mounts = append(host.Mounts, bind(m.Host, m.Target, m.ReadOnly))
 		if m.Env != "" {
@@ -97,8 +108,13 @@ func (e *Engine) taskContainer(t engine.Task, name, image, user string) client.C
 
 // follow starts a container and copies its output until it has ended. It
 // attaches first, so that no output is lost.
-func (e *Engine) follow(ctx context.Context, id string, out io.Writer) (engine.Result, error) {
-	attached, err := e.client.ContainerAttach(ctx, id, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
+func (e *Engine) follow(ctx context.Context, id string, grace time.Duration, out io.Writer) (engine.Result, error) {
+	// The stream outlives ctx by the grace.
+	stream, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer hangUp()
+	keep := context.AfterFunc(ctx, hangUp)
+	attached, err := e.client.ContainerAttach(stream, id, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
+	keep()
 	if err != nil {
 		return engine.Result{}, err
 	}
@@ -108,6 +124,9 @@ func (e *Engine) follow(ctx context.Context, id string, out io.Writer) (engine.R
 		copied <- err
 	}()
 	exit, err := e.wait(ctx, id, copied)
+	if ctx.Err() != nil {
+		e.end(context.WithoutCancel(ctx), id, grace, copied)
+	}
 	attached.Close()
 	<-copied
 	if err != nil {
@@ -147,5 +166,25 @@ func (e *Engine) wait(ctx context.Context, id string, copied chan error) (int, e
 			return 0, errors.New(r.Error.Message)
 		}
 		return int(r.StatusCode), nil
+	}
+}
+
+// end asks what runs in the container to end, kills it after the grace, and
+// returns when its last output has been copied. What is left if the daemon does
+// not do that is removed by force.
+func (e *Engine) end(ctx context.Context, id string, grace time.Duration, copied chan error) {
+	if grace <= 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, grace+removeWait)
+	defer cancel()
+	seconds := int(grace.Round(time.Second) / time.Second)
+	if _, err := e.client.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: &seconds}); err != nil {
+		return
+	}
+	select {
+	case err := <-copied:
+		copied <- err
+	case <-time.After(drainWait):
 	}
 }

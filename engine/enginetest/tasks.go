@@ -53,6 +53,12 @@ func tasks(t *testing.T, s Subject) {
 	t.Run("the workspace is the working directory and shared", taskWorkspace(s))
 	t.Run("a mount is found through its variable", taskMount(s))
 	t.Run("the output is live, and a cancelled task dies with its children", taskCancel(s))
+	t.Run("a cancelled task may clean up within its grace", taskGrace(s,
+		"exec 2>/dev/null; trap 'echo cleaned; exit 1' TERM; echo ready; while :; do sleep 0.05; done", time.Minute, "ready\ncleaned\n"))
+	t.Run("what a cancelled task's shell has begun may clean up, too", taskGrace(s,
+		"exec 2>/dev/null; trap : TERM; sh -c 'trap \"echo cleaned; exit 1\" TERM; echo ready; while :; do sleep 0.05; done'", time.Minute, "ready\ncleaned\n"))
+	t.Run("a cancelled task that ignores SIGTERM is killed after its grace", taskGrace(s,
+		"trap '' TERM; echo ready; while :; do sleep 0.05; done", time.Second, "ready\n"))
 	t.Run("what a task leaves in the background dies with it", func(t *testing.T) {
 		_, result, err := run(t, s, script(t, s, "sleep 1000 & echo started"))
 		if err != nil || result.Exit != 0 {
@@ -166,6 +172,28 @@ func taskCancel(s Subject) func(*testing.T) {
 		}
 		if _, err := pipe.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("the cancelled task's child lives: its pipe gave %v, want the end of file", err)
+		}
+	}
+}
+
+// taskGrace cancels a task with a grace when it is ready, and compares all that
+// it has written.
+func taskGrace(s Subject, line string, grace time.Duration, want string) func(*testing.T) {
+	return func(t *testing.T) {
+		superseded := errors.New("superseded")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		task := script(t, s, line)
+		task.Grace = grace
+		var out bytes.Buffer
+		_, err := s.Open().Run(ctx, task, writerFunc(func(p []byte) (int, error) {
+			out.Write(p)
+			if strings.Contains(out.String(), "ready\n") {
+				cancel(superseded)
+			}
+			return len(p), nil
+		}))
+		if !errors.Is(err, superseded) || out.String() != want {
+			t.Errorf("got error %v, output %q; want the cause of the cancellation, %q", err, out.String(), want)
 		}
 	}
 }

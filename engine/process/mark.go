@@ -124,7 +124,7 @@ func (m mark) kill(owned bool) error {
 			return err
 		}
 		for _, pid := range pids {
-			if err := m.killMember(pid, session); err != nil {
+			if err := m.signalMember(pid, session, os.Kill); err != nil {
 				return err
 			}
 		}
@@ -135,7 +135,31 @@ func (m mark) kill(owned bool) error {
 	}
 }
 
-func (m mark) killMember(pid, session int) error {
+// end asks the marked process and all its descendants to end, and kills those
+// that are left after the grace.
+func (m mark) end(grace time.Duration) {
+	deadline := time.Now().Add(grace)
+	for asked := false; time.Now().Before(deadline); asked = true {
+		session := 0
+		if m.alive() {
+			session = m.PID
+		}
+		pids, err := m.members(session)
+		if err != nil || len(pids) == 0 {
+			break
+		}
+		for _, pid := range pids {
+			if !asked {
+				// One that cannot be asked is killed.
+				_ = m.signalMember(pid, session, syscall.SIGTERM)
+			}
+		}
+		time.Sleep(pollEvery)
+	}
+	_ = m.kill(false) // follow tries it again, and tells
+}
+
+func (m mark) signalMember(pid, session int, sig os.Signal) error {
 	p, err := os.FindProcess(pid)
 	if err != nil {
 		return err
@@ -144,7 +168,7 @@ func (m mark) killMember(pid, session int) error {
 	if !m.member(pid, session) {
 		return nil
 	}
-	if err := p.Kill(); !errors.Is(err, os.ErrProcessDone) {
+	if err := p.Signal(sig); !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"landfall.dev/engine"
 )
@@ -82,14 +83,18 @@ func (e *Engine) runTask(ctx context.Context, t engine.Task, dir string, out io.
 	if err != nil {
 		return engine.Result{}, fmt.Errorf("task %s: %w", t.ID, err)
 	}
-	return follow(ctx, cmd, m, r, out)
+	return follow(ctx, cmd, m, t.Grace, r, out)
 }
 
 // follow copies the output of a task to out until it has ended.
-func follow(ctx context.Context, cmd *exec.Cmd, m mark, r io.Reader, out io.Writer) (engine.Result, error) {
+func follow(ctx context.Context, cmd *exec.Cmd, m mark, grace time.Duration, r io.Reader, out io.Writer) (engine.Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := context.AfterFunc(ctx, func() { m.kill(false) })
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		m.end(grace)
+	})
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
@@ -100,12 +105,14 @@ func follow(ctx context.Context, cmd *exec.Cmd, m mark, r io.Reader, out io.Writ
 	}()
 	// An error of Wait says no more than the exit code.
 	_ = cmd.Wait()
+	if !stop() {
+		<-ended // its children may have some grace left
+	}
 	killErr := m.kill(true) // those in the background, which also hold the pipe
 	if killErr != nil {
 		return engine.Result{}, killErr
 	}
 	<-copied
-	stop()
 	if ctx.Err() != nil {
 		return engine.Result{}, context.Cause(ctx)
 	}

@@ -141,6 +141,15 @@ func TestAFullDiskStopsOneNodeAndNotTheOthers(t *testing.T) {
 	for i := range 20 {
 		writeTo(t, nodes[1:], fmt.Sprint("after", i), "x")
 	}
+	_, err = open(t, nodes[0].config.Dir, newNotes(), func(c *Config) {
+		c.Disk = func(op, path string) error {
+			if op == "write" {
+				return fmt.Errorf("%s %s: %w", op, path, syscall.ENOSPC)
+			}
+			return nil
+		}
+	})
+	isFault(t, err, kit.ErrUnavailable, "the disk of "+nodes[0].config.Dir+" is full", "free space")
 	disks[0].full.Store(false)
 	back := start(t, nodes[0].config.Dir, nil)
 	<-back.Ready()

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -187,7 +186,7 @@ func Open(ctx context.Context, config Config, m Machine) (*Node, error) {
 	}
 	for _, stage := range []func(context.Context) error{n.identify, n.certify, n.openStorage, n.startRaft, n.startGossip} {
 		if err := stage(ctx); err != nil {
-			return nil, errors.Join(n.explained(err), n.close())
+			return nil, errors.Join(n.dir.Explained(err), n.close())
 		}
 	}
 	n.log.Info("opened", "node", n.id.ID, "founder", n.id.Founder, "dir", config.Dir)
@@ -203,15 +202,6 @@ func (n *Node) Authority() *authority.Authority { return n.authority }
 // Certificate returns a certificate of the cluster's authority for this node,
 // to serve its advertised address with.
 func (n *Node) Certificate() (*tls.Certificate, error) { return n.pass.Certificate() }
-
-// explained returns err, in other words if the disk is full.
-func (n *Node) explained(err error) error {
-	var known *kit.Error
-	if errors.As(err, &known) || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
-		return err
-	}
-	return n.dir.Unwritable(err)
-}
 
 // identify finds out who this node is; a new one joins or makes a cluster.
 func (n *Node) identify(ctx context.Context) error {
@@ -389,10 +379,25 @@ func (n *Node) startRaft(context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.raft, err = raft.NewRaft(c, n.replica, n.storage.Logs, n.storage.Stable, n.storage.Snaps, n.transport)
-	if err == nil {
-		n.votes.Store(n.raft)
-		n.transport.Serve(n.raft)
+	if err := n.makeRaft(c); err != nil {
+		return err
+	}
+	n.votes.Store(n.raft)
+	n.transport.Serve(n.raft)
+	return nil
+}
+
+// makeRaft makes n.raft, in a goroutine of its own: it writes the term first, and
+// where that is not possible the goroutine that wants to ends (see package disk).
+func (n *Node) makeRaft(c *raft.Config) (err error) {
+	made := make(chan struct{})
+	go func() {
+		defer close(made)
+		n.raft, err = raft.NewRaft(c, n.replica, n.storage.Logs, n.storage.Stable, n.storage.Snaps, n.transport)
+	}()
+	<-made
+	if n.raft == nil && err == nil {
+		return n.failure
 	}
 	return err
 }
@@ -433,7 +438,7 @@ func (n *Node) Run(ctx context.Context) error {
 		stop(errStopped)
 		return nil
 	})
-	err := n.explained(g.Wait())
+	err := n.dir.Explained(g.Wait())
 	err = errors.Join(err, n.close())
 	close(n.stopped)
 	select {

@@ -26,9 +26,9 @@ type downwards struct {
 	copied  *summing
 }
 
-// downwards returns what leads to the schemas, which formatSchemas has written.
+// downwards returns what leads to the schemas, which transform.FormatSchemas has written.
 func (s *service) downwards(text string) (*downwards, error) {
-	schemas, err := parseSchemas(text)
+	schemas, err := transform.ParseSchemas(text)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (d *downwards) transform(f *frame.Frame) (err error) {
 
 // serveIrreversible tells why documents could not go back to the schemas.
 func (s *service) serveIrreversible(w http.ResponseWriter, r *http.Request) error {
-	schemas, err := parseSchemas(r.URL.Query().Get("schemas"))
+	schemas, err := transform.ParseSchemas(r.URL.Query().Get("schemas"))
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store"
 )
 
@@ -64,6 +65,12 @@ func (c *Client) Pull(ctx context.Context, r PullRequest) (Pulled, error) {
 	return call[Pulled](ctx, c, http.MethodPost, pullPath, r)
 }
 
+// Pace changes the rate of the pull that is under way, if there is one: the next
+// one has that of its own request. A rate is in documents a second, 0 is no bound.
+func (c *Client) Pace(ctx context.Context, rate float64) (Paced, error) {
+	return call[Paced](ctx, c, http.MethodPost, pacePath, map[string]float64{"rate": rate})
+}
+
 // Quarantine returns the documents that could not be transformed.
 func (c *Client) Quarantine(ctx context.Context) ([]Failure, error) {
 	return call[[]Failure](ctx, c, http.MethodGet, quarantinePath, nil)
@@ -90,7 +97,7 @@ func (c *Client) Repair(ctx context.Context, r PullRequest) (Pulled, error) {
 // Irreversible asks a cluster that is to take over from one with the schemas
 // why its documents could not go back there: none if all can.
 func (c *Client) Irreversible(ctx context.Context, schemas map[string]int) ([]string, error) {
-	q := url.Values{"schemas": {formatSchemas(schemas)}}
+	q := url.Values{"schemas": {transform.FormatSchemas(schemas)}}
 	return call[[]string](ctx, c, http.MethodGet, irreversiblePath+"?"+q.Encode(), nil)
 }
 
@@ -103,7 +110,7 @@ func (c *Client) Sums(ctx context.Context, side string) (Sums, error) {
 // Copied returns the digest of the cluster's documents on the side "copied",
 // of the predecessor's kinds, whose schemas these are.
 func (c *Client) Copied(ctx context.Context, schemas map[string]int) (Sums, error) {
-	q := url.Values{"side": {sideCopied}, "schemas": {formatSchemas(schemas)}}
+	q := url.Values{"side": {sideCopied}, "schemas": {transform.FormatSchemas(schemas)}}
 	return call[Sums](ctx, c, http.MethodGet, sumsPath+"?"+q.Encode(), nil)
 }
 

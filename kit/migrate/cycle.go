@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/pace"
 	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store"
 	"landfall.dev/kit/store/frame"
@@ -25,6 +26,7 @@ type cycle struct {
 	request PullRequest
 	way     way
 	source  *Client
+	pace    *pace.Pace
 	start   time.Time
 
 	after   kit.Position // what is here of the source
@@ -382,7 +384,7 @@ func (c *cycle) deletion(r kit.Record) store.Imported {
 func (c *cycle) open(ctx context.Context, q url.Values) (*incoming, error) {
 	if c.way.back {
 		schemas, _ := c.exported()
-		q.Set("schemas", formatSchemas(schemas))
+		q.Set("schemas", transform.FormatSchemas(schemas))
 	}
 	q.Set("format", strconv.Itoa(exportFormat))
 	header := http.Header{}
@@ -393,7 +395,7 @@ func (c *cycle) open(ctx context.Context, q url.Values) (*incoming, error) {
 	if err != nil {
 		return nil, c.atSource(err)
 	}
-	x, err := newIncoming(res, c.request.Rate, c.atSource)
+	x, err := newIncoming(res, c.pace, c.atSource)
 	if err != nil {
 		res.Body.Close()
 	}

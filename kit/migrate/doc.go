@@ -77,6 +77,7 @@
 //	GET  /migrate/irreversible?schemas=         []string: why there is no way back to these
 //	POST /migrate/fence  {"epoch", "on", "closed"}   Status; 409 for an older epoch
 //	POST /migrate/pull   PullRequest            Pulled
+//	POST /migrate/pace   {"rate"}               Paced: of the pull that is under way
 //	POST /migrate/retry  PullRequest            Pulled: the quarantine once more
 //	POST /migrate/repair PullRequest            Pulled: what differs is taken again
 //	POST /migrate/waive  {"by", "links"}        []Failure

@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/pace"
 	"landfall.dev/kit/store"
 	"landfall.dev/kit/store/frame"
 )
@@ -40,16 +41,16 @@ type incoming struct {
 	cause  func(error) error // names the source in an error
 	bytes  countingReader
 	frames *frame.Reader
-	pace   pace
+	pace   *pace.Pace
 	before int // documents in the last batch
 	head   exportHead
 	epoch  int64
 }
 
-// newIncoming reads the head of the export that res is, at no more documents a
-// second than the rate. It takes the body if there is no error.
-func newIncoming(res *http.Response, rate float64, cause func(error) error) (*incoming, error) {
-	x := &incoming{body: res.Body, unpack: func() {}, cause: cause, bytes: countingReader{r: res.Body}, pace: pace{rate: rate}}
+// newIncoming reads the head of the export that res is, whose documents it takes
+// at the pace. It takes the body if there is no error.
+func newIncoming(res *http.Response, at *pace.Pace, cause func(error) error) (*incoming, error) {
+	x := &incoming{body: res.Body, unpack: func() {}, cause: cause, bytes: countingReader{r: res.Body}, pace: at}
 	var in io.Reader = &x.bytes
 	switch form := res.Header.Get("Content-Encoding"); form {
 	case "":
@@ -118,7 +119,7 @@ func (x *incoming) next() (frame.Frame, error) {
 func (x *incoming) batch(ctx context.Context) *batch {
 	b := &batch{frames: make([]frame.Frame, 0, x.before)}
 	defer func() { x.before = len(b.frames) }()
-	most := x.pace.most(maxDocuments)
+	most := x.pace.Most(maxDocuments)
 	for size, n := 0, 0; n < most && size < maxBytes; n++ {
 		f, err := x.next() // which fails again after it has failed
 		if err != nil && n > 0 {
@@ -142,7 +143,7 @@ func (x *incoming) batch(ctx context.Context) *batch {
 			size += len(op.Data)
 		}
 	}
-	b.err = x.pace.wait(ctx, len(b.frames))
+	b.err = x.pace.Wait(ctx, len(b.frames))
 	return b
 }
 

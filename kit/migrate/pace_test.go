@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"landfall.dev/kit/migrate"
 )
 
@@ -67,4 +69,39 @@ func TestCopyExpiresNothingW9(t *testing.T) {
 	if !green.read("notes/never").Expires.IsZero() || green.read("notes/later").Expires.Year() != 2031 {
 		t.Errorf("the notes expire at %v and %v", green.read("notes/never").Expires, green.read("notes/later").Expires)
 	}
+}
+
+func TestTheRateOfAPullThatIsUnderWayChanges(t *testing.T) {
+	blue, green := pair(t)
+	for i := range 300 {
+		blue.write("create", "notes/", fmt.Sprintf(`{"text":"%d"}`, i))
+	}
+	const slow = 0.008 // a document in two minutes
+	if p, err := green.client.Pace(t.Context(), slow); err != nil || p.Pulling {
+		t.Errorf("without a pull: %+v, %v", p, err)
+	}
+	var pull errgroup.Group
+	pull.Go(func() error {
+		p, err := green.client.Pull(t.Context(), migrate.PullRequest{Source: blue.url(), Token: token, Rate: slow})
+		if err == nil && p.Documents != 300 {
+			err = fmt.Errorf("it took %d documents", p.Documents)
+		}
+		return err
+	})
+	for taken := int64(0); taken == 0; {
+		p, err := green.client.Pace(t.Context(), slow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken = p.Taken
+	}
+	if p, err := green.client.Pace(t.Context(), 0); err != nil || !p.Pulling || p.Taken != 1 {
+		t.Errorf("during the pull: %+v, %v", p, err)
+	}
+	if err := pull.Wait(); err != nil {
+		t.Error(err)
+	}
+	green.cutOver(blue)
+	_, err := green.client.Pace(t.Context(), -1)
+	wantError(t, err, 400, "a number of documents a second")
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/pace"
 )
 
 // PullRequest asks a cluster to pull.
@@ -22,7 +23,8 @@ type PullRequest struct {
 	// where that was when it took over: what changed there since is taken back,
 	// in the schemas of this cluster.
 	Base string `json:"base,omitempty"`
-	// Rate is how many documents a second are taken at most; 0 is no bound.
+	// Rate is how many documents a second are taken at most; 0 is no bound. See
+	// Client.Pace.
 	Rate float64 `json:"rate,omitempty"`
 	// Compress has the source compress what it sends, for a slow network. From
 	// another machine it does so in any case.
@@ -90,7 +92,12 @@ func (s *service) pulls(run func(c *cycle, ctx context.Context) error) handler {
 			return err
 		}
 		defer release()
-		c := &cycle{service: s, request: req, way: forth, source: &Client{URLs: []string{req.Source}, Token: req.Token}, start: time.Now()}
+		c := &cycle{
+			service: s, request: req, way: forth, start: time.Now(),
+			source: &Client{URLs: []string{req.Source}, Token: req.Token}, pace: pace.New(req.Rate),
+		}
+		s.pace.Store(c.pace)
+		defer s.pace.Store(nil)
 		if req.Base != "" {
 			c.way = wayBack
 		}
@@ -110,8 +117,8 @@ func (r *PullRequest) check() error {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return kit.Errorf(kit.ErrInvalid, "", "source %q: it is a URL like http://127.0.0.1:7700", r.Source)
 	}
-	if r.Rate < 0 {
-		return kit.Errorf(kit.ErrInvalid, "", "rate %v: it is a number of documents a second, or 0", r.Rate)
+	if err := checkRate(r.Rate); err != nil {
+		return err
 	}
 	if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		r.Compress = true
@@ -120,4 +127,40 @@ func (r *PullRequest) check() error {
 		_, err = kit.ParsePosition(r.Base)
 	}
 	return err
+}
+
+// Paced is what has become of a change of the rate.
+type Paced struct {
+	// Pulling tells whether there is a pull that it is for, and Taken how many
+	// documents that has taken so far.
+	Pulling bool  `json:"pulling"`
+	Taken   int64 `json:"taken,omitempty"`
+}
+
+// servePace changes the rate of the pull that is under way.
+func (s *service) servePace(w http.ResponseWriter, r *http.Request) error {
+	var to struct {
+		Rate float64 `json:"rate"`
+	}
+	if err := decode(r, &to); err != nil {
+		return err
+	}
+	if err := checkRate(to.Rate); err != nil {
+		return err
+	}
+	if p := s.pace.Load(); p != nil {
+		p.Set(to.Rate)
+		return answer(w, Paced{Pulling: true, Taken: p.Taken()})
+	}
+	if leader, self := s.node.Leader(); leader != "" && !self {
+		return elsewhere(leader)
+	}
+	return answer(w, Paced{})
+}
+
+func checkRate(rate float64) error {
+	if rate < 0 {
+		return kit.Errorf(kit.ErrInvalid, "", "rate %v: it is a number of documents a second, or 0", rate)
+	}
+	return nil
 }

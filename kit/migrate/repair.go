@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store"
 )
 
@@ -134,7 +135,7 @@ func (c *cycle) sides() (*summing, url.Values, error) {
 	}
 	schemas, _ := c.exported()
 	here, err := c.summing(sumsRequest{side: sideReturned})
-	return here, url.Values{"side": {sideCopied}, "schemas": {formatSchemas(schemas)}}, err
+	return here, url.Values{"side": {sideCopied}, "schemas": {transform.FormatSchemas(schemas)}}, err
 }
 
 // mend takes the documents of the buckets again that differ, and deletes those

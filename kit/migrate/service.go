@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"runtime/metrics"
 	"strings"
+	"sync/atomic"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/pace"
 	"landfall.dev/kit/store"
 )
 
@@ -41,6 +43,7 @@ const (
 	repairPath       = "/migrate/repair"
 	fencePath        = "/migrate/fence"
 	pullPath         = "/migrate/pull"
+	pacePath         = "/migrate/pace"
 )
 
 // maxRequest bounds the body of a request.
@@ -51,9 +54,10 @@ type service struct {
 	node    Node
 	store   *store.Store
 	kinds   *store.Kinds
-	token   [sha256.Size]byte // the hash of the cluster's token
-	closed  bool              // there is no token, so nobody is let in
-	pulling chan struct{}     // of capacity 1: full while a pull runs
+	token   [sha256.Size]byte         // the hash of the cluster's token
+	closed  bool                      // there is no token, so nobody is let in
+	pulling chan struct{}             // of capacity 1: full while a pull runs
+	pace    atomic.Pointer[pace.Pace] // of that pull
 }
 
 // Service declares the endpoints of migrations on a node. Who knows the
@@ -74,6 +78,7 @@ func Service(n Node, s *store.Store, kinds *store.Kinds, clusterToken string) ki
 		route("GET "+quarantinePath, v.serveQuarantine),
 		route("POST "+fencePath, v.serveFence),
 		route("GET "+irreversiblePath, v.serveIrreversible),
+		route("POST "+pacePath, v.servePace),
 		route("POST "+pullPath, v.pulls((*cycle).pull)),
 		route("POST "+retryPath, v.pulls((*cycle).retryAll)),
 		route("POST "+repairPath, v.pulls((*cycle).repair)),

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store/digest"
 	"landfall.dev/kit/store/frame"
 )
@@ -100,7 +101,7 @@ func parseSums(q url.Values) (sumsRequest, error) {
 	}
 	var err error
 	if q.Has("schemas") {
-		if r.schemas, err = parseSchemas(q.Get("schemas")); err != nil {
+		if r.schemas, err = transform.ParseSchemas(q.Get("schemas")); err != nil {
 			return r, err
 		}
 	}

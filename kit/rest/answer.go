@@ -138,18 +138,20 @@ func administrative(r *http.Request) bool {
 	return false
 }
 
-// administers tells whether op writes documents that only administrators do.
-func administers(op *local.Request) bool {
-	return slices.ContainsFunc(op.Writes, func(w kit.Write) bool { return adminKind(w.Link.Kind()) })
+// administers tells whether op makes writes that are an administrator's.
+func (s *Server) administers(op *local.Request) bool {
+	return slices.ContainsFunc(op.Writes, s.adminWrite)
 }
 
-// adminKind tells whether who writes documents of the kind administers.
-func adminKind(kind string) bool {
-	switch kind {
+// adminWrite tells whether who makes the write administers: it changes who may do
+// what, or uses a method that is declared to be for administrators.
+func (s *Server) adminWrite(w kit.Write) bool {
+	switch w.Link.Kind() {
 	case Tokens.Name, Roles.Name, Groups.Name, Limits.Name:
 		return true
 	}
-	return false
+	k, ok := s.kinds.Find(w.Link.Kind())
+	return ok && k.Audit && slices.Contains(k.Methods, string(w.Verb))
 }
 
 // recordWait is how long an administrator's answer waits for its record.
@@ -158,7 +160,7 @@ const recordWait = 5 * time.Second
 // ended leaves the records that the audit needs of a request in the process.
 func (s *Server) ended(ctx context.Context, op local.Request, end local.End) {
 	o := outcome{status: end.Status, subject: end.Subject, err: end.Err}
-	if o.refused() || administers(&op) {
+	if o.refused() || s.administers(&op) {
 		from := http.Request{Header: http.Header{}, RemoteAddr: inproc.Host}
 		s.recordDocuments(&o, from.WithContext(ctx), &op)
 	}
@@ -167,9 +169,9 @@ func (s *Server) ended(ctx context.Context, op local.Request, end local.End) {
 // recordDocuments leaves the records that the audit needs of op, which r has
 // brought.
 func (s *Server) recordDocuments(o *outcome, r *http.Request, op *local.Request) {
-	if administers(op) {
+	if s.administers(op) {
 		for i, w := range op.Writes {
-			if adminKind(w.Link.Kind()) {
+			if s.adminWrite(w) {
 				s.record(o, r, true, w.Verb, string(op.Written(i)))
 			}
 		}

@@ -316,6 +316,35 @@ func TestGuessedTokensAreFewRequestsOfTheLeader(t *testing.T) {
 	})
 }
 
+// recovering is a Node that can catch up with the leader from a time on.
+type recovering struct {
+	aside
+	from time.Time
+}
+
+func (r recovering) CatchUp(context.Context) error {
+	if time.Now().Before(r.from) {
+		return kit.ErrUnavailable
+	}
+	return nil
+}
+
+func TestRouteWaitsUntilItsNodeCanBeSureOfAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for after, want := range map[time.Duration]int{sureWithin / 2: http.StatusUnauthorized, time.Hour: http.StatusServiceUnavailable} {
+			kinds := store.NewKinds()
+			s := New(Options{Store: store.New(kinds), Kinds: kinds, Node: recovering{from: time.Now().Add(after)}, Logger: slog.New(slog.DiscardHandler)})
+			r, w, began := httptest.NewRequest(http.MethodGet, "/stats", nil), httptest.NewRecorder(), time.Now()
+			r.Header.Set("Authorization", "Bearer lf_guess_x")
+			s.ServeHTTP(w, r)
+			if took := time.Since(began); w.Code != want || took > min(after, sureWithin)+leaderPoll {
+				t.Errorf("a node that can be sure of a token after %s answered %d after %s, want %d", after, w.Code, took, want)
+			}
+		}
+		time.Sleep(time.Minute) // of the bubble: no leader takes the audit's record
+	})
+}
+
 func TestClocksThatDifferAreNotTheFaultOfWhoAsks(t *testing.T) {
 	for _, skew := range []time.Duration{-time.Hour, time.Hour} {
 		var log bytes.Buffer

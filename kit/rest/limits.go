@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -76,6 +77,29 @@ func (s *Server) admit(r *http.Request) (*access.Caller, error) {
 		}, wait}
 	}
 	return c, nil
+}
+
+// sureWithin is how long a request that no other node can answer waits for this
+// one to know who makes it: as long as a node that was stopped takes to have a
+// part in its cluster again.
+const sureWithin = 2 * time.Second
+
+// admitHere does what admit does, for a request to a route of a service, which
+// the leader cannot answer in this node's place.
+func (s *Server) admitHere(r *http.Request) (*access.Caller, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), sureWithin)
+	defer cancel()
+	for {
+		c, err := s.admit(r)
+		if !errors.Is(err, errUnsure) {
+			return c, err
+		}
+		select {
+		case <-time.After(leaderPoll):
+		case <-ctx.Done():
+			return c, err
+		}
+	}
 }
 
 // unlimited tells whether r is from inside the process, or of a service.

@@ -333,7 +333,7 @@ func (s *Server) route(route kit.Route) http.Handler {
 	})
 	if !route.Self {
 		h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c, err := s.admit(r)
+			c, err := s.admitHere(r)
 			who(w, c.Subject)
 			if err != nil && !(route.Anonymous && r.Header.Get("Authorization") == "") {
 				s.fail(w, r, err)

@@ -164,6 +164,86 @@ func TestWatchThatIsCutAnywhereMissesAndRepeatsNothing(t *testing.T) {
 	}
 }
 
+// forgetting is a transport that cuts the first event stream before it is live,
+// and then behaves as a server whose tombstones do not go back so far.
+type forgetting struct {
+	http.RoundTripper
+	streams   atomic.Int64
+	meanwhile func()
+}
+
+func (f *forgetting) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Header.Get("Accept") != "text/event-stream" {
+		return f.RoundTripper.RoundTrip(req)
+	}
+	n := f.streams.Add(1)
+	if n == 2 {
+		f.meanwhile()
+		return &http.Response{StatusCode: http.StatusGone, Header: http.Header{}, Body: http.NoBody, Request: req}, nil
+	}
+	res, err := f.RoundTripper.RoundTrip(req)
+	if n > 1 || err != nil {
+		return res, err
+	}
+	defer res.Body.Close()
+	var begun strings.Builder
+	for in := bufio.NewReader(res.Body); ; {
+		line, err := in.ReadString('\n')
+		if err != nil || line == "event: live\n" {
+			res.Body = io.NopCloser(strings.NewReader(begun.String()))
+			return res, err
+		}
+		begun.WriteString(line)
+	}
+}
+
+func TestWatchThatBeginsAnewTellsWhatWasDeletedMeanwhile(t *testing.T) {
+	c := kittest.Serve(t, kittest.NotesService())
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for _, id := range []string{"deleted", "renewed", "same", "changed", "left"} {
+		if _, err := c.Admin().Create(ctx, "notes", id, []byte(`{"stars":1}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	via := &forgetting{RoundTripper: http.DefaultTransport, meanwhile: func() {
+		_, changed := c.Admin().Update(ctx, "notes/changed", []byte(`{"stars":2}`), 0)
+		_, left := c.Admin().Update(ctx, "notes/left", []byte(`{"stars":0}`), 0)
+		deleted, renewed := c.Admin().Delete(ctx, "notes/deleted", 0), c.Admin().Delete(ctx, "notes/renewed", 0)
+		_, again := c.Admin().Create(ctx, "notes", "renewed", []byte(`{"stars":3}`))
+		if err := errors.Join(changed, left, deleted, renewed, again); err != nil {
+			t.Error(err)
+		}
+	}}
+	client, err := rest.NewClient(c.URL(), c.Token("users/admin"), rest.ClientOptions{Transport: via})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"notes/deleted", "notes/renewed", "notes/same", "notes/changed", "notes/left",
+		"notes/changed", "notes/renewed", "notes/deleted is gone", "notes/last",
+	}
+	var got []string
+	for ch, err := range client.Watch(ctx, kit.WatchQuery{Kind: "notes", Filter: "stars > 0"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(ch.Record.Link)
+		if ch.Record.Deleted {
+			text += " is gone"
+			if _, err := c.Admin().Create(ctx, "notes", "last", []byte(`{"stars":1}`)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got = append(got, text); len(got) == len(want) {
+			break
+		}
+	}
+	if !slices.Equal(got, want) || via.streams.Load() != 3 {
+		t.Errorf("over %d connections the watch told of\n%q, want\n%q", via.streams.Load(), got, want)
+	}
+}
+
 func TestSilentWatchIsKeptAliveAndItsPositionMovesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := kittest.Serve(t, kittest.NotesService())

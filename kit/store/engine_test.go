@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -140,4 +141,44 @@ func TestRecordsOutliveTheirMemory(t *testing.T) {
 		}
 		return true
 	})
+}
+
+func TestLargeEntriesKeepAllOrders(t *testing.T) {
+	n := newNode(t).tiny(4096, memory.StepBytes)
+	random := rand.New(rand.NewPCG(3, 4))
+	verbs := []kit.Verb{"create", "create", "update", "delete"}
+	for round := range 40 {
+		before := n.Snapshot()
+		want := snapshotOf(t, n)
+		n.now = n.now.Add(time.Duration(round%3) * 20 * time.Second)
+		var ps []Proposal
+		first := random.IntN(3000)
+		for i := range 1 + random.IntN(600) {
+			id := fmt.Sprint(first + i)
+			switch round % 4 {
+			case 1:
+				id = fmt.Sprintf("n%x", random.IntN(4000))
+			case 2:
+				id = fmt.Sprint(random.IntN(200)) // several changes of many of them
+			}
+			body := fmt.Sprintf(`{"text":"%d"}`, random.IntN(50))
+			if random.IntN(5) == 0 {
+				body = `{"text":"goes","expires":"` + n.now.Add(time.Hour+time.Duration(i)*time.Second).Format(time.RFC3339) + `"}`
+			}
+			ps = append(ps, Proposal{Writes: []kit.Write{write(verbs[random.IntN(len(verbs))], "notes/"+id, body)}})
+		}
+		n.propose(ps...)
+		checkEngine(t, n.engine)
+		var then bytes.Buffer
+		if _, err := before.WriteTo(&then); err != nil || !bytes.Equal(then.Bytes(), want) {
+			t.Fatalf("round %d changed a snapshot that was there before, error %v", round, err)
+		}
+	}
+	again := newNode(t)
+	if err := again.Restore(bytes.NewReader(snapshotOf(t, n))); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(snapshotOf(t, again), snapshotOf(t, n)) {
+		t.Error("the snapshot of what was restored is another")
+	}
 }

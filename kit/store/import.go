@@ -23,23 +23,33 @@ type ready struct {
 func (k *Kinds) Prepare(imported []Imported) {
 	all := make([]ready, len(imported))
 	b := bulk{on: len(imported) > fewImports}
+	var last *kind
 	for n := range imported {
-		i := &imported[n]
-		kind, err := k.checkImported(i)
-		if err != nil || i.Record.Deleted {
+		i, p := &imported[n], &all[n]
+		if last == nil || !last.has(i.Record.Link) {
+			var err error
+			if last, err = k.known(i.Record.Link); err != nil {
+				continue
+			}
+		}
+		if i.Record.Deleted || i.checkLink() != nil || last.checkImported(i) != nil {
 			continue
 		}
-		i.adopt(kind)
+		i.adopt(last)
 		r := i.Record
 		r.Seq = frame.MaxSeq
-		piece, err := encoded(b.take(size(r)), r, i.Origin)
-		if err != nil {
+		var err error
+		if p.piece, err = encoded(b.take(size(&r)), r, i.Origin); err != nil {
 			continue
 		}
-		piece.Own = digest.Of(piece.Link, piece.Version, piece.Body)
-		all[n] = ready{kind, piece}
-		i.ready = &all[n]
+		p.kind, p.piece.Own = last, digest.Of(p.piece.Link, p.piece.Version, p.piece.Body)
+		i.ready = p
 	}
+}
+
+// has tells whether the link is one of the kind.
+func (k *kind) has(l kit.Link) bool {
+	return len(l) > len(k.Name) && l[len(k.Name)] == '/' && string(l[:len(k.Name)]) == k.Name
 }
 
 // adopt makes i what a document of the kind is here.
@@ -55,19 +65,46 @@ const fewImports = 100
 // imports takes over documents of another cluster and returns those that it
 // did not have yet.
 func (p *plan) imports(imported []Imported) ([]kit.Record, error) {
-	series := len(imported) > fewImports && len(p.changes)+len(p.docs) == 0 && inSeries(imported)
-	if p.bulk.on = series; series {
-		p.changes = make([]frame.Piece, 0, len(imported))
+	if len(imported) > fewImports && len(p.changes)+len(p.docs) == 0 && inSeries(imported) {
+		return p.series(imported)
 	}
 	applied := make([]kit.Record, 0, len(imported))
 	for n := range imported {
-		r, ok, err := p.takeOver(&imported[n], series)
+		i := &imported[n]
+		if err := p.admit(i); err != nil {
+			return nil, err
+		}
+		if old := p.find(i.Record.Link); old != nil && i.known(old.Origin.Stream, old.Origin.Seq) {
+			continue
+		}
+		r, err := p.put(p.taken(i))
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			applied = append(applied, r)
+		applied = append(applied, r)
+	}
+	return applied, nil
+}
+
+// series is imports of many, each of which is a later change of one stream than
+// that before it, where nothing was decided before them.
+func (p *plan) series(imported []Imported) ([]kit.Record, error) {
+	p.bulk.on = true
+	known := p.store.known(imported)
+	applied := make([]kit.Record, 0, len(imported))
+	for n := range imported {
+		i := &imported[n]
+		if err := p.admit(i); err != nil {
+			return nil, err
 		}
+		if known[n] {
+			continue
+		}
+		r, o := p.taken(i)
+		if err := p.putNext(&r, o, i.ready, len(imported)); err != nil {
+			return nil, err
+		}
+		applied = append(applied, r)
 	}
 	return applied, nil
 }
@@ -84,34 +121,55 @@ func inSeries(imported []Imported) bool {
 	return true
 }
 
-// takeOver imports i, which is one of a series, before which nothing was
-// decided, or not.
-func (p *plan) takeOver(i *Imported, series bool) (kit.Record, bool, error) {
+// admit makes sure that i can be taken over.
+func (p *plan) admit(i *Imported) error {
+	link := i.Record.Link
 	var k *kind
-	var err error
 	if i.ready != nil {
 		k = i.ready.kind
-	} else if k, err = p.store.kinds.checkImported(i); err != nil {
-		return kit.Record{}, false, err
+	} else {
+		err := i.checkLink()
+		if err == nil {
+			k, err = p.store.kinds.known(link)
+		}
+		if err == nil {
+			err = k.checkImported(i)
+		}
+		if err != nil {
+			return err
+		}
+		i.adopt(k)
 	}
-	link := i.Record.Link
 	if k.Counter {
 		if n := key.Number(link.ID()); n != math.MaxUint64 && int64(n) > p.counter(k.Name) {
 			p.setCounter(k.Name, int64(n))
 		}
 	}
-	var old *frame.Frame
-	if series {
-		old = p.store.find(link)
-	} else {
-		old = p.find(link)
+	return nil
+}
+
+// known tells whether a document, which was imported last from the stream at
+// the seq, already is what i says, or later.
+func (i *Imported) known(stream string, seq int64) bool {
+	return !i.Again && stream == i.Origin.Stream && seq >= i.Origin.Seq
+}
+
+// known tells of each of the imports whether it is known here.
+func (s *Store) known(imported []Imported) []bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	known := make([]bool, len(imported))
+	for n := range imported {
+		i := &imported[n]
+		stream, seq, ok := s.engine.Origin(i.Record.Link)
+		known[n] = ok && i.known(stream, seq)
 	}
-	if !i.Again && old != nil && old.Origin.Stream == i.Origin.Stream && old.Origin.Seq >= i.Origin.Seq {
-		return kit.Record{}, false, nil
-	}
-	if i.ready == nil {
-		i.adopt(k)
-	}
+	return known
+}
+
+// taken returns the document of i as it is kept here, with the next seq still
+// to come.
+func (p *plan) taken(i *Imported) (kit.Record, frame.Origin) {
 	r, o := i.Record, i.Origin
 	if r.Deleted {
 		// What counts for collecting it is since when it is here: until then it
@@ -119,70 +177,64 @@ func (p *plan) takeOver(i *Imported, series bool) (kit.Record, bool, error) {
 		r.Body, r.Pending, r.Updated = nil, nil, p.now
 		o.Hash = buried
 	}
-	if series {
-		r, err = p.putNext(r, o, i.ready)
-	} else {
-		r, err = p.put(r, o)
-	}
-	return r, err == nil, err
+	return r, o
 }
 
 // buried is the hash of a tombstone that came so: one of a document that was
 // deleted here has none.
 var buried = [16]byte{1}
 
-// putNext is put in a series. What is ready may be nil.
-func (p *plan) putNext(r kit.Record, o frame.Origin, ready *ready) (kit.Record, error) {
+// putNext is put in a series of so many. What is ready may be nil.
+func (p *plan) putNext(r *kit.Record, o frame.Origin, ready *ready, of int) error {
 	if p.full && !r.Deleted {
-		return kit.Record{}, at(r.Link, errFull)
+		return at(r.Link, errFull)
 	}
 	r.Seq = p.head.seq + 1
-	var piece frame.Piece
-	if ready != nil {
-		piece = ready.piece.At(r.Seq)
-	} else {
-		var err error
-		if piece, err = encoded(p.bulk.take(size(r)), r, o); err != nil {
-			return kit.Record{}, err
-		}
-	}
 	if len(p.changes) == 0 {
 		seq, before := p.head.seq, p.size
 		p.undo = append(p.undo, func() {
 			clear(p.docs)
 			p.changes, p.settled, p.head.seq, p.size = nil, 0, seq, before
 		})
+		p.changes = make([]frame.Piece, 0, of)
 	}
-	p.changes = append(p.changes, piece)
-	p.size += len(piece.Raw)
+	if ready != nil {
+		p.changes = append(p.changes, ready.piece)
+		p.changes[len(p.changes)-1].MoveTo(r.Seq)
+	} else {
+		piece, err := encoded(p.bulk.take(size(r)), *r, o)
+		if err != nil {
+			return err
+		}
+		p.changes = append(p.changes, piece)
+	}
+	p.size += len(p.changes[len(p.changes)-1].Raw)
 	p.head.seq++
-	return r, nil
+	return nil
 }
 
-// checkImported returns the kind of i, or why i cannot be taken over.
-func (k *Kinds) checkImported(i *Imported) (*kind, error) {
+func (i *Imported) checkLink() error {
+	if i.Valid {
+		return nil
+	}
+	return at(i.Record.Link, i.Record.Link.Check())
+}
+
+// checkImported returns why i, whose kind k is, cannot be taken over.
+func (k *kind) checkImported(i *Imported) error {
 	r := &i.Record
-	if !i.Valid {
-		if err := r.Link.Check(); err != nil {
-			return nil, at(r.Link, err)
-		}
-	}
-	of, err := k.known(r.Link)
-	if err != nil {
-		return nil, err
-	}
 	invalid := func(format string, args ...any) error {
 		return &kit.Error{Fault: kit.ErrInvalid, Op: "import", Link: r.Link, Detail: fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case of.Local:
-		return nil, invalid("%s stay in their cluster", of.Name)
+	case k.Local:
+		return invalid("%s stay in their cluster", k.Name)
 	case i.Origin.Seq < 1:
-		return nil, invalid("it has no position at its origin")
+		return invalid("it has no position at its origin")
 	case r.Version < 1:
-		return nil, invalid("it has no version")
+		return invalid("it has no version")
 	case r.Deleted:
-		return of, nil
+		return nil
 	}
-	return of, of.fitsIf(r.Link, r.Body, i.Valid)
+	return k.fitsIf(r.Link, r.Body, i.Valid)
 }

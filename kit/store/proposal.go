@@ -50,18 +50,18 @@ type Proposal struct {
 
 // Size is about how many bytes p takes.
 func (p Proposal) Size() int {
-	n := 0
+	total := 0
 	for _, w := range p.Writes {
-		n += len(w.Link) + len(w.Body)
+		total += len(w.Link) + len(w.Body)
 	}
-	for _, i := range p.Import {
-		n += size(i.Record)
+	for n := range p.Import {
+		total += size(&p.Import[n].Record)
 	}
-	return n
+	return total
 }
 
 // size is about how many bytes r takes.
-func size(r kit.Record) int {
+func size(r *kit.Record) int {
 	n := 200 + len(r.Link) + len(r.Body)
 	for _, op := range r.Pending {
 		n += 100 + len(op.ID) + len(op.Link) + len(op.Data)

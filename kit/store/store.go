@@ -9,6 +9,7 @@ import (
 	"landfall.dev/kit/store/digest"
 	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/memory"
+	"landfall.dev/kit/store/memory/arena"
 	"landfall.dev/kit/store/query"
 )
 
@@ -33,7 +34,7 @@ type Store struct {
 // New returns an empty store of documents of the given kinds. All kinds are
 // added before entries are applied.
 func New(kinds *Kinds) *Store {
-	return &Store{kinds: kinds, engine: memory.New(kinds.memory, memory.ChunkBytes, memory.StepBytes), changed: make(chan struct{})}
+	return &Store{kinds: kinds, engine: memory.New(kinds.memory, arena.ChunkBytes, memory.StepBytes), changed: make(chan struct{})}
 }
 
 // Read returns the document at link, or ErrNotFound.
@@ -74,10 +75,12 @@ func notFound(link kit.Link) error {
 func (s *Store) find(link kit.Link) *frame.Frame {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if f, ok := s.engine.Find(link); ok {
-		return &f
+	f, ok := s.engine.Find(link)
+	if !ok {
+		return nil
 	}
-	return nil
+	found := f // so that there is nothing to allocate where there is none
+	return &found
 }
 
 // Position is the place in the log up to which entries are applied. It is zero

@@ -238,7 +238,7 @@ func (p *plan) commit(old *frame.Frame, r kit.Record) (kit.Record, error) {
 	if len(r.Body) > kit.MaxDocument {
 		return kit.Record{}, tooLarge(r.Link, "the document", len(r.Body))
 	}
-	if n := size(r) - len(r.Body); n > maxPending {
+	if n := size(&r) - len(r.Body); n > maxPending {
 		return kit.Record{}, kit.Errorf(kit.ErrTooLarge, r.Link, "the operations it waits for have %d bytes, the limit is %d", n, maxPending)
 	}
 	r.Version++

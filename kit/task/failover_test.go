@@ -78,22 +78,34 @@ func launch(t *testing.T, dir, token string, join ...string) *process.Process {
 	})
 }
 
-// poll calls try, which has 3 s each time, until it succeeds.
-func poll(t *testing.T, what string, limit time.Duration, try func(ctx context.Context) error) {
+// within bounds what the test waits for.
+func within(t *testing.T, wait func(ctx context.Context) error) {
 	t.Helper()
-	end := time.Now().Add(limit)
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		err := try(ctx)
-		<-time.After(20 * time.Millisecond)
-		cancel()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v: %v", what, limit, err)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := wait(ctx); err != nil {
+		t.Fatal(err)
 	}
+}
+
+// poll calls try until it succeeds, for what nobody tells.
+func poll(t *testing.T, what string, try func(ctx context.Context) error) {
+	t.Helper()
+	within(t, func(ctx context.Context) error {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			err := try(ctx)
+			if err == nil {
+				return nil
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return fmt.Errorf("%s: %w", what, err)
+			}
+		}
+	})
 }
 
 // voters fails unless the cluster has n voters.
@@ -131,44 +143,42 @@ func TestTaskIsCarriedOnByAnotherNodeAfterTheDeathOfItsOwn(t *testing.T) {
 		nodes = append(nodes, launch(t, filepath.Join(dir, fmt.Sprint(i)), token, nodes[0].URL))
 	}
 	var admin string
-	poll(t, "the administrator's token", time.Minute, func(context.Context) error {
+	poll(t, "the administrator's token", func(context.Context) error {
 		b, err := os.ReadFile(filepath.Join(dir, "0", "admin.token"))
 		admin = strings.TrimSpace(string(b))
 		return err
 	})
 	clients := map[string]kit.Client{}
 	for _, n := range nodes {
-		c, err := rest.NewClient(n.URL, admin, rest.ClientOptions{})
+		c, err := rest.NewClient(n.URL, admin, rest.ClientOptions{Patience: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
 		clients[n.URL] = c
-		poll(t, "node "+n.URL, time.Minute, func(ctx context.Context) error {
-			_, err := elect.Leaders.Read(ctx, c, elect.Tasks)
+		within(t, func(ctx context.Context) error {
+			_, err := elect.Leaders.Await(ctx, c, elect.Tasks, func(elect.Leader) bool { return true })
 			return err
 		})
 	}
-	poll(t, "three voters", time.Minute, func(ctx context.Context) error { return voters(ctx, nodes[0].URL, admin, 3) })
-	poll(t, "a watchman", time.Minute, func(ctx context.Context) error {
+	poll(t, "three voters", func(ctx context.Context) error { return voters(ctx, nodes[0].URL, admin, 3) })
+	// served waits until as many nodes have begun to serve the watchman, and
+	// returns what the last of them has noted.
+	served := func(c kit.Client, nodes int) (fence int64, by string) {
+		t.Helper()
+		within(t, func(ctx context.Context) error {
+			w, err := watchmen.Await(ctx, c, "a", func(w watchman) bool { return len(w.Served) >= nodes })
+			if err == nil {
+				_, err = fmt.Sscan(w.Served[nodes-1], &fence, &by)
+			}
+			return err
+		})
+		return fence, by
+	}
+	within(t, func(ctx context.Context) error {
 		_, err := watchmen.Create(ctx, clients[nodes[0].URL], "a", watchman{})
 		return err
 	})
-	read := func(ctx context.Context, c kit.Client, served int) (fence int64, by string, err error) {
-		w, err := watchmen.Read(ctx, c, "a")
-		if err == nil && len(w.Served) < served {
-			err = fmt.Errorf("it was served by %q, want %d nodes", w.Served, served)
-		}
-		if err == nil {
-			_, err = fmt.Sscan(w.Served[served-1], &fence, &by)
-		}
-		return fence, by, err
-	}
-	var first int64
-	var owner string
-	poll(t, "the first node at work", time.Minute, func(ctx context.Context) (err error) {
-		first, owner, err = read(ctx, clients[nodes[0].URL], 1)
-		return err
-	})
+	first, owner := served(clients[nodes[0].URL], 1)
 	var rest kit.Client
 	for _, n := range nodes {
 		if n.URL == owner {
@@ -177,25 +187,16 @@ func TestTaskIsCarriedOnByAnotherNodeAfterTheDeathOfItsOwn(t *testing.T) {
 			rest = clients[n.URL]
 		}
 	}
-	var second int64
-	var heir string
 	// How soon is for the test of the cluster with a clock of its own.
-	poll(t, "the second node at work", time.Minute, func(ctx context.Context) (err error) {
-		second, heir, err = read(ctx, rest, 2)
-		return err
-	})
+	second, heir := served(rest, 2)
 	if heir == owner || second <= first {
 		t.Errorf("after %s with the fencing number %d came %s with %d, want another with a higher one", owner, first, heir, second)
 	}
-	poll(t, "the step's history", 10*time.Second, func(ctx context.Context) error {
-		s, err := task.AllSteps.Read(ctx, rest, "watchmen.a")
-		if err != nil {
-			return err
-		}
-		text, _ := json.Marshal(s.Steps)
-		if !strings.Contains(string(text), owner) || !strings.Contains(string(text), heir) {
-			return fmt.Errorf("the steps %s do not tell of %s and %s", text, owner, heir)
-		}
-		return nil
+	within(t, func(ctx context.Context) error {
+		_, err := task.AllSteps.Await(ctx, rest, "watchmen.a", func(s task.Steps) bool {
+			text, _ := json.Marshal(s.Steps) // of texts and numbers
+			return strings.Contains(string(text), owner) && strings.Contains(string(text), heir)
+		})
+		return err
 	})
 }

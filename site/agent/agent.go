@@ -147,10 +147,10 @@ func (a *Agent) assemble(pinned rootFile) {
 		Serves: a.gate.doors.Serves(),
 		Runs: []func(context.Context) error{
 			func(ctx context.Context) error { return a.gate.restore(ctx, a.groups) },
-			a.groups.supervise, a.follow.run, r.run,
+			a.groups.supervise, a.follow.run, r.run, a.gate.doors.Run,
 		},
 	})
-	a.node.Add(upgrade.Service(a.node.Client("services/upgrade"), a.gate, copiers(a.groups), a.groups, health.New(a.door, w.testsFailed), a.log))
+	a.node.Add(upgrade.Service(a.node.Client("services/upgrade"), a.gate, copiers(a.groups), a.groups, health.New(a.gate.doors, w.testsFailed), a.log))
 }
 
 // URL is the address of the agent's own API.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -310,5 +311,49 @@ func TestTheSiteWorksWithoutTheHub(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("the agent ended: %v", err)
+	}
+}
+
+func TestASignedReleaseIsRehearsedWhereAChannelIsFollowed(t *testing.T) {
+	h := newTestHub(t)
+	trusted := newSigner(t, h)
+	h.environment(api.Environment{Strategy: api.BlueGreen, Channel: "channels/program-stable"})
+	s := newSite(t, h)
+	s.start()
+	one, two := h.push(imageOf(t, "platform", "one")), h.push(imageOf(t, "platform", "two"))
+	trusted.sign("1.0.0", one)
+	trusted.offer("1.0.0")
+	h.passes("program-1.0.0")
+	trusted.sign("2.0.0", two)
+	rehearse := func(id, image string, release kit.Link) {
+		t.Helper()
+		d := api.Deployment{Environment: environmentName, Project: "program", Image: image, Release: release, Rehearse: true, State: api.DeploymentQueued}
+		if _, err := api.Deployments.Create(t.Context(), h.Admin(), id, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.deploy("order", two) // which stays one that nobody takes
+	for i, refused := range []struct {
+		image   string
+		release kit.Link
+		why     string
+	}{
+		{two, "", "rehearse a release, like program-2.0.0"},
+		{two, "releases/program-3.0.0", "is not signed"},
+		{two, "releases/program-1.0.0", "is signed for the image"},
+	} {
+		id := fmt.Sprint("refused-", i)
+		rehearse(id, refused.image, refused.release)
+		if d := h.await(id, ended); d.State != api.DeploymentFailed || !strings.Contains(d.Error, refused.why) {
+			t.Errorf("%s of %q is %s, %q; want %q", refused.image, refused.release, d.State, d.Error, refused.why)
+		}
+	}
+	rehearse("signed", two, "releases/program-2.0.0")
+	if d := h.passes("signed"); !strings.Contains(d.Output, "the upgrade would succeed") {
+		t.Errorf("the report is %q", d.Output)
+	}
+	s.nothingLeft("program-1")
+	if d, err := api.Deployments.Read(t.Context(), h.Admin(), "order"); err != nil || d.State != api.DeploymentQueued {
+		t.Errorf("the deployment that is not signed is %s, %v", d.State, err)
 	}
 }

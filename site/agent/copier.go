@@ -9,8 +9,18 @@ import (
 	"landfall.dev/api"
 	"landfall.dev/kit"
 	"landfall.dev/kit/migrate"
+	"landfall.dev/site/agent/lines"
 	"landfall.dev/site/upgrade"
 )
+
+// copiers returns what moves documents between groups, be their program made of
+// kit or not.
+func copiers(s *instances) upgrade.Copier {
+	return lines.Beside(copier{s}, func(ctx context.Context, side api.Side) (urls []string, token string, err error) {
+		g, err := s.find(ctx, side.Group)
+		return g.urls(), g.Token, err
+	})
+}
 
 // copier moves documents between groups whose programs are made of kit. It
 // implements upgrade.Copier. All others keep nothing that it could copy.
@@ -64,7 +74,7 @@ func (c copier) pull(ctx context.Context, from, to api.Side, r migrate.PullReque
 	}
 	p, err := call(destination, ctx, r)
 	if err != nil {
-		return zero, err
+		return zero, c.groups.blame(ctx, to, err)
 	}
 	copied := upgrade.Copied{
 		Documents: p.Documents + p.Deletions, Deletions: p.Deletions, Bytes: p.Bytes, Left: p.Left,
@@ -80,8 +90,18 @@ func (c copier) pull(ctx context.Context, from, to api.Side, r migrate.PullReque
 }
 
 // Cycle implements upgrade.Copier.
-func (c copier) Cycle(ctx context.Context, from, to api.Side, final bool) (upgrade.Copied, error) {
-	return c.pull(ctx, from, to, migrate.PullRequest{Final: final}, (*migrate.Client).Pull)
+func (c copier) Cycle(ctx context.Context, from, to api.Side, rate float64, final bool) (upgrade.Copied, error) {
+	return c.pull(ctx, from, to, migrate.PullRequest{Rate: rate, Final: final}, (*migrate.Client).Pull)
+}
+
+// Pace implements upgrade.Copier.
+func (c copier) Pace(ctx context.Context, to api.Side, rate float64) (int64, error) {
+	m, err := c.cluster(ctx, to)
+	if err != nil {
+		return 0, err
+	}
+	p, err := m.Pace(ctx, rate)
+	return p.Taken, err
 }
 
 // Repair implements upgrade.Copier.
@@ -160,10 +180,10 @@ func (c copier) Fence(ctx context.Context, side api.Side, epoch int64, on bool) 
 		return err
 	}
 	_, err = m.Fence(ctx, epoch, on)
-	if !on && errors.Is(err, kit.ErrNotFound) {
+	if err == nil || !on && errors.Is(err, kit.ErrNotFound) {
 		return nil
 	}
-	return err
+	return c.groups.blame(ctx, side, err)
 }
 
 // Position implements upgrade.Copier.

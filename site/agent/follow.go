@@ -113,7 +113,9 @@ func (f *follower) look(ctx context.Context) error {
 	case free <= 0:
 		return nil // the end of an order is news
 	case e.Channel != "":
-		return f.channel(ctx, e)
+		if err := f.channel(ctx, e); err != nil {
+			return err
+		}
 	case f.hub.root != "":
 		return noChannel(e)
 	}
@@ -130,7 +132,8 @@ func noChannel(e api.Environment) error {
 	}
 }
 
-// deployments takes on the oldest deployments, at most free.
+// deployments takes on the oldest deployments, at most free; where a channel is
+// followed, only rehearsals of signed releases.
 func (f *follower) deployments(ctx context.Context, e api.Environment, free int) error {
 	filter := fmt.Sprintf("environment == %q && state == %q", e.Link.ID(), api.DeploymentQueued)
 	for d, err := range api.Deployments.All(ctx, f.hub, filter, "created") {
@@ -139,6 +142,9 @@ func (f *follower) deployments(ctx context.Context, e api.Environment, free int)
 		}
 		if free == 0 {
 			return nil
+		}
+		if e.Channel != "" && !d.Rehearse {
+			continue
 		}
 		_, err := orders.Read(ctx, f.client, d.Link.ID())
 		if err == nil {
@@ -151,6 +157,15 @@ func (f *follower) deployments(ctx context.Context, e api.Environment, free int)
 			Environment: e.Link.ID(), Strategy: e.Strategy, Nodes: e.Nodes,
 			Project: d.Project, Image: d.Image, Deployment: d.Link, Release: d.Release, Tests: d.Tests,
 			Policy: e.Upgrades, Rehearse: d.Rehearse,
+		}
+		if e.Channel != "" {
+			err := f.verifier.Rehearsal(ctx, d)
+			if err != nil && !errors.Is(err, verify.ErrRefused) {
+				return err
+			}
+			if err != nil {
+				o.Refused = err.Error()
+			}
 		}
 		if _, err := orders.Create(ctx, f.client, d.Link.ID(), o); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/site/agent/doors"
 	"landfall.dev/site/front"
+	"landfall.dev/site/upgrade/spare"
 )
 
 // routes hold one document, that of the front door.
@@ -46,6 +47,9 @@ type gate struct {
 
 // Hold implements upgrade.Gate.
 func (g *gate) Hold(ctx context.Context) error { return g.doors.Hold(ctx) }
+
+// Lately implements upgrade.Gate.
+func (g *gate) Lately() (spare.Window, func() spare.Window) { return g.doors.Lately() }
 
 // Slow implements upgrade.Gate.
 func (g *gate) Slow(_ context.Context, share float64) error {

@@ -249,6 +249,20 @@ func (s *instances) start(ctx context.Context, g group) (group, error) {
 // errPortTaken means that an instance has ended and something else has its port.
 var errPortTaken = errors.New("another program has taken its port")
 
+// freePorts returns n ports that nothing listens on and no group has.
+func (s *instances) freePorts(ctx context.Context, n int) ([]int, error) {
+	taken := map[int]bool{}
+	for g, err := range groups.All(ctx, s.client, "", "") {
+		if err != nil {
+			return nil, err
+		}
+		for _, port := range g.Ports {
+			taken[port] = true
+		}
+	}
+	return room.Ports(n, taken)
+}
+
 // move gives g, of which nothing has been used yet, other ports.
 func (s *instances) move(ctx context.Context, g group) (group, error) {
 	s.log.Info("moved to other ports", "group", g.name(), "from", g.Ports)
@@ -299,7 +313,7 @@ func (s *instances) startOne(outer context.Context, g group, i int) error {
 // ended returns why an instance that does not run must not be started again,
 // after so many times that it was.
 func (s *instances) ended(g group, i, ends int, st engine.Status) error {
-	if !free(g.Ports[i]) {
+	if !room.Unused(g.Ports[i]) {
 		return errPortTaken
 	}
 	if ends >= maxEnds {
@@ -314,12 +328,28 @@ func (s *instances) explain(g group, i int, err error) error {
 	if errors.Is(err, errPortTaken) {
 		return err
 	}
-	logs, _ := s.engine.Logs(context.Background(), g.name(), strconv.Itoa(i), 10)
 	text := fmt.Sprintf("instance %s/%d: %v", g.name(), i, err)
-	if last := strings.TrimSpace(string(logs)); last != "" {
+	if last := s.lastWords(g, i, 10); last != "" {
 		text += "; its last words:\n" + last
 	}
 	return kit.Errorf(kit.ErrConflict, g.Link, "%s", text)
+}
+
+// lastWords returns the last lines that the instance has written.
+func (s *instances) lastWords(g group, i, lines int) string {
+	logs, _ := s.engine.Logs(context.Background(), g.name(), strconv.Itoa(i), lines)
+	return strings.TrimSpace(string(logs))
+}
+
+// blame returns err with what an instance of the side said that does not run.
+func (s *instances) blame(ctx context.Context, side api.Side, err error) error {
+	g, unknown := s.find(ctx, side.Group)
+	for i := 0; i < g.Nodes && unknown == nil; i++ {
+		if st, unclear := s.status(ctx, g.name(), strconv.Itoa(i)); unclear == nil && !st.Running {
+			return fmt.Errorf("instance %s/%d has ended: %s: %w", g.name(), i, s.lastWords(g, i, 1), err)
+		}
+	}
+	return err
 }
 
 // status returns what the engine says of an instance. One that it does not

@@ -107,21 +107,11 @@ func TestAServiceThatIsNotMadeOfKitIsUpgradedLiveAndBack(t *testing.T) {
 	}
 
 	end = s.writesNotes()
-	agent := s.agent.Client("services/agent")
-	id := second.Upgrade.ID()[len(environmentName)+1:]
-	behind := func(u api.Upgrade) bool { return u.Back != nil && u.Back.Documents > 0 }
-	if _, err := api.Upgrades.Await(t.Context(), agent, id, behind); err != nil {
-		t.Fatalf("waiting for the first writes to be taken back: %v", err)
-	}
-	if _, err := api.Upgrades.Send(t.Context(), agent, id, "rollback", nil); err != nil {
+	err = s.goesBack(second)
+	written = end()
+	if err != nil {
 		t.Fatal(err)
 	}
-	u, err = api.Upgrades.Await(t.Context(), agent, id, func(u api.Upgrade) bool { return u.State.Over() && u.Settled() })
-	written = end()
-	if err != nil || u.State != api.UpgradeRolledBack || u.Back.Verified == nil {
-		t.Fatalf("the upgrade is %s, %s, back %+v, %v; want it rolled back", u.State, u.Error, u.Back, err)
-	}
-	t.Logf("%d taken back in %d cycles, pause %v", u.Back.Documents, u.Back.Cycles, u.Back.Pause.Std())
 	s.keeps(written)
 	if old, err := s.pythonNote("GET", "old", ""); err != nil || old["text"] != "Title\nbody" {
 		t.Errorf("the note is %v, %v; want it in version 1", old, err)

@@ -75,7 +75,7 @@ func (p *puller) pull(ctx context.Context, ref string) error {
 // image cannot be told, so it is tried for a while.
 func (p *puller) load(ctx context.Context, img v1.Image, ref string) error {
 	until := time.Now().Add(p.patience)
-	wait := pause{first: firstPause, longest: longestPause}
+	wait := pause{first: time.Second, longest: 30 * time.Second}
 	for {
 		err := p.engine.Load(ctx, img, ref)
 		switch {

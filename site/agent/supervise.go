@@ -6,34 +6,15 @@ import (
 	"time"
 
 	"landfall.dev/engine"
+	"landfall.dev/site/agent/again"
 )
 
-// The times between two starts of an instance that ends again and again, and
-// how long it has to run to count as well again.
-const (
-	firstPause   = time.Second
-	longestPause = 30 * time.Second
-	well         = time.Minute
-	lookEvery    = 500 * time.Millisecond
-)
-
-// crashes is what is known of an instance that has ended.
-type crashes struct {
-	count   int
-	started time.Time // the last time
-}
-
-// due tells whether the instance may be started again.
-func (c crashes) due(now time.Time) bool {
-	if c.count == 0 {
-		return true
-	}
-	return now.Sub(c.started) >= min(firstPause<<min(c.count-1, 10), longestPause)
-}
+// lookEvery is how often the instances are looked at.
+const lookEvery = 500 * time.Millisecond
 
 // supervise starts what has ended but should run, until ctx ends.
 func (s *instances) supervise(ctx context.Context) error {
-	seen := map[string]crashes{}
+	seen := map[string]again.Ends{}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -49,7 +30,7 @@ func (s *instances) supervise(ctx context.Context) error {
 }
 
 // look starts the instances that should run and do not.
-func (s *instances) look(ctx context.Context, seen map[string]crashes) error {
+func (s *instances) look(ctx context.Context, seen map[string]again.Ends) error {
 	list, err := s.engine.List(ctx)
 	if err != nil {
 		return err
@@ -75,24 +56,25 @@ func (s *instances) look(ctx context.Context, seen map[string]crashes) error {
 }
 
 // revive starts the instance i of g unless it runs or has just been started.
-func (s *instances) revive(ctx context.Context, g group, i int, st engine.Status, seen map[string]crashes) {
+func (s *instances) revive(ctx context.Context, g group, i int, st engine.Status, seen map[string]again.Ends) {
 	key, now := g.name()+"/"+strconv.Itoa(i), time.Now()
 	c := seen[key]
 	switch {
-	case st.Running && c.count > 0 && now.Sub(c.started) > well:
+	case st.Running && c.Well(now):
 		delete(seen, key)
 		return
-	case st.Running || !c.due(now):
+	case st.Running || !c.Due(now):
 		return
 	}
-	seen[key] = crashes{c.count + 1, now}
+	seen[key] = again.Ends{Count: c.Count + 1, Started: now}
 	exit := st.Exit
 	if st.Group == "" {
 		exit = notSeen
 	}
+	said := s.lastWords(g, i, 1)
 	if err := s.engine.Start(ctx, s.instance(g, i)); err != nil {
-		s.log.Error("instance could not be started again", "instance", key, "exit", exit, "error", err)
+		s.log.Error("instance could not be started again", "instance", key, "exit", exit, "said", said, "error", err)
 		return
 	}
-	s.log.Warn("started an instance again that had ended", "instance", key, "exit", exit, "times", c.count+1)
+	s.log.Warn("started an instance again that had ended", "instance", key, "exit", exit, "times", c.Count+1, "said", said)
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,27 @@ func TestARehearsalLeavesAllAsItIs(t *testing.T) {
 	}
 }
 
+// goesBack goes back from the upgrade of the deployment, once something that was
+// written on green has been taken back, and returns an error unless that goes
+// well.
+func (s *site) goesBack(deployed api.Status) error {
+	ctx, agent := s.t.Context(), s.agent.Client("services/agent")
+	id := deployed.Upgrade.ID()[len(environmentName)+1:]
+	behind := func(u api.Upgrade) bool { return u.Back != nil && u.Back.Documents > 0 }
+	if _, err := api.Upgrades.Await(ctx, agent, id, behind); err != nil {
+		return fmt.Errorf("waiting for the first writes to be taken back: %w", err)
+	}
+	if _, err := api.Upgrades.Send(ctx, agent, id, "rollback", nil); err != nil {
+		return err
+	}
+	u, err := api.Upgrades.Await(ctx, agent, id, func(u api.Upgrade) bool { return u.State.Over() && u.Settled() })
+	if err != nil || u.State != api.UpgradeRolledBack || u.Back.Verified == nil || u.Back.Pause <= 0 {
+		return fmt.Errorf("the upgrade is %s, %s, back %+v, %v; want it rolled back", u.State, u.Error, u.Back, err)
+	}
+	s.t.Logf("%d taken back in %d cycles, pause %v of %v", u.Back.Documents, u.Back.Cycles, u.Back.Pause.Std(), u.Budget.Std())
+	return nil
+}
+
 func TestGoingBackLosesNoWrite(t *testing.T) {
 	h := newTestHub(t)
 	h.environment(api.Environment{Strategy: api.BlueGreen})
@@ -95,21 +117,12 @@ func TestGoingBackLosesNoWrite(t *testing.T) {
 	end := write(t, c)
 	h.deploy("second", h.push(imageOf(t, "platform", "two")))
 	second := h.passes("second")
-	agent := s.agent.Client("services/agent")
-	id := second.Upgrade.ID()[len(environmentName)+1:]
-	behind := func(u api.Upgrade) bool { return u.Back != nil && u.Back.Documents > 0 }
-	if _, err := api.Upgrades.Await(t.Context(), agent, id, behind); err != nil {
-		t.Fatalf("waiting for the first writes to be taken back: %v", err)
-	}
-	if _, err := api.Upgrades.Send(t.Context(), agent, id, "rollback", nil); err != nil {
+	err := s.goesBack(second)
+	written := end()
+	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := api.Upgrades.Await(t.Context(), agent, id, func(u api.Upgrade) bool { return u.State.Over() && u.Settled() })
-	written := end()
-	if err != nil || u.State != api.UpgradeRolledBack || u.Back.Verified == nil || u.Back.Pause <= 0 {
-		t.Fatalf("the upgrade is %s, %s, back %+v, %v; want it rolled back", u.State, u.Error, u.Back, err)
-	}
-	t.Logf("%d notes, %d taken back in %d cycles, pause %v of %v", len(written), u.Back.Documents, u.Back.Cycles, u.Back.Pause.Std(), u.Budget.Std())
+	t.Logf("%d notes", len(written))
 	for _, id := range written {
 		if _, err := c.Read(t.Context(), kit.NewLink("notes", id), kit.ReadOptions{}); err != nil {
 			t.Errorf("a note that was acknowledged: %v", err)

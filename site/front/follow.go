@@ -48,6 +48,8 @@ type Report struct {
 	Held  int64  `json:"held,omitempty"`  // number of the hold in which nobody is inside any more
 	Error string `json:"error,omitempty"` // why it cannot carry the order out
 	State State  `json:"state"`
+	// Latencies are those of Door.Latencies.
+	Latencies Latencies `json:"latencies"`
 }
 
 const (
@@ -166,7 +168,7 @@ func (f *Follower) talk(ctx context.Context) (Order, error) {
 		f.interrupt = nil
 		f.mu.Unlock()
 	}()
-	report.State = f.Door.State()
+	report.State, report.Latencies = f.Door.State(), f.Door.Latencies()
 	var o Order
 	body, err := json.Marshal(report)
 	if err == nil {

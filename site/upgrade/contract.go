@@ -6,9 +6,10 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
+	"landfall.dev/site/upgrade/spare"
 )
 
-// Gate is all that an upgrade needs from the front door. Its methods must not
+// Gate is all that an upgrade needs from the front doors. Its methods must not
 // be called concurrently.
 type Gate interface {
 	// Hold makes new requests wait and returns when those inside are done. If
@@ -19,6 +20,11 @@ type Gate interface {
 	// ends a hold. The epoch is that of the decision; an older one than the gate
 	// has seen is kit.ErrConflict. It may be repeated, and without a hold.
 	Open(ctx context.Context, side api.Side, epoch int64) error
+
+	// Lately returns what was done in the last ten seconds or so, and a function
+	// for what is done from now on. Unlike the others it may be called at any
+	// time, and the function too.
+	Lately() (before spare.Window, since func() spare.Window)
 
 	// Slow lets writes through at the share of the rate that they had before it
 	// was called first: 0.8 for 80 %. 1 ends that. A gate that starts anew lets
@@ -34,8 +40,13 @@ type Copier interface {
 
 	// Cycle has to pull from from everything that changed since its last cycle,
 	// and transform it. It may be repeated. With final it reads at from's
-	// leader, and nothing is left afterwards if from is fenced.
-	Cycle(ctx context.Context, from, to api.Side, final bool) (Copied, error)
+	// leader, and nothing is left afterwards if from is fenced. It takes no more than
+	// rate documents a second; 0 is no bound.
+	Cycle(ctx context.Context, from, to api.Side, rate float64, final bool) (Copied, error)
+
+	// Pace changes the rate of the Cycle to the side that is under way, if there
+	// is one, and returns how many documents that has taken so far.
+	Pace(ctx context.Context, to api.Side, rate float64) (int64, error)
 
 	// Documents returns how many documents the side has, also during a cycle.
 	// Those that stay with the side do not count.

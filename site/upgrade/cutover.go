@@ -109,7 +109,7 @@ func (x *crossing) attempt(ctx context.Context, u api.Upgrade) error {
 	}
 	s := step{State: api.UpgradeHolding}
 	if !u.Stateless {
-		c, err := x.copy(ctx, u, false)
+		c, err := x.copy(ctx, u, 0, false)
 		if err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (x *crossing) cross(ctx context.Context, u *api.Upgrade) error {
 	if err := x.reach(held, u, step{State: api.UpgradeFenced, Final: final}); err != nil {
 		return late(held, "fencing blue", err)
 	}
-	c, err := x.copy(held, *u, true)
+	c, err := x.copy(held, *u, 0, true)
 	if err != nil {
 		return late(held, "the final cycle", err)
 	}

@@ -111,9 +111,11 @@ const Epochs = 100
 // after going back retire the group that traffic has left, which deletes it.
 func Service(c kit.Client, gate Gate, copier Copier, groups Groups, health Health, log *slog.Logger) kit.Service {
 	d := &driver{client: c, gate: gate, copier: copier, groups: groups, health: health, log: log, started: time.Now()}
+	upgrades := kit.Own(api.Upgrades, next, "pause", "resume", "go", "abort", "rollback", "retire", "retry", "waive")
+	upgrades.Audit = true
 	return kit.Service{
 		Name: "upgrade",
-		Owns: []kit.Owned{kit.Own(api.Upgrades, next, "pause", "resume", "go", "abort", "rollback", "retire", "retry", "waive")},
+		Owns: []kit.Owned{upgrades},
 		Does: kit.Does{
 			"provision":        d.provision,
 			api.UpgradeCopies:  d.cycle,

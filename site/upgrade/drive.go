@@ -12,6 +12,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
+	"landfall.dev/site/upgrade/spare"
 )
 
 // patience is how long an action before the cutover is tried again without
@@ -106,6 +107,7 @@ func inStates(states ...api.UpgradeState) func(api.Upgrade) bool {
 func (d *driver) provision(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	var result provisionResult
 	err := d.during(ctx, r.Link, inStates(api.UpgradeProvision), func(ctx context.Context, u api.Upgrade) (err error) {
+		result.Sparing = d.sparing(u)
 		if err := d.inCharge(ctx, u); err != nil {
 			return err
 		}
@@ -198,12 +200,15 @@ func (d *driver) cycle(ctx context.Context, r kit.Record, _ kit.Op) (any, error)
 	var result copied
 	err := d.during(ctx, r.Link, inStates(api.UpgradeCopying, api.UpgradeReady), func(ctx context.Context, u api.Upgrade) (err error) {
 		d.slow(ctx, u)
-		telling, stop := context.WithCancel(ctx)
-		var told sync.WaitGroup
-		told.Go(func() { d.tell(telling, u) })
-		result, err = d.copy(ctx, u, false)
+		beside, stop := context.WithCancel(ctx)
+		var ended sync.WaitGroup
+		p := newPacer(u)
+		ended.Go(func() { d.tell(beside, u, p) })
+		ended.Go(func() { d.pace(beside, u, p) })
+		result, err = d.copy(ctx, u, bound(u), false)
 		stop()
-		told.Wait()
+		ended.Wait()
+		result.Sparing, result.Bound = sparingOf(p.Control()), p.Lowest()
 		return err
 	})
 	return d.unlessMoved(result, err)
@@ -214,7 +219,7 @@ const tellEvery = time.Second
 
 // tell writes into u how far its cycle has come, until ctx ends. It is for who
 // looks on: an error is no reason to stop copying.
-func (d *driver) tell(ctx context.Context, u api.Upgrade) {
+func (d *driver) tell(ctx context.Context, u api.Upgrade, p *spare.Pacer) {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
 	for {
@@ -229,7 +234,7 @@ func (d *driver) tell(ctx context.Context, u api.Upgrade) {
 			all, err = d.copier.Documents(ctx, u.Blue)
 		}
 		if err == nil {
-			_, err = api.Upgrades.Send(ctx, d.client, u.Link.ID(), copyingEvent, api.Copying{Documents: here, Of: all})
+			_, err = api.Upgrades.Send(ctx, d.client, u.Link.ID(), copyingEvent, copyingArgs{api.Copying{Documents: here, Of: all}, sparingOf(p.Control())})
 		}
 		if err != nil && ctx.Err() == nil {
 			d.log.Warn("how far the copy has come is not known", "upgrade", u.Link, "error", err)
@@ -237,8 +242,10 @@ func (d *driver) tell(ctx context.Context, u api.Upgrade) {
 	}
 }
 
-func (d *driver) copy(ctx context.Context, u api.Upgrade, final bool) (copied, error) {
-	c, err := d.copier.Cycle(ctx, u.Blue, u.Green, final)
+// copy copies what has changed since the last cycle, at no more than rate
+// documents a second; 0 is no bound.
+func (d *driver) copy(ctx context.Context, u api.Upgrade, rate float64, final bool) (copied, error) {
+	c, err := d.copier.Cycle(ctx, u.Blue, u.Green, rate, final)
 	if err != nil {
 		return copied{}, fmt.Errorf("copying: %w", err)
 	}

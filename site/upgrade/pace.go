@@ -25,13 +25,14 @@ const (
 const slowly = 10 * time.Second
 
 // slower returns the share of their rate that writers have to be kept from
-// from now on, which is the present one if the last cycle has helped.
+// from now on, which is the present one if the last cycle has helped, or was
+// bound: the next one is not.
 func slower(u api.Upgrade, last api.Cycle) float64 {
 	most := u.Slow
 	if most == 0 {
 		most = defaultSlow
 	}
-	if u.Rehearse || most < 0 || improves(last) {
+	if u.Rehearse || most < 0 || improves(last) || last.Bound > 0 {
 		return u.Slowed
 	}
 	if u.Slowed == 0 {

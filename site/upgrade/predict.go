@@ -65,6 +65,9 @@ func record(u api.Upgrade, c copied, now time.Time) api.Upgrade {
 		cycles = slices.Delete(cycles, keptFirst, len(cycles)-keptLast)
 	}
 	u.Cycles, u.Copying = cycles, nil
+	if c.Sparing != (api.Sparing{}) {
+		u.Sparing = c.Sparing
+	}
 	if !c.Final {
 		u = isolated(u, c.Quarantine, now)
 	}
@@ -109,9 +112,13 @@ func longestHold(u api.Upgrade) time.Duration {
 }
 
 // rate returns the 10th percentile of the documents per second of the last
-// cycles. Small cycles count only if there are no others.
+// cycles. Those that were bound and small ones count only if there are no others.
 func rate(cycles []api.Cycle) float64 {
-	rates := ratesOf(cycles, telling)
+	unbound := slices.DeleteFunc(slices.Clone(cycles), func(c api.Cycle) bool { return c.Bound > 0 })
+	rates := ratesOf(unbound, telling)
+	if len(rates) == 0 {
+		rates = ratesOf(cycles, telling)
+	}
 	if len(rates) == 0 {
 		rates = ratesOf(cycles, 1)
 	}

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,6 +111,9 @@ func TestWhoHasItWaitMayMendRetryOrWaive(t *testing.T) {
 				w.serving("green")
 				if name == "waived" && (len(done.Quarantine) != 2 || !strings.HasPrefix(done.Quarantine[0].WaivedBy, "users/")) {
 					t.Errorf("quarantine %+v, want both waived by a user", done.Quarantine)
+				}
+				if p, err := r.Admin().List(t.Context(), kit.Query{Kind: "audit", Filter: fmt.Sprintf(`target == %q && verb in ["retry", "waive"] && status == 200`, done.Link)}); err != nil || len(p.Items) > 1 || (len(p.Items) == 1) != (name != "mended on blue") {
+					t.Errorf("the audit has %d records of what was done to the quarantine, %v", len(p.Items), err)
 				}
 				if err := r.send("retry", nil); !errors.Is(err, kit.ErrConflict) {
 					t.Errorf("a retry after the switch: %v", err)

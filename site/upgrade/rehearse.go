@@ -55,7 +55,7 @@ func (d *driver) compare(ctx context.Context, u api.Upgrade, r *api.Rehearsal) e
 		if err != nil {
 			return err
 		}
-		c, err := d.copy(ctx, u, false)
+		c, err := d.copy(ctx, u, 0, false)
 		if err != nil {
 			return err
 		}

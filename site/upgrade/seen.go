@@ -72,6 +72,9 @@ var (
 		{describe("landfall_upgrade_predicted_pause_seconds", "Pause that the last cycle predicts."), func(u api.Upgrade) float64 { return float64(lastCycle(u).Predicted) }},
 		{describe("landfall_upgrade_pause_seconds", "Time that traffic was held, 0 before the commit."), func(u api.Upgrade) float64 { return float64(u.Pause) }},
 		{describe("landfall_upgrade_slowed_ratio", "Share of their rate that writers are kept from."), func(u api.Upgrade) float64 { return u.Slowed }},
+		{describe("landfall_upgrade_base_p99_seconds", "Time within which 99 of 100 requests were answered before copying, 0 if it is not known."), func(u api.Upgrade) float64 { return float64(u.Sparing.Base) }},
+		{describe("landfall_upgrade_p99_seconds", "The same while documents were copied last."), func(u api.Upgrade) float64 { return float64(u.Sparing.P99) }},
+		{describe("landfall_upgrade_bound_documents_per_second", "Rate to which the copy is bound to spare clients, 0 for no bound."), func(u api.Upgrade) float64 { return u.Sparing.Rate }},
 		{describe("landfall_upgrade_attempts", "Attempts at the cutover."), func(u api.Upgrade) float64 { return float64(u.Attempts) }},
 		{describe("landfall_upgrade_back_left_documents", "Documents of green that blue does not have yet, 0 without a way back."), func(u api.Upgrade) float64 {
 			if u.Back == nil {

@@ -168,7 +168,8 @@ type provisionResult struct {
 	Green     api.Side `json:"green"`
 	Stateless bool     `json:"stateless"`
 	// OneWay are the reasons why green's documents cannot be taken back.
-	OneWay []string `json:"oneWay,omitempty"`
+	OneWay  []string    `json:"oneWay,omitempty"`
+	Sparing api.Sparing `json:"sparing,omitzero"`
 }
 
 func provisioned(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
@@ -179,7 +180,7 @@ func provisioned(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.
 	if u.State != api.UpgradeProvision {
 		return u, nil
 	}
-	u.Green, u.Stateless, u.OneWay = r.Green, r.Stateless, r.OneWay
+	u.Green, u.Stateless, u.OneWay, u.Sparing = r.Green, r.Stateless, r.OneWay, r.Sparing
 	if u.WayBack == api.WayBackNone && !u.Stateless && !first(u) {
 		u.OneWay = []string{"no way back was asked for"}
 	}
@@ -329,16 +330,21 @@ func stopped(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) 
 	return enter(u, api.UpgradeAborted, now, text), nil
 }
 
-// copyingEvent tells how far the action cycle has come; an api.Copying.
+// copyingEvent tells how far the action cycle has come; copyingArgs.
 const copyingEvent = "copying"
 
+type copyingArgs struct {
+	api.Copying
+	Sparing api.Sparing `json:"sparing"`
+}
+
 func copying(u api.Upgrade, e kit.Event) (api.Upgrade, []kit.Op) {
-	var c api.Copying
+	var c copyingArgs
 	if err := e.Into(&c); err != nil {
 		return u, kit.Refuse(kit.ErrInvalid, "%v", err)
 	}
 	if u.State == api.UpgradeCopying {
-		u.Copying = &c
+		u.Copying, u.Sparing = &c.Copying, c.Sparing
 	}
 	return u, nil
 }
@@ -552,4 +558,6 @@ type copied struct {
 	Failed []string `json:"failed,omitempty"`
 	// Quarantine is that of green after the cycle, unless it was the final one.
 	Quarantine []api.Quarantined `json:"quarantine,omitempty"`
+	// Sparing is how blue's clients were spared, if they were.
+	Sparing api.Sparing `json:"sparing,omitzero"`
 }

@@ -14,6 +14,7 @@ import (
 	"landfall.dev/api"
 	"landfall.dev/kit"
 	"landfall.dev/kit/kittest"
+	"landfall.dev/site/upgrade/spare"
 )
 
 // world is a gate, a copier and groups in memory, which keep their promises
@@ -35,7 +36,9 @@ type world struct {
 	values                   map[string]float64  // of the checks
 	changed                  int64               // documents, on top of those that were written
 	// torn says that both sides may take writes: one could not be fenced.
-	torn      bool
+	torn bool
+	// street, if not nil, is a platform in use, which copying slows down.
+	street    *street
 	stateless map[string]bool
 
 	mu       sync.Mutex
@@ -125,7 +128,10 @@ func (w *world) Stateless(ctx context.Context, side api.Side) (bool, error) {
 	return is, err
 }
 
-func (w *world) Cycle(ctx context.Context, from, to api.Side, final bool) (Copied, error) {
+func (w *world) Cycle(ctx context.Context, from, to api.Side, rate float64, final bool) (Copied, error) {
+	if w.street != nil {
+		return w.street.copy(ctx, rate, final)
+	}
 	name := "cycle"
 	if final {
 		name = "final cycle"
@@ -275,6 +281,20 @@ func (w *world) Waive(ctx context.Context, side api.Side, by string, links []kit
 		}
 		return nil
 	})
+}
+
+func (w *world) Pace(_ context.Context, _ api.Side, rate float64) (int64, error) {
+	if w.street != nil {
+		return w.street.pace(rate)
+	}
+	return 0, nil
+}
+
+func (w *world) Lately() (spare.Window, func() spare.Window) {
+	if w.street != nil {
+		return w.street.lately()
+	}
+	return spare.Window{}, func() spare.Window { return spare.Window{} }
 }
 
 // Close is no call that is recorded: it comes at any time after the switch.

@@ -11,14 +11,12 @@
 package faults_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"testing"
 	"time"
 
 	"landfall.dev/api"
-	"landfall.dev/kit"
 	"landfall.dev/test/harness"
 )
 
@@ -52,12 +50,6 @@ func ofAgent(c *scene, f harness.Failure) bool {
 	return f.Door == c.path.Front
 }
 
-// ofBehind are those that come to a node which was stopped, goes on, and does not
-// know who leads yet: they may be sent again.
-func ofBehind(_ *scene, f harness.Failure) bool { return errors.Is(f.Err, kit.ErrUnavailable) }
-
-func ofBehindOrWrites(c *scene, f harness.Failure) bool { return f.Write || ofBehind(c, f) }
-
 func ofFurther(c *scene, f harness.Failure) bool { return f.Door == c.door }
 
 const (
@@ -79,11 +71,13 @@ const (
 var table = []row{
 	{fault: "the network between blue and green is slow", at: states{copying}, strike: slowNetwork, wired: true, ends: states{soak}},
 	{fault: "the network between blue and green is cut", at: states{copying, holding, final}, strike: cutNetwork, lasts: 2500 * time.Millisecond, wired: true, ends: states{soak}, policy: api.UpgradePolicy{Budget: 0.4}},
-	{fault: "green's disk is full", at: states{planned}, strike: fullDisk, ends: states{aborted}, reason: []string{"no space left on device"}},
+	{fault: "green's disk is full", at: states{planned}, strike: fullDisk, ends: states{aborted}, reason: []string{"is full", "free space there"}},
+	{fault: "green's disk fills up", at: states{copying, final}, strike: fillDisk, ends: states{soak}},
 	{fault: "a document cannot be transformed", at: states{planned}, strike: poison, ends: states{aborted}, reason: []string{"transfers/poison", "amount"}},
 	{fault: "green's clock is an hour ahead", at: states{copying}, strike: skewClock(time.Hour), ends: states{soak}},
 	{fault: "green's clock is an hour behind", at: states{soak}, strike: skewClock(-time.Hour), ends: states{soak}},
 	{fault: "a client holds a stream open for ever", at: states{planned}, strike: holdStream, ends: states{soak}},
+	{fault: "an upload does not end", at: states{planned}, strike: upload, ends: states{soak}, policy: api.UpgradePolicy{Budget: 0.4}},
 	{fault: "the agent is killed", at: states{provision, copying, ready, holding, fenced, final, verified, committed, soak, back}, strike: killAgent, ends: states{soak}, fails: ofAgent},
 	{fault: "the agent is stopped", at: states{provision, copying, holding, fenced, committed, back}, strike: pauseAgent, lasts: 2 * time.Second, ends: states{soak}},
 	{fault: "a front door is killed", at: states{copying, holding, fenced, committed, back}, strike: killDoor, ends: states{soak}, fails: ofFurther},
@@ -92,11 +86,11 @@ var table = []row{
 	{fault: "a node of green's is killed", at: states{provision, copying, fenced, verified}, strike: killNode(true, false), ends: states{soak}},
 	{fault: "green's leader is killed", at: states{copying, holding, final}, strike: killNode(true, true), ends: states{soak}},
 	{fault: "green's leader is killed in charge", at: states{committed, soak, back}, strike: killNode(true, true), ends: states{soak}, fails: all},
-	{fault: "a node of green's is stopped", at: states{copying}, strike: pauseNode(true, false), lasts: 2 * time.Second, ends: states{soak}, fails: ofBehind},
+	{fault: "a node of green's is stopped", at: states{copying}, strike: pauseNode(true, false), lasts: 2 * time.Second, ends: states{soak}},
 	{fault: "green's leader is stopped", at: states{holding}, strike: pauseNode(true, true), lasts: 2 * time.Second, ends: states{soak}},
 	{fault: "a node of blue's is killed", at: states{provision, holding, committed, back}, strike: killNode(false, false), ends: states{soak}, fails: writes},
 	{fault: "blue's leader is killed", at: states{copying, fenced, soak}, strike: killNode(false, true), ends: states{soak}, fails: all},
-	{fault: "a node of blue's is stopped", at: states{copying}, strike: pauseNode(false, false), lasts: 2 * time.Second, ends: states{soak}, fails: ofBehindOrWrites},
+	{fault: "a node of blue's is stopped", at: states{copying}, strike: pauseNode(false, false), lasts: 2 * time.Second, ends: states{soak}, fails: writes},
 	{fault: "blue's leader is stopped", at: states{ready}, strike: pauseNode(false, true), lasts: 2 * time.Second, ends: states{soak}, fails: all},
 	{
 		fault: "there are more writes than can be copied", at: states{planned}, strike: func(*scene) func() { return func() {} },

@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"landfall.dev/api"
+	"landfall.dev/kit"
+	"landfall.dev/kit/task"
 	"landfall.dev/test/harness"
 )
 
@@ -174,6 +177,33 @@ func fullDisk(c *scene) func() {
 	return func() {}
 }
 
+// fillDisk leaves no room for the logs of green's nodes, until the upgrade says
+// so.
+func fillDisk(c *scene) func() {
+	fill := func(full bool) {
+		if err := harness.FillDisk(c.path.Faults(), full); err != nil {
+			c.t.Error(err)
+		}
+	}
+	fill(true)
+	u, err := c.path.Latest(c.t.Context())
+	freed := make(chan error, 1)
+	go func() {
+		if err == nil {
+			_, err = task.AllSteps.Await(c.t.Context(), c.path.Agent, "upgrades."+u.Link.ID(), func(s task.Steps) bool {
+				return strings.Contains(fmt.Sprint(s.Steps), "is full")
+			})
+		}
+		fill(false)
+		freed <- err
+	}()
+	return func() {
+		if err := <-freed; err != nil {
+			c.t.Errorf("what the upgrade says of a full disk: %v", err)
+		}
+	}
+}
+
 // poison writes a document that cannot be transformed.
 func poison(c *scene) func() {
 	if err := c.load.Post("/api/transfers", []byte(`{"id":"poison","link":"transfers/poison","from":"a0","to":"a1","amount":"a lot"}`)); err != nil {
@@ -239,4 +269,49 @@ func holdStream(c *scene) func() {
 		}
 		_ = again.Close()
 	}
+}
+
+// upload begins an upload that goes on until a hold has failed over it.
+func upload(c *scene) func() {
+	const begins = `{"writes":[{"verb":"create","link":"transfers/upload","body":`
+	const ends = `{"from":"a0","to":"a1","amount":"0.01"}}]}`
+	body, to := io.Pipe()
+	answered, began := make(chan error, 1), time.Now()
+	go func() { answered <- c.load.Upload("/api/batch", body) }()
+	if _, err := io.WriteString(to, begins+strings.Repeat(" ", 2<<20)); err != nil { // more than a door keeps
+		c.t.Errorf("begin to upload: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		failed := c.awaitMoment(began, "uploads are under way")
+		_, err := io.WriteString(to, ends)
+		_ = to.Close() // never fails
+		ended <- errors.Join(failed, err, <-answered)
+	}()
+	return func() {
+		if err := errors.Join(<-ended, c.load.Delete("/api/transfers/upload")); err != nil {
+			c.t.Errorf("the upload: %v", err)
+		}
+	}
+}
+
+// awaitMoment returns once an upgrade has had a moment with the text, since
+// then; with an error if one has come to its end without.
+func (c *scene) awaitMoment(since time.Time, text string) error {
+	for ch, err := range c.path.Agent.Watch(c.t.Context(), kit.WatchQuery{Kind: api.Upgrades.Name}) {
+		if err != nil {
+			return err
+		}
+		u, err := api.Upgrades.Decode(ch.Record)
+		if err != nil || u.Created.Before(since) {
+			continue
+		}
+		if slices.ContainsFunc(u.History, func(m api.Moment) bool { return strings.Contains(m.Text, text) }) {
+			return nil
+		}
+		if u.State.Over() {
+			return fmt.Errorf("there was no moment with %q: %s", text, history(u))
+		}
+	}
+	return context.Cause(c.t.Context())
 }

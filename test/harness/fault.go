@@ -140,6 +140,12 @@ func (l *Load) Post(path string, body []byte) error {
 	return err
 }
 
+// Upload does what Post does, with a body that may take its time, up to a minute.
+func (l *Load) Upload(path string, body io.Reader) error {
+	_, err := l.through(l.path.t.Context(), l.path.Front, http.MethodPost, path, body)
+	return err
+}
+
 // Delete sends the deletion of a document through the first front door.
 func (l *Load) Delete(path string) error {
 	_, err := l.do(l.path.t.Context(), http.MethodDelete, path, nil)

@@ -16,7 +16,7 @@ import (
 var fault []byte
 
 // FaultsVariable is the environment variable that names the file of faults of
-// a program that was built with FaultyLibrary; see Skew and SlowDisk.
+// a program that was built with FaultyLibrary; see Skew, SlowDisk and FillDisk.
 const FaultsVariable = "LINEAR_FAULTS"
 
 // edits are where the standard library's sources are made to be faulty: below
@@ -29,6 +29,7 @@ var edits = map[string][][2]string{
 	"syscall/zsyscall_linux_" + runtime.GOARCH + ".go": {
 		{"func Fsync(fd int) (err error) {\n", "\tslowDisk()\n"},
 		{"func Fdatasync(fd int) (err error) {\n", "\tslowDisk()\n"},
+		{"func pwrite(fd int, p []byte, offset int64) (n int, err error) {\n", "\tif err := noSpace(); err != nil {\n\t\treturn 0, err\n\t}\n"},
 	},
 }
 
@@ -73,6 +74,16 @@ func Skew(path string, by time.Duration) error { return write8(path, 0, int64(by
 // SlowDisk says in a file of faults by what each sync of the processes that map
 // it takes longer. It works at once.
 func SlowDisk(path string, by time.Duration) error { return write8(path, 8, int64(by)) }
+
+// FillDisk says in a file of faults whether the disk of the processes that map it
+// is full, which their logs notice. It works at once.
+func FillDisk(path string, full bool) error {
+	var value int64
+	if full {
+		value = 1
+	}
+	return write8(path, 16, value)
+}
 
 func write8(path string, at, value int64) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -156,7 +157,7 @@ func (l *Load) request(ctx context.Context, i int) {
 		}
 	default:
 		body := fmt.Sprintf(`{"id":%q,"from":"a%d","to":"a%d","amount":"0.01"}`, t.id, t.from, t.to)
-		_, f.Err = l.through(ctx, f.Door, http.MethodPost, "/transfer", []byte(body))
+		_, f.Err = l.through(ctx, f.Door, http.MethodPost, "/transfer", strings.NewReader(body))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,11 +194,11 @@ func (l *Load) subject(i, a int) *transfer {
 }
 
 func (l *Load) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	return l.through(ctx, l.path.Front, method, path, body)
+	return l.through(ctx, l.path.Front, method, path, bytes.NewReader(body))
 }
 
-func (l *Load) through(ctx context.Context, door, method, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, door+path, bytes.NewReader(body))
+func (l *Load) through(ctx context.Context, door, method, path string, body io.Reader) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, door+path, body)
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func New(t testing.TB, b Binaries) *Path {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(Skew(p.Faults(), 0), SlowDisk(p.Faults(), 0)); err != nil {
+	if err := errors.Join(Skew(p.Faults(), 0), SlowDisk(p.Faults(), 0), FillDisk(p.Faults(), false)); err != nil {
 		t.Fatal(err)
 	}
 	hub := freeAddress(t)

@@ -73,14 +73,14 @@ func Open(path string) (*Directory, error) {
 		return nil, err
 	}
 	if err := d.Lock(); err != nil {
-		return nil, err
+		return nil, d.Explained(err)
 	}
 	err := d.checkFormat()
 	if err == nil {
 		d.mark, err = os.OpenFile(d.file("mark"), os.O_RDWR|os.O_CREATE, 0o600)
 	}
 	if err != nil {
-		return nil, errors.Join(err, d.Close())
+		return nil, errors.Join(d.Explained(err), d.Close())
 	}
 	d.marked = d.readMark()
 	return d, nil

@@ -181,22 +181,39 @@ func (g *guardedLog) DeleteRange(from, to uint64) error {
 // vote ends without having voted.
 type guardedVotes struct {
 	raft.StableStore
-	fail func(error) error
+	path  string
+	files *Files
+	fail  func(error) error
 }
 
 // Set implements raft.StableStore.
-func (g *guardedVotes) Set(key, value []byte) error { return g.kept(g.StableStore.Set(key, value)) }
+func (g *guardedVotes) Set(key, value []byte) error {
+	return g.keep(func() error { return g.StableStore.Set(key, value) })
+}
 
 // SetUint64 implements raft.StableStore.
 func (g *guardedVotes) SetUint64(key []byte, value uint64) error {
-	return g.kept(g.StableStore.SetUint64(key, value))
+	return g.keep(func() error { return g.StableStore.SetUint64(key, value) })
 }
 
-func (g *guardedVotes) kept(err error) error {
+func (g *guardedVotes) keep(set func() error) error {
+	err := g.files.did(g.files.ask("write", g.path))
+	if err == nil {
+		err = set()
+	}
 	if g.fail(err) != nil {
 		runtime.Goexit()
 	}
 	return nil
+}
+
+// Explained returns err, in other words if the disk is full.
+func (d *Directory) Explained(err error) error {
+	var known *kit.Error
+	if errors.As(err, &known) || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	return d.Unwritable(err)
 }
 
 // Unwritable says that the directory cannot be written because of err.

@@ -127,7 +127,7 @@ func (d *Directory) openLog(o Options, snapshot uint64) (*Storage, error) {
 		return nil, errors.Join(err, logs.Close(), meta.Close())
 	}
 	return &Storage{
-		Logs: cache, Stable: &guardedVotes{logs, stop}, Bare: logs,
+		Logs: cache, Stable: &guardedVotes{logs, d.file(filepath.Join("log", metadb.FileName)), o.Files, stop}, Bare: logs,
 		Close: func() error { return errors.Join(logs.Close(), meta.Close()) },
 	}, nil
 }

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +32,7 @@ func (c *Client) Watch(ctx context.Context, q kit.WatchQuery) iter.Seq2[kit.Chan
 			yield(kit.Change{}, err)
 			return
 		}
-		f := follower{client: c, query: q, yield: yield, first: q.From == kit.Position{}}
+		f := follower{client: c, query: q, yield: yield, first: q.From == kit.Position{}, met: map[kit.Link]bool{}}
 		for failures := 0; ctx.Err() == nil; failures++ {
 			before := f.query.From
 			err := f.connect(ctx)
@@ -40,7 +42,7 @@ func (c *Client) Watch(ctx context.Context, q kit.WatchQuery) iter.Seq2[kit.Chan
 			if f.first && errors.Is(err, kit.ErrGone) && f.query.From != (kit.Position{}) {
 				// Cut off among the existing documents, whose positions may be older
 				// than the tombstones: begin again, without what was there.
-				f.query.From, f.seen = kit.Position{}, f.query.From
+				f.again()
 				continue
 			}
 			if !kit.Temporary(err) {
@@ -64,9 +66,23 @@ type follower struct {
 	client *Client
 	query  kit.WatchQuery // From moves on
 	yield  func(kit.Change, error) bool
-	first  bool          // the existing documents are not all here yet
-	seen   kit.Position  // up to where they were, before a new beginning
-	retry  time.Duration // what the server asks to wait before coming back
+	first  bool         // the existing documents are not all here yet
+	seen   kit.Position // up to where they were, before a new beginning
+	// met are, as long as first, the documents that were yielded and not deleted,
+	// and whether that was since the latest beginning.
+	met   map[kit.Link]bool
+	retry time.Duration // what the server asks to wait before coming back
+}
+
+// again makes the watch begin anew, without what was yielded.
+func (f *follower) again() {
+	if cut := f.query.From; cut.Epoch != f.seen.Epoch || cut.Seq > f.seen.Seq {
+		f.seen = cut
+	}
+	f.query.From = kit.Position{}
+	for l := range f.met {
+		f.met[l] = false
+	}
 }
 
 // connect opens one event stream from the query's position and follows it
@@ -112,7 +128,7 @@ func (f *follower) connect(ctx context.Context) error {
 		}
 		// A slow consumer is no silence of the server.
 		silence.Stop()
-		if err := f.dispatch(e); err != nil {
+		if err := f.dispatch(ctx, e); err != nil {
 			return err
 		}
 		silence.Reset(watchSilence)
@@ -120,7 +136,7 @@ func (f *follower) connect(ctx context.Context) error {
 }
 
 // dispatch hands e on and remembers its position.
-func (f *follower) dispatch(e event) error {
+func (f *follower) dispatch(ctx context.Context, e event) error {
 	if e.retry >= 0 {
 		f.retry = min(e.retry, longestRetry)
 	}
@@ -131,27 +147,66 @@ func (f *follower) dispatch(e event) error {
 			return &kit.Error{Fault: kit.ErrUnavailable, Detail: "the watch sent a broken event", Err: err}
 		}
 		at = p
-	}
-	if e.name == "put" || e.name == "delete" {
-		ch := kit.Change{Position: at}
-		if err := json.Unmarshal(e.data, &ch.Record); err != nil {
-			return &kit.Error{Fault: kit.ErrUnavailable, Detail: "the watch sent a broken event", Err: err}
-		}
-		ch.Record.Seq = at.Seq
-		if e.name == "delete" {
-			ch.Record.Deleted, ch.Record.Body = true, nil
-		}
-		old := f.first && at.Epoch == f.seen.Epoch && at.Seq <= f.seen.Seq
-		if !old && !f.yield(ch, nil) {
-			return errStopped
-		}
-	}
-	if e.name == "live" {
-		f.first = false
-	}
-	if f.query.From = at; e.id != "" {
 		f.client.session.note(at)
 	}
+	var err error
+	switch e.name {
+	case "put", "delete":
+		err = f.change(e, at)
+	case "live":
+		err = f.live(ctx, at)
+	}
+	if err == nil {
+		f.query.From = at
+	}
+	return err
+}
+
+// change yields the document in e, unless it was yielded before.
+func (f *follower) change(e event, at kit.Position) error {
+	ch := kit.Change{Position: at}
+	if err := json.Unmarshal(e.data, &ch.Record); err != nil {
+		return &kit.Error{Fault: kit.ErrUnavailable, Detail: "the watch sent a broken event", Err: err}
+	}
+	ch.Record.Seq = at.Seq
+	if e.name == "delete" {
+		ch.Record.Deleted, ch.Record.Body = true, nil
+	}
+	switch {
+	case !f.first:
+	case ch.Record.Deleted:
+		delete(f.met, ch.Record.Link)
+	default:
+		f.met[ch.Record.Link] = true
+	}
+	old := f.first && at.Epoch == f.seen.Epoch && at.Seq <= f.seen.Seq
+	if !old && !f.yield(ch, nil) {
+		return errStopped
+	}
+	return nil
+}
+
+// live notes that all existing documents are here. Those that were yielded
+// before a new beginning and are not among them were deleted meanwhile, which
+// nobody else tells, or the watch is not about them any more.
+func (f *follower) live(ctx context.Context, at kit.Position) error {
+	for _, l := range slices.Sorted(maps.Keys(f.met)) {
+		if f.met[l] {
+			continue
+		}
+		_, err := f.client.Read(ctx, l, kit.ReadOptions{Consistency: kit.Eventual})
+		switch kit.FaultOf(err) {
+		case 0, kit.ErrForbidden:
+		case kit.ErrNotFound:
+			if !f.yield(kit.Change{Position: at, Record: kit.Record{Meta: kit.Meta{Link: l}, Seq: at.Seq, Deleted: true}}, nil) {
+				return errStopped
+			}
+		default:
+			return err
+		}
+		delete(f.met, l)
+	}
+	f.first, f.met = false, nil
 	return nil
 }
 

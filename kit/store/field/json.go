@@ -114,6 +114,10 @@ func stringEnd(b []byte) int {
 	if len(b) == 0 || b[0] != '"' {
 		return 0
 	}
+	n := bytes.IndexByte(b[1:], '"') + 2
+	if n > 1 && bytes.IndexByte(b[1:n], '\\') < 0 {
+		return n
+	}
 	for i := 1; i < len(b); i++ {
 		switch b[i] {
 		case '"':

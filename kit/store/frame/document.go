@@ -60,8 +60,6 @@ func momentOf(t time.Time) uint64 {
 	return uint64(n<<1^n>>63) + 1
 }
 
-func appendMoment(b []byte, t time.Time) []byte { return binary.AppendUvarint(b, momentOf(t)) }
-
 // timeOf is the reverse of momentOf.
 func timeOf(v uint64) time.Time {
 	if v == 0 {
@@ -91,54 +89,74 @@ func validMoment(v uint64) bool {
 // AppendDocument appends the encoding of a document. It keeps times to the
 // microsecond.
 func AppendDocument(b []byte, r kit.Record, o Origin) ([]byte, error) {
+	var d Document
+	return d.append(b, &r, &o)
+}
+
+// append makes d the document and appends its encoding, whose memory it shares.
+func (d *Document) append(b []byte, r *kit.Record, o *Origin) ([]byte, error) {
 	var pending []byte
-	var flags byte
 	if len(r.Pending) > 0 {
 		var err error
 		if pending, err = json.Marshal(r.Pending); err != nil {
 			return nil, &kit.Error{Fault: kit.ErrInternal, Op: "encode", Link: r.Link, Err: err}
 		}
-		flags |= flagPending
 	}
-	for _, f := range []struct {
-		flag byte
-		on   bool
-	}{
-		{flagTombstone, r.Deleted}, {flagUpdated, !r.Updated.Equal(r.Created)}, {flagExpires, !r.Expires.IsZero()},
-		{flagSchema, r.Schema != 1}, {flagSource, r.Source != ""}, {flagStream, o != (Origin{})},
+	*d = Document{
+		flags: flagsOf(r, o),
+		Seq:   uint64(r.Seq), Version: uint64(r.Version), schema: uint64(r.Schema),
+		created: momentOf(r.Created), expires: momentOf(r.Expires), originSeq: uint64(o.Seq),
+	}
+	d.updated = d.created
+	const Rest = 128 // is enough for all that is not text
+	start := len(b)
+	b = slices.Grow(b, Rest+len(r.Source)+len(o.Stream)+len(pending)+len(r.Link)+len(r.Body))
+	b = binary.AppendUvarint(append(b, d.flags), d.Seq)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, d.Version), d.created)
+	if d.flags&flagUpdated != 0 {
+		d.updated = momentOf(r.Updated)
+		b = binary.AppendUvarint(b, d.updated)
+	}
+	if d.flags&flagExpires != 0 {
+		b = binary.AppendUvarint(b, d.expires)
+	}
+	if d.flags&flagSchema != 0 {
+		b = binary.AppendUvarint(b, d.schema)
+	}
+	if d.flags&flagSource != 0 {
+		b, d.source = appendShared(b, r.Source)
+	}
+	if d.flags&flagStream != 0 {
+		b, d.stream = appendShared(b, o.Stream)
+		b = append(binary.AppendUvarint(b, d.originSeq), o.Hash[:]...)
+		d.originHash = b[len(b)-len(o.Hash):]
+	}
+	if d.flags&flagPending != 0 {
+		b, d.pending = appendShared(b, pending)
+	}
+	if b, d.Link = appendShared(b, r.Link); !r.Deleted {
+		b, d.Body = appendShared(b, r.Body)
+	}
+	d.Size = len(b) - start
+	return b, nil
+}
+
+// flagsOf says what the document has of what not every one has.
+func flagsOf(r *kit.Record, o *Origin) (flags byte) {
+	for i, on := range [...]bool{
+		r.Deleted, !r.Updated.Equal(r.Created), !r.Expires.IsZero(), r.Schema != 1, r.Source != "", *o != Origin{}, len(r.Pending) > 0,
 	} {
-		if f.on {
-			flags |= f.flag
+		if on {
+			flags |= flagTombstone << i
 		}
 	}
-	const Rest = 128 // is enough for all that is not text
-	b = slices.Grow(b, Rest+len(r.Source)+len(o.Stream)+len(pending)+len(r.Link)+len(r.Body))
-	b = binary.AppendUvarint(append(b, flags), uint64(r.Seq))
-	b = appendMoment(binary.AppendUvarint(b, uint64(r.Version)), r.Created)
-	if flags&flagUpdated != 0 {
-		b = appendMoment(b, r.Updated)
-	}
-	if flags&flagExpires != 0 {
-		b = appendMoment(b, r.Expires)
-	}
-	if flags&flagSchema != 0 {
-		b = binary.AppendUvarint(b, uint64(r.Schema))
-	}
-	if flags&flagSource != 0 {
-		b = AppendText(b, r.Source)
-	}
-	if flags&flagStream != 0 {
-		b = binary.AppendUvarint(AppendText(b, o.Stream), uint64(o.Seq))
-		b = append(b, o.Hash[:]...)
-	}
-	if flags&flagPending != 0 {
-		b = AppendText(b, pending)
-	}
-	b = AppendText(b, r.Link)
-	if !r.Deleted {
-		b = AppendText(b, r.Body)
-	}
-	return b, nil
+	return flags
+}
+
+// appendShared appends a text and returns also where it is now.
+func appendShared[S ~string | ~[]byte](b []byte, s S) (all, text []byte) {
+	b = AppendText(b, s)
+	return b, b[len(b)-len(s) : len(b) : len(b)]
 }
 
 // AppendText appends a text: its length and its bytes.

@@ -54,18 +54,16 @@ func NewPiece(f Frame) (p Piece, err error) { return AppendPiece(nil, f.Record, 
 // AppendPiece is NewPiece with the document's bytes appended to b.
 func AppendPiece(b []byte, r kit.Record, o Origin) (p Piece, err error) {
 	p.Type = TypeDocument
-	start := len(b)
-	if b, err = AppendDocument(b, r, o); err != nil {
+	if b, err = p.append(b, &r, &o); err != nil {
 		return p, err
 	}
-	p.Raw = b[start:]
-	p.Document, err = parseDocument(p.Raw)
-	return p, err
+	p.Raw = b[len(b)-p.Size:]
+	return p, p.check()
 }
 
-// At returns the piece of a document with the position, where p has MaxSeq, the
-// longest one. Both share memory: what was made of p before is of no use then.
-func (p Piece) At(seq int64) Piece {
+// MoveTo gives the document the position, where it has MaxSeq, the longest one.
+// Another copy of the piece is of no use then, for both share memory.
+func (p *Piece) MoveTo(seq int64) {
 	const Longest = 9 // bytes of MaxSeq
 	var b [binary.MaxVarintLen64]byte
 	n := binary.PutUvarint(b[:], uint64(seq))
@@ -74,7 +72,6 @@ func (p Piece) At(seq int64) Piece {
 	copy(p.Raw[start+1:], b[:n])
 	p.Raw, p.Seq = p.Raw[start:], uint64(seq)
 	p.Size = len(p.Raw)
-	return p
 }
 
 // Frame returns the document that p is, which shares memory with it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"landfall.dev/kit/store/frame"
+	"landfall.dev/kit/store/memory/arena"
 )
 
 // Usage is what an engine holds beside the documents.
@@ -18,7 +19,7 @@ type Usage struct {
 
 // Usage returns what the engine holds.
 func (e *Engine) Usage() Usage {
-	return Usage{Held: e.arena.held, Live: e.arena.live, History: e.recency.bytes, Versions: e.recent.n, Keys: e.onces.n}
+	return Usage{Held: e.arena.Held(), Live: e.arena.Live(), History: e.recency.bytes, Versions: e.recent.n, Keys: e.onces.n}
 }
 
 // Check returns what is wrong with the engine, nil if all that finds documents
@@ -50,7 +51,7 @@ func (c *checker) documents() {
 		sh.each(func(r place) {
 			p := c.at(r)
 			documents++
-			live += int64(roundUp(p.Size))
+			live += arena.Size(p.Size)
 			if string(kindName(p.Link)) != name || c.lookup(frame.Text(p.Link)) != r {
 				c.errorf("%s of %s is not found by its link", p.Link, name)
 			}
@@ -78,7 +79,7 @@ func (c *checker) documents() {
 			c.errorf("%s: %d documents, %d in the feed, %d live, %d created, %d updated", name, documents, sh.feed.n, sh.live.n, sh.created.n, sh.updated.n)
 		}
 		sh.past.each(0, sh.past.n, func(_ uint64, r place) bool {
-			live += int64(roundUp(c.at(r).Size))
+			live += arena.Size(c.at(r).Size)
 			return true
 		})
 	}
@@ -86,7 +87,9 @@ func (c *checker) documents() {
 		c.errorf("the documents have %d recent versions, there are %d", recent, c.recent.n)
 	}
 	live += c.recently()
-	c.bytes(live)
+	if err := c.arena.Check(live); err != nil {
+		c.errorf("%w", err)
+	}
 }
 
 // versions checks the recent versions of the document that p is the last of,
@@ -104,30 +107,13 @@ func (c *checker) versions(p frame.Document) (n int) {
 	return n
 }
 
-// bytes checks what the arena counts, when so many bytes are alive.
-func (c *checker) bytes(live int64) {
-	var counted, dead int64
-	for i, u := range c.arena.use {
-		if c.arena.memory[i] == nil {
-			continue
-		}
-		counted += int64(u.live)
-		if !u.ages {
-			dead += int64(u.written - start(i) - u.live)
-		}
-	}
-	if live != c.arena.live || live != counted || dead != c.arena.dead {
-		c.errorf("%d bytes are in use and %d are not, counted are %d, %d in chunks, and %d", live, dead, c.arena.live, counted, c.arena.dead)
-	}
-}
-
 // recently checks the history within its age and the idempotency keys, and
 // returns the bytes of both.
 func (c *checker) recently() (live int64) {
 	var recent int64
 	c.recent.each(0, c.recent.n, func(end uint64, r place) bool {
 		p := c.at(r)
-		recent += int64(roundUp(p.Size))
+		recent += arena.Size(p.Size)
 		if int64(end) <= c.horizon {
 			c.errorf("version %d of %s ends at %d, the history begins at %d", p.Version, p.Link, end, c.horizon)
 		}
@@ -143,7 +129,7 @@ func (c *checker) recently() (live int64) {
 	c.tree(nil, orderOnceTime, &c.oncesByTime)
 	c.tree(nil, orderOnce, &c.onces)
 	c.onces.each(0, c.onces.n, func(_ uint64, r place) bool {
-		live += int64(roundUp(onceAt(*c.mem, r).Size))
+		live += arena.Size(onceAt(*c.mem, r).Size)
 		return true
 	})
 	return live

@@ -7,7 +7,7 @@
 //
 // # Memory
 //
-// Documents lie encoded in chunks of bytes (arena.go, package frame); a 32-bit
+// Documents lie encoded in chunks of bytes (packages arena and frame); a 32-bit
 // number says where. A hash table finds them by link (table.go), and for each
 // kind B+ trees of such numbers find them in each order (tree.go, shelf.go). So
 // there is no Go pointer for each document, which the garbage collector would

@@ -10,34 +10,36 @@ import (
 	"landfall.dev/kit/store/digest"
 	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/key"
+	"landfall.dev/kit/store/memory/arena"
 )
 
 // Engine is the present state, which entries change.
 type Engine struct {
 	state
-	kinds   func(name string) *Kind
-	arena   arena
-	links   *table
-	gen     uint64                        // of the trees: see tree
-	last    *shelf                        // the one that was asked for last
-	own     *[digest.Buckets]digest.Tally // see digest.Own
-	copies  copies
-	recency recency
-	step    int // bytes that an entry moves in any case
-	moved   int // how far the chunk arena.moving is emptied, in bytes
+	kinds    func(name string) *Kind
+	arena    arena.Arena
+	links    *table
+	gen      uint64                        // of the trees: see tree
+	last     *shelf                        // the one that was asked for last
+	own      *[digest.Buckets]digest.Tally // see digest.Own
+	copies   copies
+	recency  recency
+	step     int  // bytes that an entry moves in any case
+	gathers  int  // how many pieces the entry has that is applied, if these are many: see gather
+	gathered bool // the shelves keep memory for gathering
 }
 
 // New returns an engine without documents of the given kinds; kinds returns nil
 // for a name that it does not know. It takes memory in chunks of that many
 // bytes, and with each entry moves at least step bytes to have some back:
-// ChunkBytes and StepBytes but in tests.
+// arena.ChunkBytes and StepBytes but in tests.
 func New(kinds func(name string) *Kind, chunk, step int) *Engine {
 	e := &Engine{
 		state: state{shelves: map[string]*shelf{}},
-		kinds: kinds, arena: newArena(chunk), links: newTable(), gen: 1,
+		kinds: kinds, arena: arena.New(chunk), links: newTable(), gen: 1,
 		own: new([digest.Buckets]digest.Tally), copies: copies{streams: map[string]*copied{}}, step: step,
 	}
-	e.mem = &e.arena.memory
+	e.mem = &e.arena.Memory
 	return e
 }
 
@@ -45,7 +47,7 @@ func New(kinds func(name string) *Kind, chunk, step int) *Engine {
 // copies no document.
 func (e *Engine) Freeze() View {
 	s := e.state
-	mem := e.arena.freeze()
+	mem := e.arena.Freeze()
 	s.mem = &mem
 	s.shelves = make(map[string]*shelf, len(e.shelves))
 	for name, sh := range e.shelves {
@@ -62,6 +64,9 @@ func (e *Engine) Now() View { return View{&e.state, e.Seq} }
 // forgets the collected tombstones, and moves on to the head.
 func (e *Engine) Apply(to Head, pieces []frame.Piece, collected []kit.Link) {
 	size, keys := 0, 0
+	if len(pieces) >= manyPieces {
+		e.gathers = len(pieces)
+	}
 	for i := range pieces {
 		p := &pieces[i]
 		size += len(p.Raw)
@@ -71,6 +76,9 @@ func (e *Engine) Apply(to Head, pieces []frame.Piece, collected []kit.Link) {
 		} else {
 			e.put(p)
 		}
+	}
+	if e.gathers > 0 || e.gathered {
+		e.endGathering()
 	}
 	e.collect(collected)
 	e.Head = to
@@ -101,6 +109,17 @@ func (e *Engine) Find(link kit.Link) (f frame.Frame, ok bool) {
 	return frame.Frame{Record: p.Record(link.Kind()), Origin: p.Origin()}, true
 }
 
+// Origin returns from which change of which stream the document or tombstone at
+// link was imported last, if there is one.
+func (e *Engine) Origin(link kit.Link) (stream string, seq int64, ok bool) {
+	var p frame.Document
+	if e.links.find(*e.mem, string(link), &p) == nil {
+		return "", 0, false
+	}
+	o := p.Origin()
+	return o.Stream, o.Seq, true
+}
+
 // Count returns the number of documents of the kind.
 func (e *Engine) Count(kind string) int {
 	if sh := e.shelves[kind]; sh != nil {
@@ -126,7 +145,7 @@ func (e *Engine) Overdue(now time.Time, limit int) []frame.Frame {
 }
 
 // Full tells whether new documents have to be refused.
-func (e *Engine) Full() bool { return e.arena.full() }
+func (e *Engine) Full() bool { return e.arena.Full() }
 
 // shelf returns that of the kind, which it makes if there is none.
 func (e *Engine) shelf(kind []byte) *shelf {
@@ -171,6 +190,10 @@ func (e *edit) change(s *sorter) change { return change{s, e.gen} }
 
 func (e *edit) insert(o Order, t *tree, p *frame.Document, r place) {
 	s := e.sorter(e.sh, o)
+	if e.gathers > 0 {
+		e.gather(s, t, p, r)
+		return
+	}
 	e.change(&s).insert(t, newProbe(s.keyOf(e.buf[0][:0], p)), r)
 }
 
@@ -189,7 +212,7 @@ func (e *edit) move(o Order, t *tree, old, p *frame.Document, was, r place) {
 		return
 	}
 	e.change(&s).remove(t, from, was)
-	e.change(&s).insert(t, to, r)
+	e.insert(o, t, p, r)
 }
 
 // put makes the document or tombstone that came the one at its link. What it
@@ -199,12 +222,15 @@ func (e *Engine) put(came *frame.Piece) {
 	ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
 	var was frame.Document
 	found := e.links.find(*e.mem, frame.Text(p.Link), &was)
-	r := e.arena.add(came.Raw)
+	r := e.arena.Add(came.Raw)
 	e.count(ed.sh, p, came.Own, 1)
 	if found == nil {
 		e.links.add(frame.Text(p.Link), r)
 		ed.sh.trees(p, func(o Order, t *tree) { ed.insert(o, t, p, r) })
 		return
+	}
+	if was.Seq > uint64(e.Seq) { // it came with the same entry
+		e.insertGathered(ed.sh)
 	}
 	old := found.at
 	found.at = r
@@ -253,7 +279,7 @@ func (e *Engine) collect(links []kit.Link) {
 		ed.forget(&p)
 		e.links.remove(*e.mem, string(l))
 		ed.sh.trees(&p, func(o Order, t *tree) { ed.remove(o, t, &p, r) })
-		e.arena.drop(r, p.Size)
+		e.arena.Drop(r, p.Size)
 		e.floors[ed.sh.name] = max(e.floors[ed.sh.name], int64(p.Seq))
 	}
 }

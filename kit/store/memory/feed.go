@@ -15,7 +15,7 @@ func (s *state) Changes(kind string, after int64, yield func(frame.Frame) bool) 
 // Pieces yields what Changes does of all kinds, as it is in memory.
 func (s *state) Pieces(after int64, yield func(frame.Piece) bool) {
 	s.changes("", after, func(_ *shelf, r place) bool {
-		raw := s.mem.at(r)
+		raw := s.mem.At(r)
 		p, _ := frame.Unpack(raw)
 		return yield(frame.Piece{Type: frame.TypeDocument, Raw: raw[:p.Size:p.Size], Document: p})
 	})

@@ -9,6 +9,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/key"
+	"landfall.dev/kit/store/memory/arena"
 )
 
 // HistoryAge is how long every version of every document is kept after another
@@ -39,8 +40,8 @@ type mark struct {
 // history.
 func (e *edit) keep(old *frame.Document, r place, seq uint64) {
 	s := sorter{by: orderSeq}
-	e.change(&s).insert(&e.recent, probe{prefix: seq}, e.arena.move(r, old.Size, true))
-	e.recency.bytes += int64(roundUp(old.Size))
+	e.change(&s).insert(&e.recent, probe{prefix: seq}, e.arena.Move(r, old.Size, true))
+	e.recency.bytes += arena.Size(old.Size)
 	if n := e.sh.versions(); n > 0 && e.sh.past.n > 0 {
 		e.outdate(old.Link, seq, n)
 	}
@@ -70,7 +71,7 @@ func (e *edit) outdate(link []byte, seq uint64, n int) {
 func (e *edit) drop(r place) {
 	p := e.at(r)
 	e.remove(orderPast, &e.sh.past, &p, r)
-	e.arena.drop(r, p.Size)
+	e.arena.Drop(r, p.Size)
 }
 
 // versionsOf returns from which to before which number the earlier versions of
@@ -117,8 +118,8 @@ func (e *edit) forget(p *frame.Document) {
 		}
 		was := e.at(r)
 		e.change(&s).remove(&e.recent, probe{prefix: seq}, r)
-		e.recency.bytes -= int64(roundUp(was.Size))
-		e.arena.drop(r, was.Size)
+		e.recency.bytes -= arena.Size(was.Size)
+		e.arena.Drop(r, was.Size)
 		seq = was.Seq
 	}
 	for from, to := e.versionsOf(e.sh, p.Link); from < to; to-- {
@@ -138,7 +139,7 @@ func (e *Engine) age() {
 		e.horizon = max(e.horizon, e.recency.marks[0].seq)
 		e.recency.marks = e.recency.marks[1:]
 	}
-	limit := max(minHistory, e.arena.live/10)
+	limit := max(minHistory, e.arena.Live()/10)
 	for e.recent.n > 0 {
 		var end uint64
 		var r place
@@ -160,13 +161,13 @@ func (e *Engine) outlive(end uint64, r place) {
 	s := sorter{by: orderSeq}
 	change{&s, e.gen}.remove(&e.recent, probe{prefix: end}, r)
 	p := e.at(r)
-	e.recency.bytes -= int64(roundUp(p.Size))
+	e.recency.bytes -= arena.Size(p.Size)
 	ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
 	if n := ed.sh.versions(); n > 0 && e.recents(e.at(e.lookup(frame.Text(p.Link))).Seq, n) < n {
-		ed.insert(orderPast, &ed.sh.past, &p, e.arena.move(r, p.Size, false))
+		ed.insert(orderPast, &ed.sh.past, &p, e.arena.Move(r, p.Size, false))
 		return
 	}
-	e.arena.drop(r, p.Size)
+	e.arena.Drop(r, p.Size)
 }
 
 // reachable returns why what was at the position cannot be told.

@@ -17,7 +17,7 @@ import (
 // snapshot that r yields from its second frame on. The head and the floors are
 // the snapshot's. It changes nothing in e.
 func (e *Engine) Load(r *frame.Reader, at Head, floors map[string]int64) (*Engine, error) {
-	l := loader{Engine: New(e.kinds, e.arena.size, e.step), reader: r, shelves: map[*shelf]*loading{}}
+	l := loader{Engine: New(e.kinds, e.arena.ChunkSize(), e.step), reader: r, shelves: map[*shelf]*loading{}}
 	err := r.Pieces(func(p frame.Piece) error { return l.add(&p, at.Seq) })
 	if err == nil {
 		err = l.finish()
@@ -77,7 +77,7 @@ func (l *loader) add(p *frame.Piece, seq int64) error {
 	}
 	to.last = append(to.last[:0], key...)
 	to.gen = l.gen
-	to.builder.add(prefixOf(key), l.arena.add(p.Raw))
+	to.builder.add(prefixOf(key), l.arena.Add(p.Raw))
 	return nil
 }
 
@@ -179,7 +179,7 @@ func (l *loader) orders(sh *shelf) orders {
 	}
 	sh.each(func(r place) {
 		var p frame.Document
-		p.Front(l.mem.at(r))
+		p.Front(l.mem.At(r))
 		o.feed = append(o.feed, entry{p.Seq, r})
 		if !p.Deleted() {
 			o.created = append(o.created, entry{timeNumber(p.CreatedAt()), r})

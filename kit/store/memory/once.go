@@ -6,7 +6,7 @@ import (
 )
 
 func onceAt(m memory, r place) frame.Once {
-	o, _ := frame.ParseOnce(m.at(r))
+	o, _ := frame.ParseOnce(m.At(r))
 	return o
 }
 
@@ -54,13 +54,13 @@ func (e *Engine) remember(o *frame.Once) {
 	if old, r := e.onceOf(o.ID); r != 0 {
 		e.forgetOnce(&old, r)
 	}
-	r := e.arena.add(o.Append(nil))
+	r := e.arena.Add(o.Append(nil))
 	e.onceTrees(o, func(c change, t *tree, p probe) { c.insert(t, p, r) })
 }
 
 func (e *Engine) forgetOnce(o *frame.Once, r place) {
 	e.onceTrees(o, func(c change, t *tree, p probe) { c.remove(t, p, r) })
-	e.arena.drop(r, o.Size)
+	e.arena.Drop(r, o.Size)
 }
 
 // forgetOnces drops keys that are too old, up to limit.
@@ -80,6 +80,6 @@ func (e *Engine) moveOnce(o *frame.Once, r place) {
 	if _, now := e.onceOf(o.ID); now != r {
 		return
 	}
-	to := e.arena.move(r, o.Size, false)
+	to := e.arena.Move(r, o.Size, false)
 	e.onceTrees(o, func(c change, t *tree, p probe) { c.replace(t, p, r, to) })
 }

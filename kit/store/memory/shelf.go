@@ -27,12 +27,14 @@ type shelf struct {
 	updated tree   // documents by time and id
 	due     tree   // both, those that have a due time, by that
 	indexes []tree // documents, one for each index of the kind
+
+	gathered []gathered // empty but while an entry is applied
 }
 
 // clone returns a copy that does not change with s.
 func (s *shelf) clone() *shelf {
 	c := *s
-	c.indexes = append([]tree(nil), s.indexes...)
+	c.indexes, c.gathered = append([]tree(nil), s.indexes...), nil
 	return &c
 }
 
@@ -69,11 +71,11 @@ func (s *sorter) key(b []byte, r place) []byte {
 		return onceKey(b, &o, s.by)
 	}
 	if s.by >= 0 { // an index is of fields of the body
-		p, _ := frame.Unpack(s.mem.at(r))
+		p, _ := frame.Unpack(s.mem.At(r))
 		return s.keyOf(b, &p)
 	}
 	var p frame.Document
-	p.Front(s.mem.at(r))
+	p.Front(s.mem.At(r))
 	return s.keyOf(b, &p)
 }
 

@@ -14,7 +14,7 @@ func (s *state) Write(w *frame.Writer) (err error) {
 	document := func(of byte) func(uint64, place) bool {
 		return func(_ uint64, r place) bool {
 			p := s.at(r)
-			err = w.WriteRaw(of, s.mem.at(r)[:p.Size])
+			err = w.WriteRaw(of, s.mem.At(r)[:p.Size])
 			return err == nil
 		}
 	}
@@ -97,7 +97,7 @@ func (s *state) writeOnces(w *frame.Writer) (err error) {
 	t := s.onces
 	t.each(0, t.n, func(_ uint64, r place) bool {
 		if o := onceAt(*s.mem, r); !o.Expired(s.Time) {
-			err = w.WriteRaw(frame.TypeOnce, s.mem.at(r)[:o.Size])
+			err = w.WriteRaw(frame.TypeOnce, s.mem.At(r)[:o.Size])
 		}
 		return err == nil
 	})

@@ -6,7 +6,14 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/key"
+	"landfall.dev/kit/store/memory/arena"
 )
+
+// place is where a record is; zero is none.
+type place = arena.Place
+
+// memory has the records.
+type memory = arena.Memory
 
 // Head says up to where in the log entries are applied.
 type Head struct {
@@ -37,7 +44,7 @@ func (s *state) sorter(sh *shelf, o Order) sorter {
 
 // at returns the document or tombstone at r.
 func (s *state) at(r place) frame.Document {
-	p, _ := frame.Unpack(s.mem.at(r))
+	p, _ := frame.Unpack(s.mem.At(r))
 	return p
 }
 

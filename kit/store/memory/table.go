@@ -56,7 +56,7 @@ func (p *tablePart) find(m memory, h uint32, link string, d *frame.Document) int
 		if p.slots[i].hash != h {
 			continue
 		}
-		if d.Unpack(m.at(p.slots[i].at)); frame.Text(d.Link) == link {
+		if d.Unpack(m.At(p.slots[i].at)); frame.Text(d.Link) == link {
 			return i
 		}
 	}
@@ -126,6 +126,6 @@ func (t *table) remove(m memory, link string) {
 // linkAt returns the link of the document at r.
 func linkAt(m memory, r place) string {
 	var p frame.Document
-	p.Front(m.at(r))
+	p.Front(m.At(r))
 	return frame.Text(p.Link)
 }

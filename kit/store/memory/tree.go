@@ -200,23 +200,10 @@ func (c change) own(n treeNode) treeNode {
 	return n
 }
 
-// set makes kid number i, with what the node keeps of it.
-func (s *sorter) set(n *inner, i int, kid treeNode) {
-	n.kids[i] = kid
-	n.size[i] = kid.len()
-	s.setFirst(n, i)
-}
-
 // setFirst keeps what the first record of kid i is now.
 func (s *sorter) setFirst(n *inner, i int) {
-	n.keys[i], n.places[i] = n.kids[i].first()
-	switch below := n.kids[i].inner; {
-	case below != nil && below.knows:
-		n.more[i] = below.more[0]
-	case !s.whole():
-		var buf [64]byte
-		n.more[i] = moreOf(s.key(buf[:0], n.places[i]))
-	}
+	b := s.branchOf(n.kids[i])
+	n.keys[i], n.more[i], n.places[i] = b.key, b.more, b.place
 }
 
 // changed makes kid number i what came of it by a change.
@@ -225,100 +212,6 @@ func (c change) changed(n *inner, i int, kid treeNode) {
 	if _, first := kid.first(); first != n.places[i] {
 		c.setFirst(n, i)
 	}
-}
-
-// insert adds the record r with the key.
-func (c change) insert(t *tree, p probe, r place) {
-	t.n++
-	if t.root == (treeNode{}) {
-		t.root.leaf = &leaf{gen: c.gen}
-	}
-	left, right := c.insertInto(t.root, p, r, true)
-	t.root = left
-	if right != (treeNode{}) {
-		root := &inner{gen: c.gen, n: 2, knows: true}
-		c.set(root, 0, left)
-		c.set(root, 1, right)
-		t.root.leaf, t.root.inner = nil, root
-	}
-}
-
-// insertInto adds to n and returns it, with a second node if it had to be
-// split. Last says that n is at the right edge of the tree, where splits leave
-// full nodes behind.
-func (c change) insertInto(n treeNode, p probe, r place, last bool) (left, right treeNode) {
-	n = c.own(n)
-	if n.leaf != nil {
-		right.leaf = c.insertLeaf(n.leaf, p, r, last)
-		return n, right
-	}
-	in := n.inner
-	i := in.child(c.sorter, p)
-	kid, split := c.insertInto(in.kids[i], p, r, last && i == in.n-1)
-	if split == (treeNode{}) {
-		c.changed(in, i, kid)
-		in.size[i]++
-		return n, right
-	}
-	c.set(in, i, kid)
-	if in.n == innerSize {
-		right.inner = c.splitInner(in, last && i == in.n-1)
-		if i >= in.n {
-			c.insertKid(right.inner, i-in.n+1, split)
-			return n, right
-		}
-	}
-	c.insertKid(in, i+1, split)
-	return n, right
-}
-
-func (c change) insertLeaf(l *leaf, p probe, r place, last bool) (right *leaf) {
-	at := c.below(l.keys[:l.n], nil, l.places[:l.n], p, false)
-	if l.n == leafSize {
-		right = &leaf{gen: c.gen}
-		keep := leafSize / 2
-		if last && at == leafSize {
-			keep = leafSize
-		}
-		right.n = leafSize - keep
-		copy(right.keys[:], l.keys[keep:])
-		copy(right.places[:], l.places[keep:])
-		l.n = keep
-		if at > keep || keep == leafSize {
-			l, at = right, at-keep
-		}
-	}
-	copy(l.keys[at+1:l.n+1], l.keys[at:l.n])
-	copy(l.places[at+1:l.n+1], l.places[at:l.n])
-	l.keys[at], l.places[at] = p.prefix, r
-	l.n++
-	return right
-}
-
-func (c change) splitInner(n *inner, last bool) *inner {
-	keep := innerSize / 2
-	if last {
-		keep = innerSize - 1
-	}
-	right := &inner{gen: c.gen, n: n.n - keep, knows: true}
-	copy(right.keys[:], n.keys[keep:])
-	copy(right.more[:], n.more[keep:])
-	copy(right.places[:], n.places[keep:])
-	copy(right.size[:], n.size[keep:])
-	copy(right.kids[:], n.kids[keep:])
-	clear(n.kids[keep:])
-	n.n = keep
-	return right
-}
-
-func (c change) insertKid(n *inner, i int, kid treeNode) {
-	copy(n.keys[i+1:], n.keys[i:n.n])
-	copy(n.more[i+1:], n.more[i:n.n])
-	copy(n.places[i+1:], n.places[i:n.n])
-	copy(n.size[i+1:], n.size[i:n.n])
-	copy(n.kids[i+1:], n.kids[i:n.n])
-	n.n++
-	c.set(n, i, kid)
 }
 
 func (n *inner) removeKid(i int) {

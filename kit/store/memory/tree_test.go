@@ -35,6 +35,19 @@ func TestTreeIsASortedSet(t *testing.T) {
 		have = append(have[:i:i], append([]uint64{k}, have[i:]...)...)
 		c.insert(&tr, probe{prefix: k}, place(k))
 	}
+	insertMany := func(n int, next func() uint64) {
+		var all run
+		for len(all.items) < n {
+			k := next()
+			i := lowerBound(have, k)
+			if i < len(have) && have[i] == k {
+				continue
+			}
+			have = append(have[:i:i], append([]uint64{k}, have[i:]...)...)
+			all.added(probe{prefix: k}, place(k))
+		}
+		c.insertAll(&tr, all)
+	}
 	remove := func(i int) {
 		c.remove(&tr, probe{prefix: have[i]}, place(have[i]))
 		have = append(have[:i:i], have[i+1:]...)
@@ -79,6 +92,13 @@ func TestTreeIsASortedSet(t *testing.T) {
 			default:
 				remove(0)
 			}
+		}
+		switch round % 3 {
+		case 0:
+			insertMany(random.IntN(400), func() uint64 { return random.Uint64N(100_000) })
+		case 1:
+			from := random.Uint64N(100_000)
+			insertMany(random.IntN(400), func() uint64 { from++; return from })
 		}
 		check(tr, have)
 		views = append(views, frozen{tr, append([]uint64(nil), have...)})

@@ -94,7 +94,11 @@ type Doors struct {
 	known   map[string]*seat
 	number  int // of the order
 	order   front.Order
-	changed chan struct{} // closed when the order changes or a door reports
+	changed chan struct{} // closed when the order changes, a door reports, or doors are watched
+
+	further Total     // of the further doors, since this process started
+	watched time.Time // until then they report often
+	past    []moment  // each second of the last ones, the oldest first
 }
 
 // seat is what is known of a further door.
@@ -261,26 +265,21 @@ func (d *Doors) answer(ctx context.Context, name string, report front.Report) (f
 		s = &seat{}
 		d.known[name] = s
 	}
+	d.further.add(s.report, report)
 	s.seen, s.report = time.Now(), report
 	d.signal()
-	beat := time.NewTimer(d.order.Beat)
-	defer beat.Stop()
-	for d.order.ID == report.Order {
-		changed := d.changed
+	for end := s.seen.Add(d.beat()); d.order.ID == report.Order && time.Now().Before(end); end = s.seen.Add(d.beat()) {
+		beat, changed := time.NewTimer(time.Until(end)), d.changed
 		d.mu.Unlock()
-		var over bool
 		select {
 		case <-changed:
 		case <-beat.C:
-			over = true
 		case <-ctx.Done():
 		}
+		beat.Stop()
 		d.mu.Lock()
 		if ctx.Err() != nil {
 			return front.Order{}, kit.Errorf(kit.ErrUnavailable, "", "the agent is stopping, or nobody waits for the answer")
-		}
-		if over {
-			break
 		}
 	}
 	return d.order, nil

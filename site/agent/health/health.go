@@ -17,7 +17,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
-	"landfall.dev/site/front"
+	"landfall.dev/site/agent/doors"
 )
 
 // Source gives the checks their values. It implements upgrade.Health; its
@@ -27,26 +27,19 @@ type Source struct {
 	failed func(context.Context, api.Upgrade) (bool, error)
 
 	mu   sync.Mutex
-	seen map[string]look // by upgrade and check
+	seen map[string]doors.Total // when they were looked at, by upgrade and check
 }
 
-// look is what the door had done when it was looked at.
-type look struct {
-	requests, failed uint64
-	latencies        front.Latencies
-}
-
-// Door is the front door; *front.Door is one.
+// Door is the environment's front doors; *doors.Doors is that.
 type Door interface {
-	// State and Latencies return what the door has done since it was made.
-	State() front.State
-	Latencies() front.Latencies
+	// Total returns what they have done; it only grows.
+	Total() doors.Total
 }
 
 // New returns a source of door's values that knows by failed whether the tests
 // of the deployment that ordered an upgrade have failed.
 func New(door Door, failed func(context.Context, api.Upgrade) (bool, error)) *Source {
-	return &Source{door: door, failed: failed, seen: map[string]look{}}
+	return &Source{door: door, failed: failed, seen: map[string]doors.Total{}}
 }
 
 // fewRequests is how many requests tell how the door does.
@@ -74,7 +67,7 @@ func (h *Source) errors(key string) float64 {
 	if !enough {
 		return 0
 	}
-	return float64(now.failed-before.failed) / float64(now.requests-before.requests)
+	return float64(now.Failed-before.Failed) / float64(now.Requests-before.Requests)
 }
 
 // p99 returns the seconds within which the front door has answered 99 of 100
@@ -84,18 +77,17 @@ func (h *Source) p99(key string) float64 {
 	if !enough {
 		return 0
 	}
-	return now.latencies.Within(0.99, before.latencies).Seconds()
+	return now.Latencies.Within(0.99, before.Latencies).Seconds()
 }
 
 // since looks at the door and returns the look before. Too few requests tell
 // nothing: they add up to the next look.
-func (h *Source) since(key string) (before, now look, enough bool) {
-	s := h.door.State()
-	now = look{s.Requests, s.Failed, h.door.Latencies()}
+func (h *Source) since(key string) (before, now doors.Total, enough bool) {
+	now = h.door.Total()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before, known := h.seen[key]
-	if known && now.requests-before.requests < fewRequests {
+	if known && now.Requests-before.Requests < fewRequests {
 		return before, now, false
 	}
 	h.seen[key] = now

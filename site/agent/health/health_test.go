@@ -9,20 +9,16 @@ import (
 	"testing"
 
 	"landfall.dev/api"
-	"landfall.dev/site/front"
+	"landfall.dev/site/agent/doors"
 )
 
-// door is what a front door has done.
-type door struct {
-	state     front.State
-	latencies front.Latencies
-}
+// done is what front doors have done.
+type done doors.Total
 
-func (d *door) State() front.State         { return d.state }
-func (d *door) Latencies() front.Latencies { return d.latencies }
+func (d *done) Total() doors.Total { return doors.Total(*d) }
 
 func TestTheDoorIsLookedAtSinceTheLastTime(t *testing.T) {
-	d := &door{}
+	d := &done{}
 	h := New(d, nil)
 	for _, step := range []struct {
 		requests, failed uint64
@@ -35,8 +31,8 @@ func TestTheDoorIsLookedAtSinceTheLastTime(t *testing.T) {
 		{1120, 530, 3, 0.5, 0.026624},
 		{1220, 530, 3, 0, 4e-6},
 	} {
-		d.latencies[step.bucket] += step.requests - d.state.Requests
-		d.state.Requests, d.state.Failed = step.requests, step.failed
+		d.Latencies[step.bucket] += step.requests - d.Requests
+		d.Requests, d.Failed = step.requests, step.failed
 		for query, want := range map[string]float64{api.CheckErrors: step.errors, api.CheckLatency: step.p99} {
 			got, err := h.Value(t.Context(), api.Upgrade{}, api.Check{Name: query, Query: query})
 			if err != nil || got != want {

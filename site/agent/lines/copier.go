@@ -10,6 +10,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/pace"
 	"landfall.dev/site/upgrade"
 )
 
@@ -25,12 +26,13 @@ type Copier struct {
 	reach Reach
 
 	mu     sync.Mutex
-	speaks map[string]bool // by group, which has one program for ever
+	speaks map[string]bool       // by group, which has one program for ever
+	paces  map[string]*pace.Pace // of the cycles that are under way, by the group that is filled
 }
 
 // Beside returns a copier that leaves to the other what does not speak lines.
 func Beside(other upgrade.Copier, reach Reach) *Copier {
-	return &Copier{Copier: other, reach: reach, speaks: map[string]bool{}}
+	return &Copier{Copier: other, reach: reach, speaks: map[string]bool{}, paces: map[string]*pace.Pace{}}
 }
 
 // side returns the service of the side, and whether it speaks lines.
@@ -71,19 +73,47 @@ func (c *Copier) sides(ctx context.Context, from, to api.Side) (source, destinat
 }
 
 // Cycle implements upgrade.Copier.
-func (c *Copier) Cycle(ctx context.Context, from, to api.Side, final bool) (upgrade.Copied, error) {
+func (c *Copier) Cycle(ctx context.Context, from, to api.Side, rate float64, final bool) (upgrade.Copied, error) {
 	source, destination, speak, err := c.sides(ctx, from, to)
 	if err != nil {
 		return upgrade.Copied{}, err
 	}
 	if !speak {
-		return c.Copier.Cycle(ctx, from, to, final)
+		return c.Copier.Cycle(ctx, from, to, rate, final)
 	}
 	p, err := newPump(ctx, source, destination, "", false, final)
 	if err != nil {
 		return upgrade.Copied{}, err
 	}
+	p.pace = pace.New(rate)
+	c.mu.Lock()
+	c.paces[to.Group] = p.pace
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.paces, to.Group)
+	}()
 	return p.cycle(ctx)
+}
+
+// Pace implements upgrade.Copier.
+func (c *Copier) Pace(ctx context.Context, to api.Side, rate float64) (int64, error) {
+	_, speaks, err := c.side(ctx, to)
+	if err != nil {
+		return 0, err
+	}
+	if !speaks {
+		return c.Copier.Pace(ctx, to, rate)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.paces[to.Group]
+	if p == nil {
+		return 0, nil
+	}
+	p.Set(rate)
+	return p.Taken(), nil
 }
 
 // Return implements upgrade.Copier.

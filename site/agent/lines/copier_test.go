@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"landfall.dev/api"
 	"landfall.dev/kit"
 	"landfall.dev/site/agent/lines"
@@ -47,23 +49,23 @@ func TestCyclesCopyWhatHasChanged(t *testing.T) {
 	c := between(b, g)
 	b.putText("tea", "Tea\ngreen \u2028 \u00fc")
 	b.putText("milk", "Milk")
-	first, err := c.Cycle(t.Context(), blue, green, false)
+	first, err := c.Cycle(t.Context(), blue, green, 0, false)
 	if err != nil || first.Documents != 2 || first.Left != 0 || first.Bytes == 0 {
 		t.Errorf("the first cycle %+v, %v", first, err)
 	}
 	b.putText("tea", "Tea\nblack")
 	b.must("DELETE", "/notes/milk", "")
 	b.putText("new", "New")
-	second, err := c.Cycle(t.Context(), blue, green, false)
+	second, err := c.Cycle(t.Context(), blue, green, 0, false)
 	if err != nil || second.Documents != 3 || second.Deletions != 1 {
 		t.Errorf("the second cycle %+v, %v", second, err)
 	}
-	if _, err := c.Cycle(t.Context(), blue, green, true); !errors.Is(err, kit.ErrConflict) {
+	if _, err := c.Cycle(t.Context(), blue, green, 0, true); !errors.Is(err, kit.ErrConflict) {
 		t.Errorf("the last cycle from a side that takes writes: %v", err)
 	}
 	b.putText("last", "Last")
 	b.fence(2, true)
-	last, err := c.Cycle(t.Context(), blue, green, true)
+	last, err := c.Cycle(t.Context(), blue, green, 0, true)
 	if err != nil || last.Documents != 1 || last.Left != 0 {
 		t.Errorf("the last cycle %+v, %v", last, err)
 	}
@@ -73,7 +75,7 @@ func TestCyclesCopyWhatHasChanged(t *testing.T) {
 		t.Errorf("green has %v, and milk %v", tea, g.read("milk"))
 	}
 	g.fence(2, false)
-	if _, err := c.Cycle(t.Context(), blue, green, false); !errors.Is(err, kit.ErrConflict) {
+	if _, err := c.Cycle(t.Context(), blue, green, 0, false); !errors.Is(err, kit.ErrConflict) {
 		t.Errorf("a copy over a side that takes writes: %v", err)
 	}
 }
@@ -111,7 +113,7 @@ func TestACopyGoesOnWhereItWasKilled(t *testing.T) {
 	b.load(4500)
 	ctx, kill := context.WithCancel(t.Context())
 	g.cut(3, kill)
-	if c, err := between(b, g).Cycle(ctx, blue, green, false); err == nil {
+	if c, err := between(b, g).Cycle(ctx, blue, green, 0, false); err == nil {
 		t.Fatalf("the cycle that was cut came to %+v", c)
 	}
 	g.kill()
@@ -120,13 +122,13 @@ func TestACopyGoesOnWhereItWasKilled(t *testing.T) {
 	b.must("DELETE", "/notes/n8", "")
 	g.run()
 	c := between(b, g)
-	rest, err := c.Cycle(t.Context(), blue, green, false)
+	rest, err := c.Cycle(t.Context(), blue, green, 0, false)
 	if err != nil || rest.Documents != 1500+2 {
 		t.Errorf("after the kill %+v, %v; want what was not imported yet, and what has changed", rest, err)
 	}
 	b.kill()
 	b.run()
-	if again, err := c.Cycle(t.Context(), blue, green, false); err != nil || again.Documents != 0 {
+	if again, err := c.Cycle(t.Context(), blue, green, 0, false); err != nil || again.Documents != 0 {
 		t.Errorf("once more %+v, %v; want nothing", again, err)
 	}
 	verified(t, c, 4499)
@@ -139,7 +141,7 @@ func TestALineThatIsRefusedIsNamedAndTriedAgain(t *testing.T) {
 	b.putText("bad", "\nno title")
 	b.putText("more", "More")
 	for range 2 {
-		copied, err := c.Cycle(t.Context(), blue, green, false)
+		copied, err := c.Cycle(t.Context(), blue, green, 0, false)
 		if err != nil || len(copied.Failed) != 1 || !strings.HasPrefix(copied.Failed[0], "notes/bad: text: its first line") {
 			t.Errorf("failed %q, %v; want notes/bad with its field", copied.Failed, err)
 		}
@@ -148,11 +150,11 @@ func TestALineThatIsRefusedIsNamedAndTriedAgain(t *testing.T) {
 		t.Error("the documents before and after the one that was refused are not there")
 	}
 	b.putText("bad", "Corrected")
-	copied, err := c.Cycle(t.Context(), blue, green, false)
+	copied, err := c.Cycle(t.Context(), blue, green, 0, false)
 	if err != nil || len(copied.Failed) != 0 || g.read("bad")["title"] != "Corrected" {
 		t.Errorf("after the correction %+v, %v", copied, err)
 	}
-	if again, err := c.Cycle(t.Context(), blue, green, false); err != nil || again.Documents != 0 {
+	if again, err := c.Cycle(t.Context(), blue, green, 0, false); err != nil || again.Documents != 0 {
 		t.Errorf("once more %+v, %v; want that the cursor has moved on", again, err)
 	}
 	verified(t, c, 3)
@@ -172,7 +174,7 @@ func TestTooManyRefusalsEndACycle(t *testing.T) {
 	for i := range 120 {
 		b.putText(fmt.Sprint("n", i), "")
 	}
-	copied, err := between(b, g).Cycle(t.Context(), blue, green, false)
+	copied, err := between(b, g).Cycle(t.Context(), blue, green, 0, false)
 	if err != nil || len(copied.Failed) != 100 {
 		t.Errorf("failed %d, %v; want it to stop at 100", len(copied.Failed), err)
 	}
@@ -182,7 +184,7 @@ func TestWhatDiffersIsFoundAndCopiedAgain(t *testing.T) {
 	b, g := start(t, "v1", false), start(t, "v2", true)
 	c := between(b, g)
 	b.load(300)
-	if _, err := c.Cycle(t.Context(), blue, green, false); err != nil {
+	if _, err := c.Cycle(t.Context(), blue, green, 0, false); err != nil {
 		t.Fatal(err)
 	}
 	st, err := g.Status(t.Context())
@@ -218,7 +220,7 @@ func TestASourceThatHasForgottenIsCopiedAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.putText("b", "B")
-	if _, err := c.Cycle(t.Context(), blue, green, false); err != nil {
+	if _, err := c.Cycle(t.Context(), blue, green, 0, false); err != nil {
 		t.Fatal(err)
 	}
 	b.kill()
@@ -226,7 +228,7 @@ func TestASourceThatHasForgottenIsCopiedAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.run()
-	copied, err := c.Cycle(t.Context(), blue, green, false)
+	copied, err := c.Cycle(t.Context(), blue, green, 0, false)
 	if err != nil || copied.Documents != 1 || g.read("b") != nil {
 		t.Errorf("copied %+v, %v, b is %v; want all anew", copied, err, g.read("b"))
 	}
@@ -267,7 +269,7 @@ func TestWhatIsWrittenOnGreenIsTakenBack(t *testing.T) {
 		b.putText(id, "Title\n"+id)
 	}
 	b.fence(2, true)
-	if _, err := c.Cycle(t.Context(), blue, green, true); err != nil {
+	if _, err := c.Cycle(t.Context(), blue, green, 0, true); err != nil {
 		t.Fatal(err)
 	}
 	base := position(t, g)
@@ -310,7 +312,7 @@ func TestAnEmptyServiceIsTakenBackToo(t *testing.T) {
 	b, g := start(t, "v1", false), start(t, "v2", true)
 	c := between(b, g)
 	b.fence(2, true)
-	if _, err := c.Cycle(t.Context(), blue, green, true); err != nil {
+	if _, err := c.Cycle(t.Context(), blue, green, 0, true); err != nil {
 		t.Fatal(err)
 	}
 	verified(t, c, 0)
@@ -370,7 +372,7 @@ func TestBadServicesAreExplained(t *testing.T) {
 			}))
 			defer h.Close()
 			g := start(t, "v2", true)
-			_, err := between(&notes{url: h.URL}, g).Cycle(t.Context(), blue, green, false)
+			_, err := between(&notes{url: h.URL}, g).Cycle(t.Context(), blue, green, 0, false)
 			if !errors.Is(err, test.fault) || !strings.Contains(err.Error(), test.words) {
 				t.Errorf("%v; want %v with %q", err, test.fault, test.words)
 			}
@@ -391,7 +393,38 @@ func TestSidesOfDifferentKindsAreRefused(t *testing.T) {
 	if !errors.Is(err, kit.ErrConflict) || !strings.Contains(err.Error(), "made of kit") {
 		t.Errorf("%v; want that they cannot be copied", err)
 	}
-	if _, err := between(&notes{url: h.URL}, g).Cycle(t.Context(), api.Side{Group: "none"}, green, false); !errors.Is(err, kit.ErrNotFound) {
+	if _, err := between(&notes{url: h.URL}, g).Cycle(t.Context(), api.Side{Group: "none"}, green, 0, false); !errors.Is(err, kit.ErrNotFound) {
 		t.Errorf("%v; want that there is no such group", err)
 	}
+}
+
+func TestTheRateOfACycleChanges(t *testing.T) {
+	b, g := start(t, "v1", false), start(t, "v2", true)
+	c := between(b, g)
+	b.load(30)
+	const slow = 0.008 // a line in two minutes
+	if taken, err := c.Pace(t.Context(), green, slow); err != nil || taken != 0 {
+		t.Errorf("without a cycle: %d, %v", taken, err)
+	}
+	var cycle errgroup.Group
+	cycle.Go(func() error {
+		copied, err := c.Cycle(t.Context(), blue, green, slow, false)
+		if err == nil && copied.Documents != 30 {
+			err = fmt.Errorf("it copied %+v", copied)
+		}
+		return err
+	})
+	for taken := int64(0); taken == 0; {
+		var err error
+		if taken, err = c.Pace(t.Context(), green, slow); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if taken, err := c.Pace(t.Context(), green, 0); err != nil || taken != 1 {
+		t.Errorf("during the cycle: %d, %v", taken, err)
+	}
+	if err := cycle.Wait(); err != nil {
+		t.Error(err)
+	}
+	verified(t, c, 30)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/pace"
 	"landfall.dev/site/upgrade"
 )
 
@@ -46,6 +47,7 @@ type pump struct {
 	at       string // to's cursor
 	stays    bool   // the cursor, because a line was refused
 	copied   upgrade.Copied
+	pace     *pace.Pace
 }
 
 // errAway is why an import is refused that does not go on where the cursor is.
@@ -68,7 +70,7 @@ func newPump(ctx context.Context, from, to service, base string, back, final boo
 	if !destination.Fenced {
 		return nil, kit.Errorf(kit.ErrConflict, "", "the destination takes writes: they would be mixed with the copy")
 	}
-	p := &pump{from: from, to: to, base: base, schema: source.Schema}
+	p := &pump{from: from, to: to, base: base, schema: source.Schema, pace: pace.New(0)}
 	if back {
 		p.schema = destination.Schema
 	}
@@ -110,7 +112,10 @@ func (p *pump) stream(ctx context.Context) (end string, err error) {
 	}
 	defer x.close()
 	for {
-		batch, err := x.batch(ctx)
+		batch, err := x.batch(ctx, p.pace.Most(batchLines))
+		if err == nil {
+			err = p.pace.Wait(ctx, len(batch))
+		}
 		if err != nil {
 			return "", err
 		}
@@ -201,10 +206,11 @@ func (s service) export(ctx context.Context, q url.Values) (*export, error) {
 
 func (x *export) close() { _ = x.body.Close() }
 
-// batch returns the next lines, maybe none with the last one.
-func (x *export) batch(ctx context.Context) ([]line, error) {
+// batch returns the next lines, most of them at most, and maybe none with the
+// last one.
+func (x *export) batch(ctx context.Context, most int) ([]line, error) {
 	var batch []line
-	for size := 0; len(batch) < batchLines && size < batchBytes; {
+	for size := 0; len(batch) < most && size < batchBytes; {
 		if !x.lines.Scan() {
 			return nil, x.stopped(ctx)
 		}

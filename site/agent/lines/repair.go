@@ -84,7 +84,7 @@ func (s service) each(ctx context.Context, q url.Values, f func([]line) error) e
 	}
 	defer x.close()
 	for x.end == "" {
-		batch, err := x.batch(ctx)
+		batch, err := x.batch(ctx, batchLines)
 		if err != nil {
 			return err
 		}

@@ -68,43 +68,59 @@ func New(dir, rootDigest string, fetch func(ctx context.Context, path string) ([
 // Channel returns what the channel of the project offers, and the signed
 // release. It is kit.ErrNotFound if the channel offers nothing yet, ErrRefused
 // if the answer is not to be believed, and else fetch's error.
-func (v *Verifier) Channel(ctx context.Context, project, name string) (api.ChannelTarget, api.ReleaseTarget, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	var channel api.ChannelTarget
-	var release api.ReleaseTarget
-	f := &fetcher{ctx: ctx, fetch: v.fetch}
-	err := guard(func() error {
-		u, err := v.refresh(f)
-		if err != nil {
-			return err
-		}
+func (v *Verifier) Channel(ctx context.Context, project, name string) (channel api.ChannelTarget, release api.ReleaseTarget, err error) {
+	err = v.check(ctx, func(u *updater.Updater) error {
 		if err := read(u, roleChannels, api.ChannelPath(project, name), &channel); err != nil {
 			return err
 		}
 		if err := checkChannel(channel, project); err != nil {
 			return err
 		}
-		err = read(u, roleReleases, channel.Target, &release)
-		if errors.Is(err, kit.ErrNotFound) {
-			return fmt.Errorf("%s is not signed by the release key", channel.Target)
-		}
-		if err != nil {
+		if err := readSigned(u, channel.Target, &release); err != nil {
 			return err
 		}
 		return checkRelease(release, channel)
 	})
+	if err != nil {
+		return api.ChannelTarget{}, api.ReleaseTarget{}, err
+	}
+	return channel, release, nil
+}
+
+// readSigned reads the release at path, which must be signed.
+func readSigned(u *updater.Updater, path string, release *api.ReleaseTarget) error {
+	err := read(u, roleReleases, path, release)
+	if errors.Is(err, kit.ErrNotFound) {
+		return fmt.Errorf("%s is not signed by the release key", path)
+	}
+	return err
+}
+
+// check calls reads with the metadata of now. Its error is kit.ErrNotFound if
+// something is not there, ErrRefused if it is not to be believed, and else
+// fetch's.
+func (v *Verifier) check(ctx context.Context, reads func(*updater.Updater) error) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	f := &fetcher{ctx: ctx, fetch: v.fetch}
+	err := guard(func() error {
+		u, err := v.refresh(f)
+		if err != nil {
+			return err
+		}
+		return reads(u)
+	})
 	switch {
 	case err == nil:
-		return channel, release, nil
+		return nil
 	case f.err != nil:
-		err = f.err
+		return f.err
 	case errors.As(err, new(*fs.PathError)) || errors.As(err, new(*os.LinkError)):
-		err = fmt.Errorf("keep metadata: %w", err)
+		return fmt.Errorf("keep metadata: %w", err)
 	case !errors.Is(err, kit.ErrNotFound):
-		err = fmt.Errorf("%w: %s", ErrRefused, explain(err))
+		return fmt.Errorf("%w: %s", ErrRefused, explain(err))
 	}
-	return api.ChannelTarget{}, api.ReleaseTarget{}, err
+	return err
 }
 
 // guard calls check and makes a panic of the library over malformed metadata

@@ -1,4 +1,4 @@
-package migrate
+package transform
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"landfall.dev/kit"
 )
 
-// formatSchemas writes the schema numbers of kinds: "accounts:1,users:3".
-func formatSchemas(schemas map[string]int) string {
+// FormatSchemas writes the schema numbers of kinds: "accounts:1,users:3".
+func FormatSchemas(schemas map[string]int) string {
 	parts := make([]string, 0, len(schemas))
 	for _, kind := range slices.Sorted(maps.Keys(schemas)) {
 		parts = append(parts, fmt.Sprintf("%s:%d", kind, schemas[kind]))
@@ -19,8 +19,8 @@ func formatSchemas(schemas map[string]int) string {
 	return strings.Join(parts, ",")
 }
 
-// parseSchemas reads what formatSchemas has written.
-func parseSchemas(text string) (map[string]int, error) {
+// ParseSchemas reads what FormatSchemas has written.
+func ParseSchemas(text string) (map[string]int, error) {
 	schemas := map[string]int{}
 	for part := range strings.SplitSeq(text, ",") {
 		kind, number, _ := strings.Cut(part, ":")

@@ -1,7 +1,6 @@
-package agent
+package room
 
 import (
-	"context"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -16,24 +15,16 @@ const (
 	lastPort  = 31999
 )
 
-// freePorts returns n ports that nothing listens on and no group has.
-func (s *instances) freePorts(ctx context.Context, n int) ([]int, error) {
-	taken := map[int]bool{}
-	for g, err := range groups.All(ctx, s.client, "", "") {
-		if err != nil {
-			return nil, err
-		}
-		for _, port := range g.Ports {
-			taken[port] = true
-		}
-	}
+// Ports returns n ports of this machine that nothing listens on and that are not
+// among those taken.
+func Ports(n int, taken map[int]bool) ([]int, error) {
 	var ports []int
 	for tries := 0; len(ports) < n; tries++ {
 		if tries == lastPort-firstPort {
 			return nil, kit.Errorf(kit.ErrUnavailable, "", "no free port was found between %d and %d", firstPort, lastPort)
 		}
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		if !taken[port] && free(port) {
+		if !taken[port] && Unused(port) {
 			taken[port] = true
 			ports = append(ports, port)
 		}
@@ -41,8 +32,8 @@ func (s *instances) freePorts(ctx context.Context, n int) ([]int, error) {
 	return ports, nil
 }
 
-// free tells whether nothing listens on the port.
-func free(port int) bool {
+// Unused tells whether nothing listens on the port.
+func Unused(port int) bool {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return false
