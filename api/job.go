@@ -6,22 +6,26 @@ import (
 	"landfall.dev/kit"
 )
 
-// Jobs are the definitions of each project as of its main branch's tip, expanded.
-// The id is "project~name".
+// Jobs are the definitions of each project that are deployed, expanded: those
+// of its main branch's tip, see Generations. The id is "project~name".
 var Jobs = kit.Define[Job]("jobs")
 
-// Job is a deployed definition.
+// Job is a deployed definition. Its source is the project with the folder.
 type Job struct {
 	kit.Meta
 	Project string  `json:"project"`
-	Commit  string  `json:"commit"` // where the definition was read
+	Folder  string  `json:"folder,omitempty"` // "jobs"
+	Commit  string  `json:"commit"`           // where the definition was read when it last changed
 	Spec    JobSpec `json:"spec"`
+	// Formerly are the names that it had before, whose builds are its own.
+	Formerly []string `json:"formerly,omitempty"`
 }
 
 // Builds are executions of jobs, each on exactly one commit. The id is that
-// of the run, the node and the attempt: "change-42-3.gate.1"; a build that a
-// person starts has a random one.
-var Builds = kit.Define[Build]("builds")
+// of the run, the node and the attempt: "change-42-3.gate.1"; that of the
+// schedule and the time: "ledger~nightly.20260102T030400Z"; a build that a person
+// starts has a random one.
+var Builds = kit.Define[Build]("builds", kit.Index("state"))
 
 // Build is one execution of a job.
 type Build struct {
@@ -50,12 +54,18 @@ type Build struct {
 	Started    time.Time `json:"started,omitzero"`
 	Finished   time.Time `json:"finished,omitzero"`
 
+	// Name and Description are what its job calls it, for people.
+	Name        string `json:"name,omitempty"`
+	Description string `json:"description,omitempty"`
+
 	ExitCode int `json:"exitCode,omitempty"`
 	// Error says why it failed, for people.
 	Error     string     `json:"error,omitempty"`
 	LogSize   int64      `json:"logSize,omitempty"`
 	LogDigest kit.Digest `json:"logDigest,omitempty"` // set once the log is sealed
 	Artifacts []Artifact `json:"artifacts,omitempty"`
+	// Reports are what it kept of its job's reports.
+	Reports []ReportFile `json:"reports,omitempty"`
 	// Image is what the build packed and pushed: "ledger@sha256:...".
 	Image string `json:"image,omitempty"`
 }
@@ -98,11 +108,16 @@ type HeartbeatArgs struct {
 
 // FinishArgs are the arguments of builds/N:finish.
 type FinishArgs struct {
-	Attempt   int        `json:"attempt"`
-	State     BuildState `json:"state"` // passed, failed or error
-	ExitCode  int        `json:"exitCode"`
-	Error     string     `json:"error,omitempty"`
-	LogSize   int64      `json:"logSize"` // bytes that the runner has appended
-	Artifacts []Artifact `json:"artifacts,omitempty"`
-	Image     string     `json:"image,omitempty"`
+	Attempt  int        `json:"attempt"`
+	State    BuildState `json:"state"` // passed, failed or error
+	ExitCode int        `json:"exitCode"`
+	Error    string     `json:"error,omitempty"`
+	LogSize  int64      `json:"logSize"` // bytes that the runner has appended
+	// Name and Description may be there whatever the state.
+	Name        string     `json:"name,omitempty"`
+	Description string     `json:"description,omitempty"`
+	Artifacts   []Artifact `json:"artifacts,omitempty"`
+	// Reports may be there whatever the state.
+	Reports []ReportFile `json:"reports,omitempty"`
+	Image   string       `json:"image,omitempty"`
 }

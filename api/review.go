@@ -61,22 +61,25 @@ type PatchSet struct {
 }
 
 // Vote is somebody's judgement of a patch set. A voter's later vote on a
-// label takes the place of the earlier.
+// label takes the place of the earlier; each report has its own for Quality.
 type Vote struct {
 	Label string    `json:"label"`
 	Value int       `json:"value"`
 	By    string    `json:"by"`
 	At    time.Time `json:"at"`
-	// Link is the evidence: the build, with its log, or the run that verified.
+	// Link is the evidence: the build, with its log, the run that verified, or
+	// the report.
 	Link kit.Link `json:"link,omitempty"`
 	Text string   `json:"text,omitempty"`
 }
 
 // The labels. A change can be submitted with Verified +1 and Code-Review +2
-// by somebody other than its owner, its uploader and its commit's author, and
-// no minimum on either. Verified 0 says that the run was cancelled.
+// by somebody other than its owner, its uploader and its commit's author, no
+// minimum on either, and Quality +1 of each report of the run. Verified 0 says
+// that the run was cancelled, Quality 0 that the report has no verdict.
 const (
 	LabelVerified   = "Verified"    // -1 to +1; a run's verdict
+	LabelQuality    = "Quality"     // -1 to +1; a report's verdict
 	LabelCodeReview = "Code-Review" // -2 to +2; a person's
 )
 
@@ -101,6 +104,10 @@ type Message struct {
 	By   string    `json:"by"`
 	Text string    `json:"text"`
 	Link kit.Link  `json:"link,omitempty"`
+	// PatchSet, File and Line are there if it is about a line.
+	PatchSet int    `json:"patchSet,omitempty"`
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
 }
 
 // Current returns the change's last patch set, or a zero one.

@@ -6,6 +6,8 @@ type JobSpec struct {
 	// Name is the expanded name, unique in a project: "ledger-test".
 	Name        string `json:"name"`
 	Description string `json:"description,omitempty"`
+	// MovedFrom is what the job was called before: its builds stay its own.
+	MovedFrom string `json:"movedFrom,omitempty"`
 
 	// Image is the image that the build's container is made from; the process
 	// engine ignores it. Empty means the runner's default.
@@ -15,18 +17,61 @@ type JobSpec struct {
 	// sources; the first that fails ends the build.
 	Script []string `json:"script"`
 
+	// Steps are run after Script, or instead of it; After when they have ended.
+	Steps []Step  `json:"steps,omitempty"`
+	After []After `json:"after,omitempty"`
+
+	// Parameters are variables with defaults; a build's own values go before.
+	Parameters []Parameter `json:"parameters,omitempty"`
+
 	// Env is added to the environment of each step.
 	Env map[string]string `json:"env,omitempty"`
 
 	// TimeoutSeconds ends the build when it takes longer; 0 means 1800.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 
+	// QuietSeconds ends the build when it writes nothing for so long; 0 means
+	// never.
+	QuietSeconds int `json:"quietSeconds,omitempty"`
+	// TimeoutFails makes the result of a build that took too long FAILURE
+	// instead of ABORTED, for the steps in After.
+	TimeoutFails bool `json:"timeoutFails,omitempty"`
+
+	// Describe and BuildName, in which variables are replaced, are shown with
+	// a build that has ended.
+	Describe  *Describe `json:"describe,omitempty"`
+	BuildName string    `json:"buildName,omitempty"`
+
+	// Missing are parts of the definition that are not carried out.
+	Missing []MissingPart `json:"missing,omitempty"`
+
+	// Triggers and Downstream are what is known of a job's place among others.
+	Triggers   []Trigger    `json:"triggers,omitempty"`
+	Downstream []Downstream `json:"downstream,omitempty"`
+
 	// Artifacts are glob patterns (path.Match per segment, ** for any depth) of
 	// files that are kept as blobs when the build has passed.
 	Artifacts []string `json:"artifacts,omitempty"`
 
+	// ArtifactsExcept are patterns of files that are not kept all the same.
+	ArtifactsExcept []string `json:"artifactsExcept,omitempty"`
+	// ArtifactsAlways keeps them of a build that has failed too.
+	ArtifactsAlways bool `json:"artifactsAlways,omitempty"`
+	// ArtifactsNeeded fails a build that none of them is found in.
+	ArtifactsNeeded bool `json:"artifactsNeeded,omitempty"`
+
+	// Reports are the reports to keep, also of a build that has failed.
+	Reports *ReportPatterns `json:"reports,omitempty"`
+
 	// Pack, if there, makes an OCI image out of the build's files.
 	Pack *PackSpec `json:"pack,omitempty"`
+
+	// Once tells that it is not to be tried again when its host is lost: it may
+	// have had its effect, such as a deployment.
+	Once bool `json:"once,omitempty"`
+
+	// Schedule, if there, says at which times it is built by itself.
+	Schedule *ScheduleSpec `json:"schedule,omitempty"`
 
 	// Origin says where each definition came from, outermost first: project,
 	// template, macro, each as "file:line".

@@ -41,6 +41,8 @@ type Upgrade struct {
 	// the copy catches up; Slowest is the greatest that it was.
 	Slowed  float64 `json:"slowed,omitempty"`
 	Slowest float64 `json:"slowest,omitempty"`
+	// Sparing is how blue's clients are spared while their documents are copied.
+	Sparing Sparing `json:"sparing,omitzero"`
 	// Quarantine are documents that cannot be transformed, as the last cycle has
 	// found them, those that are waived too: at most MaxQuarantine.
 	Quarantine []Quarantined `json:"quarantine,omitempty"`
@@ -78,6 +80,23 @@ type Upgrade struct {
 type Copying struct {
 	Documents int64 `json:"documents"`
 	Of        int64 `json:"of"`
+}
+
+// Sparing is how blue's clients are spared. The times are those within which the
+// front doors answer 99 of 100 requests.
+type Sparing struct {
+	// Base is the time before copying began, with so many Requests a second; 0 is
+	// not known, as long as the doors are hardly used.
+	Base     Duration `json:"base,omitempty"`
+	Requests float64  `json:"requests,omitempty"`
+	// Limit is what the time may come to while documents are copied, or a
+	// millisecond more than Base.
+	Limit Duration `json:"limit,omitempty"`
+	// P99 is the time while documents were copied last.
+	P99 Duration `json:"p99,omitempty"`
+	// Rate is how many documents a second are copied at most for that; 0 is no
+	// bound.
+	Rate float64 `json:"rate,omitempty"`
 }
 
 // MaxQuarantine is how many documents of a quarantine an Upgrade names.
@@ -121,6 +140,10 @@ type UpgradePolicy struct {
 	// the copy does not converge; 0 means 0.5, less than 0 that they must not be
 	// slowed.
 	Slow float64 `json:"slow,omitempty"`
+	// Spare is how many times as long as before 99 of 100 of blue's clients may
+	// wait while documents are copied: the copy is slowed for that, but the
+	// upgrade still converges. 0 means 1.2, less than 0 that it is not slowed.
+	Spare float64 `json:"spare,omitempty"`
 	// Waive is how many documents that cannot be transformed may stay behind.
 	Waive int `json:"waive,omitempty"`
 	// Hold is HoldManual to stay ready until somebody says go.
@@ -135,6 +158,9 @@ type UpgradePolicy struct {
 // DefaultBudget is how long traffic may be held if nobody said.
 const DefaultBudget = 250 * time.Millisecond
 
+// DefaultSpare is UpgradePolicy.Spare if nobody said.
+const DefaultSpare = 1.2
+
 // Senseless says why no upgrade can be done by p, naming the field and what to
 // write there, or nothing.
 func (p UpgradePolicy) Senseless() string {
@@ -147,6 +173,8 @@ func (p UpgradePolicy) Senseless() string {
 		return fmt.Sprintf("hold %q is not known: use %s, or leave it out to hold as soon as it is ready", p.Hold, HoldManual)
 	case p.Slow >= 1:
 		return fmt.Sprintf("slow %v would stop all writers: use less than 1, as 0.5 for half of their rate", p.Slow)
+	case p.Spare > 0 && p.Spare < 1:
+		return fmt.Sprintf("spare %v: nobody waits less because documents are copied: use 1 or more, as %v", p.Spare, DefaultSpare)
 	case p.Waive < 0 || p.Waive > MaxQuarantine:
 		return fmt.Sprintf("waive %d: use the number of documents that may stay behind, 0 to %d", p.Waive, MaxQuarantine)
 	case p.Soak < 0:
@@ -394,6 +422,9 @@ type Cycle struct {
 	Left      int64    `json:"left"`
 	Predicted Duration `json:"predicted"` // the pause, if traffic were held now
 	Final     bool     `json:"final,omitempty"`
+	// Bound is the lowest rate to which the cycle was bound, to spare blue's
+	// clients; 0 if it was not.
+	Bound float64 `json:"bound,omitempty"`
 }
 
 // Verification is the comparison of both sides inside the hold.

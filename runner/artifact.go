@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"landfall.dev/api"
@@ -30,9 +31,13 @@ func (a *attempt) artifacts(ctx context.Context) ([]api.Artifact, error) {
 		return nil, fmt.Errorf("keep artifacts: %w", err)
 	}
 	defer root.Close()
-	files, unmatched, err := glob(root.FS(), patterns)
+	files, unmatched, err := glob(root.FS(), "artifacts", patterns)
 	if err != nil {
 		return nil, fmt.Errorf("keep artifacts: %w", err)
+	}
+	files = slices.DeleteFunc(files, func(name string) bool { return matchesAny(a.build.Spec.ArtifactsExcept, name) })
+	if len(files) == 0 && a.build.Spec.ArtifactsNeeded {
+		return nil, failed("no file matches the artifacts' patterns %s", strings.Join(patterns, ", "))
 	}
 	for _, p := range unmatched {
 		if err := a.log.say(fmt.Sprintf("no file matches the artifacts' pattern %s", p)); err != nil {
@@ -71,13 +76,14 @@ func (a *attempt) keep(ctx context.Context, root *os.Root, name string) (api.Art
 
 // glob returns the regular files, by name, that at least one of patterns
 // matches, and the patterns that match none. Links to files count if they do
-// not lead out of files.
-func glob(files fs.FS, patterns []string) (found, unmatched []string, err error) {
+// not lead out of files. A malformed pattern is a *failure that says of what
+// it is one.
+func glob(files fs.FS, what string, patterns []string) (found, unmatched []string, err error) {
 	split := make([][]string, len(patterns))
 	used := make([]bool, len(patterns))
 	for i, p := range patterns {
 		if _, err := path.Match(p, ""); err != nil {
-			return nil, nil, failed("the artifacts' pattern %q is malformed", p)
+			return nil, nil, failed("the %s' pattern %q is malformed", what, p)
 		}
 		split[i] = strings.Split(path.Clean(p), "/")
 	}

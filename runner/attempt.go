@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 
 const (
 	defaultTimeout = 30 * time.Minute // of a job that names none
-	keepLimit      = 10 * time.Minute // for artifacts and the image
+	keepLimit      = 10 * time.Minute // for reports, artifacts and the image
 )
 
 // attempt is one execution of a build under a lease.
@@ -25,6 +26,7 @@ type attempt struct {
 	space  workspace
 	log    *buildLog
 	logger *slog.Logger
+	begun  bool // the steps have
 }
 
 // failure is an error that is the build's own fault.
@@ -40,9 +42,9 @@ func failed(format string, args ...any) *failure {
 }
 
 // execute runs b, whose lease is held, and says how it ended, unless the
-// lease is lost or ctx ends.
-func (r *Runner) execute(ctx context.Context, b api.Build) {
-	ctx, lose := context.WithCancelCause(ctx)
+// lease is lost or running, the runner's context, ends.
+func (r *Runner) execute(running context.Context, b api.Build) {
+	ctx, lose := context.WithCancelCause(running)
 	defer lose(nil)
 	release := r.hold(b, lose)
 	defer release()
@@ -66,6 +68,7 @@ func (r *Runner) execute(ctx context.Context, b api.Build) {
 	release() // that the build is over is known from here on
 	if err == nil && ctx.Err() != nil {
 		logger.Info("gave up", "cause", context.Cause(ctx))
+		a.abort(running)
 		return
 	}
 	err = retry(ctx, func() error {
@@ -138,6 +141,10 @@ func (a *attempt) run(ctx context.Context, lose context.CancelCauseFunc) api.Fin
 	if err := a.perform(ctx, &end); err != nil && ctx.Err() == nil {
 		a.explain(err, &end)
 	}
+	var err error
+	if end.Name, end.Description, err = a.describeBuild(); err != nil {
+		a.logger.Warn("could not describe the build", "err", err)
+	}
 	a.log.end()
 	sending.Wait()
 	end.LogSize = a.log.length()
@@ -156,14 +163,16 @@ func (a *attempt) perform(ctx context.Context, end *api.FinishArgs) error {
 	if err := a.fetch(inTime); err != nil {
 		return err
 	}
-	if err := a.script(inTime, limit); err != nil {
-		return err
-	}
+	ended := a.script(ctx, inTime, limit)
 	kept, cancel := context.WithTimeout(ctx, keepLimit)
 	defer cancel()
 	var err error
-	if end.Artifacts, err = a.artifacts(kept); err != nil {
-		return err
+	end.Reports, err = a.reports(kept, ended == nil)
+	if err == nil && (ended == nil || a.build.Spec.ArtifactsAlways) {
+		end.Artifacts, err = a.artifacts(kept)
+	}
+	if ended != nil || err != nil {
+		return cmp.Or(ended, err)
 	}
 	end.Image, err = a.pack(kept)
 	return err

@@ -14,8 +14,17 @@
 // attempt without a word; so does the end of the runner, whose builds are given
 // to others when their leases expire.
 //
-// A build sees its sources, the runner's mounts, and in its environment what
-// the runner, the job and the parameters say (the later wins), and
+// The script is made of the job's steps (step.go, step.sh): each is a process
+// of its own, all run one after another in one container, which evaluates their
+// conditions and keeps the variables that they inject. Steps for after the
+// build follow there. If the container was killed, because the time was up or
+// the build was cancelled, they run in a second one on the same workspace, in
+// bounded time; so do those that wait for the whole log. The artifacts of other
+// builds that steps copy are fetched before the first.
+//
+// A build sees its sources, the runner's mounts, and in its environment the
+// parameters' defaults, what Jenkins and Gerrit would set (stepenv.go), what
+// the runner, the job and the build's parameters say (the later wins), and
 //
 //	LANDFALL_PROJECT   the project's id
 //	LANDFALL_COMMIT    what is built
@@ -29,6 +38,7 @@
 //
 //	BUILD-ATTEMPT/task      the image, for ending what is left of the task
 //	BUILD-ATTEMPT/src/      the sources: the build's working directory
-//	BUILD-ATTEMPT/script/   the steps
+//	BUILD-ATTEMPT/script/   the steps, and what they copy
+//	BUILD-ATTEMPT/state/    the result and the variables that steps have set
 //	BUILD-ATTEMPT/log       what was written, sent to the hub from here
 package runner

@@ -39,7 +39,7 @@ func dockerEngine(t *testing.T) (*docker.Engine, string) {
 		t.Fatalf("these tests need a static busybox: install busybox-static, or name one in %s: %v", busybox, err)
 	}
 	entries := []tar.Header{{Name: "bin/busybox", Mode: 0o755}}
-	for _, tool := range []string{"sh", "cat", "sleep", "ls", "mkdir", "id", "true", "mv", "env"} {
+	for _, tool := range []string{"sh", "cat", "sleep", "ls", "mkdir", "id", "true", "mv", "env", "grep", "cp"} {
 		entries = append(entries, tar.Header{Name: "bin/" + tool, Linkname: "busybox", Typeflag: tar.TypeSymlink})
 	}
 	ref := "landfall.test/runner:" + strconv.Itoa(os.Getpid())
@@ -144,5 +144,51 @@ func TestJobWithoutAnImageIsAnError(t *testing.T) {
 	want := "the job names no image, and runner one has no default one: add image to the job"
 	if b := h.ended("bare"); b.State != api.BuildError || b.Error != want {
 		t.Errorf("the build is %s, %q; want error, %q", b.State, b.Error, want)
+	}
+}
+
+func TestStepsInContainers(t *testing.T) {
+	h := newHub(t)
+	e, image := dockerEngine(t)
+	c := h.config()
+	c.Engine, c.DefaultImage = e, image
+	start(t, newRunner(t, c))
+	h.submit("maker", api.JobSpec{Script: []string{"echo copied > file"}, Artifacts: []string{"file"}})
+	h.ended("maker")
+	matches := api.StepCondition{Type: api.ConditionAnd, Of: []api.StepCondition{
+		{Type: api.ConditionMatch, A: "$STREAM", B: "stable/.+"}, {Type: api.ConditionFile, A: "in/file"},
+	}}
+	h.submit("steps", api.JobSpec{
+		Steps: []api.Step{
+			shell("echo STREAM=stable/1 > props; echo kept > /tmp/kept"),
+			{Inject: &api.InjectStep{File: "props", Content: "MORE=$STREAM-more"}},
+			{Copy: &api.CopyStep{Job: "test", Target: "in"}},
+			{If: &api.IfStep{Condition: matches, Steps: []api.Step{shell("#!/bin/sh\ncat in/file; echo $MORE $WORKSPACE; exit 6")}}},
+		},
+		After: []api.After{
+			{On: []api.Result{api.ResultFailure}, Steps: []api.Step{shell("echo after $MORE; cat /tmp/kept")}},
+			{Log: []string{"^copied$"}, Steps: []api.Step{shell("echo last $MORE; cat in/file; ls /tmp")}},
+		},
+	})
+	h.submit("late", api.JobSpec{
+		Steps: []api.Step{{Inject: &api.InjectStep{Content: "V=v"}}, shell("echo here > file; sleep 1000")}, TimeoutSeconds: 2,
+		After: []api.After{{On: []api.Result{api.ResultAborted}, Steps: []api.Step{shell("echo aborted $V; cat file")}}},
+	})
+	b := h.ended("steps")
+	log := h.log("steps", 1)
+	if b.State != api.BuildFailed || b.Error != "step 5 exited with 6: stable/1-more /work" {
+		t.Errorf("it is %s, %q", b.State, b.Error)
+	}
+	for _, want := range []string{"\ncopied\nstable/1-more /work\n", "\nafter stable/1-more\n+ cat /tmp/kept\nkept\n", "\nlast stable/1-more\n+ cat in/file\ncopied\n+ ls /tmp\n"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log has no %q:\n%s", want, log)
+		}
+	}
+	b = h.ended("late")
+	if log := h.log("late", 1); b.Error != "took longer than 2 seconds" || !strings.Contains(log, "\naborted v\n+ cat file\nhere\n") {
+		t.Errorf("it is %s, %q:\n%s", b.State, b.Error, log)
+	}
+	if names := containers(t); len(names) > 0 {
+		t.Errorf("containers are left: %q", names)
 	}
 }

@@ -72,6 +72,25 @@ func (r *Runner) request(ctx context.Context, method, path string, body io.Reade
 	return nil, kit.DecodeProblem(res.StatusCode, problem)
 }
 
+// askLimit is how long a short question may take.
+const askLimit = 30 * time.Second
+
+// queue asks the hub which builds to take, in their order.
+func (r *Runner) queue(ctx context.Context) ([]api.QueuePlace, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	res, err := r.request(ctx, http.MethodGet, "/job/queue", nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	var places []api.QueuePlace
+	if err := json.NewDecoder(res.Body).Decode(&places); err != nil {
+		return nil, &kit.Error{Fault: kit.ErrUnavailable, Detail: "the answer with the queue broke off", Err: err}
+	}
+	return places, nil
+}
+
 // sendLog appends a part to the log of b's attempt at the hub and returns how
 // many bytes the hub has.
 func (r *Runner) sendLog(ctx context.Context, b api.Build, offset int64, part []byte) (int64, error) {

@@ -59,6 +59,7 @@ func newHub(t *testing.T) *hub {
 		Name: "job",
 		Owns: []kit.Owned{kit.Own(api.Builds, life, "lease", "heartbeat", "finish", "cancel")},
 		Serves: []kit.Route{
+			{Pattern: "GET /job/queue", Handler: http.HandlerFunc(h.queue)},
 			{Pattern: "POST /logs/{build}", Handler: http.HandlerFunc(h.takeLog)},
 			{Pattern: "GET /source/{project}/archive/{commit}", Handler: http.HandlerFunc(h.archive)},
 			{Pattern: "/blobs/{digest}", Handler: blob.Handler(blobs)},
@@ -107,7 +108,8 @@ func life(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 		b.LeaseUntil = now.Add(deadline)
 	case e.Name == "finish" && !fenced:
 		b.State, b.ExitCode, b.Error, b.LogSize = a.State, a.ExitCode, a.Error, a.LogSize
-		b.Artifacts, b.Image = a.Artifacts, a.Image
+		b.Artifacts, b.Reports, b.Image = a.Artifacts, a.Reports, a.Image
+		b.Name, b.Description, b.Finished = a.Name, a.Description, now
 	default:
 		return b, kit.Refuse(kit.ErrConflict, "the build is %s, attempt %d", b.State, b.Attempt)
 	}
@@ -143,6 +145,19 @@ func (h *hub) takeLog(w http.ResponseWriter, r *http.Request) {
 		h.parts = append(h.parts, len(part))
 	}
 	_ = json.NewEncoder(w).Encode(map[string]int{"size": len(h.logs[name])})
+}
+
+// queue is in the order in which builds were made.
+func (h *hub) queue(w http.ResponseWriter, r *http.Request) {
+	places := []api.QueuePlace{}
+	for b, err := range api.Builds.All(r.Context(), h.Admin(), `state == "queued"`, "created") {
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		places = append(places, api.QueuePlace{Build: b.Link, Attempt: b.Attempt})
+	}
+	_ = json.NewEncoder(w).Encode(places)
 }
 
 func (h *hub) archive(w http.ResponseWriter, r *http.Request) {
@@ -227,7 +242,7 @@ func (h *hub) config() Config {
 		h.t.Fatal(err)
 	}
 	h.Allow("runners/one",
-		rest.Rule{Kinds: []string{"builds"}, Verbs: []kit.Verb{"list", "watch", "lease", "heartbeat", "finish"}})
+		rest.Rule{Kinds: []string{"builds"}, Verbs: []kit.Verb{"read", "list", "watch", "lease", "heartbeat", "finish"}})
 	token := h.Token("runners/one")
 	client, err := rest.NewClient(h.url, token, rest.ClientOptions{})
 	if err != nil {

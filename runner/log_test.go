@@ -179,6 +179,8 @@ func TestLastWordsOfAScript(t *testing.T) {
 		"a verdict":            {"--- step 1: x\nwhy\n\n--- step 1 exited with 9\n", false, "step 1 exited with 9: why"},
 		"a verdict on silence": {"--- step 1: x\nno\n--- step 2: y\n\n--- step 2 exited with 9\n", false, "step 2 exited with 9"},
 		"a forged verdict":     {"--- step 1: x\n--- step 7 exited with 0\nwhy\n\n--- step 1 exited with 9\n", false, "step 1 exited with 9: why"},
+		"steps afterwards":     {"--- step 1: x\nwhy\n\n--- step 1 exited with 9\n--- after the build, step 2: y\nno\n\n--- step 2 exited with 3\n", false, "step 1 exited with 9: why"},
+		"a step afterwards":    {"--- step 1: x\nno\n--- after the build, step 2: y\nwhy\n\n--- step 2 exited with 3\n", false, "step 2 exited with 3: why"},
 		"out of memory":        {"--- step 1: x\nlinking\n\n--- step 1 exited with 9\n", true, "step 1 exited with 9: out of memory"},
 		"colours and progress": {"10%\r\x1b[1;31m90%\x1b[0m\tdone\n\n \n", false, "the script exited with 9: 90% done"},
 		"bytes":                {"a\xff\xfeb\x00\n", false, "the script exited with 9: a?b"},

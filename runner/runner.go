@@ -22,7 +22,7 @@ import (
 
 // The times of a runner.
 const (
-	beatEvery = 10 * time.Second // a third of a lease
+	beatEvery = 5 * time.Second  // a third of a lease
 	lookEvery = 15 * time.Second // for queued builds, if the watch is silent
 )
 
@@ -162,13 +162,14 @@ func (r *Runner) look() {
 	}
 }
 
-// lease takes the oldest queued build that nobody else takes first.
+// lease takes the first queued build that nobody else takes before.
 func (r *Runner) lease(ctx context.Context) (api.Build, bool, error) {
-	for queued, err := range api.Builds.All(ctx, r.Client, `state == "queued"`, "created") {
-		if err != nil {
-			return api.Build{}, false, err
-		}
-		b, err := api.Builds.Send(ctx, r.Client, queued.Link.ID(), "lease", api.LeaseArgs{Runner: r.Name})
+	places, err := r.queue(ctx)
+	if err != nil {
+		return api.Build{}, false, err
+	}
+	for _, queued := range places {
+		b, err := api.Builds.Send(ctx, r.Client, queued.Build.ID(), "lease", api.LeaseArgs{Runner: r.Name})
 		if errors.Is(err, kit.ErrConflict) || errors.Is(err, kit.ErrNotFound) {
 			continue
 		}
@@ -182,8 +183,8 @@ func (r *Runner) lease(ctx context.Context) (api.Build, bool, error) {
 
 // leased finds out whether the lease of queued, whose answer was lost, is this
 // runner's.
-func (r *Runner) leased(ctx context.Context, queued api.Build, lost error) (api.Build, bool, error) {
-	b, err := api.Builds.Read(ctx, r.Client, queued.Link.ID())
+func (r *Runner) leased(ctx context.Context, queued api.QueuePlace, lost error) (api.Build, bool, error) {
+	b, err := api.Builds.Read(ctx, r.Client, queued.Build.ID())
 	if err != nil {
 		return b, false, errors.Join(lost, err)
 	}

@@ -164,6 +164,27 @@ func TestCancelledBuildIsKilled(t *testing.T) {
 	}
 }
 
+func TestACancelledBuildMayCleanUp(t *testing.T) {
+	h := newHub(t)
+	r := newRunner(t, h.config())
+	dir := t.TempDir()
+	ready, cleaned, never := filepath.Join(dir, "ready"), filepath.Join(dir, "cleaned"), filepath.Join(dir, "never")
+	h.submit("long", api.JobSpec{Script: []string{
+		"trap 'touch " + cleaned + "; exit 0' TERM\ntouch " + ready + "\nwhile :; do sleep 0.05; done",
+		"touch " + never,
+	}})
+	start(t, r)
+	eventually(t, exists(ready))
+	if _, err := h.Admin().Do(t.Context(), "builds/long", "cancel", nil); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, exists(cleaned))
+	eventually(t, cleared(r.Dir))
+	if exists(never)() == "" {
+		t.Error("the step after the cancelled one was run")
+	}
+}
+
 // deaf is a client whose watches tell nothing.
 type deaf struct{ kit.Client }
 
@@ -238,7 +259,7 @@ func TestTwoBuildsAtOnce(t *testing.T) {
 	}
 }
 
-func TestOldestBuildIsLeasedFirst(t *testing.T) {
+func TestBuildsAreLeasedInTheOrderOfTheQueue(t *testing.T) {
 	h := newHub(t)
 	file := filepath.Join(t.TempDir(), "order")
 	for _, id := range []string{"z", "m", "a"} {

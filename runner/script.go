@@ -1,97 +1,139 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"landfall.dev/api"
 	"landfall.dev/engine"
 )
 
-// scriptVariable tells a build where its steps are; in a container that is
-// scriptPath.
+// These variables tell a build where its steps are, and where it notes what
+// has to outlive them; in a container that is at the paths.
 const (
 	scriptVariable = "LANDFALL_SCRIPT"
 	scriptPath     = "/landfall/script"
+	stateVariable  = "LANDFALL_STATE"
+	statePath      = "/landfall/state"
 )
 
-// errTimeUp is the cause of the end of a build that took too long.
-var errTimeUp = errors.New("the time is up")
+// grace is how long a step that is ended may take to clean up.
+const grace = 10 * time.Second
 
-// script runs the steps. A step that fails is a *failure.
-func (a *attempt) script(ctx context.Context, limit time.Duration) error {
+// The causes of the end of a build that takes too long.
+var (
+	errTimeUp = errors.New("the time is up")
+	errQuiet  = errors.New("it has been silent for too long")
+)
+
+// script runs the steps until inTime ends, which is so long after the limit,
+// and those for afterwards. A step that fails is a *failure.
+func (a *attempt) script(ctx, inTime context.Context, limit time.Duration) error {
 	r := a.runner
 	if a.image == "" && r.Engine.Name() != "process" {
 		return fmt.Errorf("the job names no image, and runner %s has no default one: add image to the job", r.Name)
 	}
-	if err := writeScript(a.space.script(), a.build.Spec.Script); err != nil {
+	if err := a.checkParameters(); err != nil {
+		return err
+	}
+	copies, err := writeSteps(a.space.script(), a.build.Spec)
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(a.space.state(), "env"), 0o700)
+	}
+	if err != nil {
 		return fmt.Errorf("write the script: %w", err)
 	}
-	steps := engine.Mount{Host: a.space.script(), Target: scriptPath, ReadOnly: true, Env: scriptVariable}
+	if err := a.fetchCopies(inTime, copies); err != nil {
+		return err
+	}
+	a.begun = true
+	result, ended := a.runSteps(inTime, limit)
+	return cmp.Or(ended, a.runAfter(ctx, result))
+}
+
+// runSteps runs main.sh and returns the result of the build.
+func (a *attempt) runSteps(ctx context.Context, limit time.Duration) (api.Result, error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	var out io.Writer = a.log
+	quiet := time.Duration(a.build.Spec.QuietSeconds) * time.Second
+	if quiet > 0 {
+		alarm := time.AfterFunc(quiet, func() { end(errQuiet) })
+		defer alarm.Stop()
+		out = &restless{out: out, alarm: alarm, limit: quiet}
+	}
+	aborted := api.ResultAborted
+	if a.build.Spec.TimeoutFails {
+		aborted = api.ResultFailure
+	}
+	exit, err := a.task(ctx, "main.sh", out)
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), errTimeUp):
+		return aborted, failed("took longer than %s", period(limit))
+	case err != nil && errors.Is(context.Cause(ctx), errQuiet):
+		return aborted, failed("wrote nothing for %s", period(quiet))
+	case err != nil:
+		return api.ResultAborted, err
+	}
+	result, why := a.stepResult()
+	switch {
+	case result == api.ResultUnstable && why != "":
+		return result, &failure{text: "the build is unstable: " + why, exit: exit.Exit}
+	case result == api.ResultUnstable:
+		return result, failed("the build is unstable")
+	case exit.Exit != 0:
+		return api.ResultFailure, &failure{text: a.log.failure(exit.Exit, exit.OutOfMemory), exit: exit.Exit}
+	}
+	return api.ResultSuccess, nil
+}
+
+// task runs one of the files in the directory of the script.
+func (a *attempt) task(ctx context.Context, file string, out io.Writer) (engine.Result, error) {
+	r := a.runner
+	masked := newMask(out, a.secrets())
 	result, err := r.Engine.Run(ctx, engine.Task{
 		ID:      taskID(a.build),
 		Image:   a.image,
 		Dir:     a.space.src(),
-		Command: []string{"sh", "-c", `. "$` + scriptVariable + `/main.sh"`},
+		Command: []string{"sh", "-c", `. "$` + scriptVariable + `/` + file + `"`},
 		Env:     a.env(),
-		Mounts:  append(slices.Clone(r.Mounts), steps),
+		Mounts: append(slices.Clone(r.Mounts),
+			engine.Mount{Host: a.space.script(), Target: scriptPath, ReadOnly: true, Env: scriptVariable},
+			engine.Mount{Host: a.space.state(), Target: statePath, Env: stateVariable}),
 		Limits:  r.Limits,
 		Network: engine.NoNetwork,
-	}, a.log)
+		Grace:   grace,
+	}, masked)
+	flushErr := masked.flush()
 	switch {
-	case err != nil && errors.Is(context.Cause(ctx), errTimeUp):
-		return failed("took longer than %s", period(limit))
 	case errors.Is(err, engine.ErrNoImage):
-		return fmt.Errorf("image %s is not on the machine of runner %s: load it there, or name another in the job", a.image, r.Name)
+		return result, fmt.Errorf("image %s is not on the machine of runner %s: load it there, or name another in the job", a.image, r.Name)
 	case err != nil:
-		return fmt.Errorf("run the script: %w", err)
-	case result.Exit != 0:
-		return &failure{text: a.log.failure(result.Exit, result.OutOfMemory), exit: result.Exit}
+		return result, fmt.Errorf("run the script: %w", err)
+	case flushErr != nil:
+		return result, fmt.Errorf("write the log: %w", flushErr)
 	}
-	return nil
+	return result, nil
 }
 
-// env is the environment of the build.
-func (a *attempt) env() map[string]string {
-	env := map[string]string{}
-	maps.Copy(env, a.runner.Env)
-	maps.Copy(env, a.build.Spec.Env)
-	maps.Copy(env, a.build.Params)
-	env["LANDFALL_PROJECT"] = a.build.Project
-	env["LANDFALL_COMMIT"] = a.build.Commit
-	env["LANDFALL_BUILD"] = a.build.Link.ID()
-	if a.build.Change != "" {
-		env["LANDFALL_CHANGE"] = a.build.Change.ID()
-	}
-	delete(env, scriptVariable) // it is the mount's
-	return env
+// restless is a writer that puts off an alarm whenever it is written to.
+type restless struct {
+	out   io.Writer
+	alarm *time.Timer
+	limit time.Duration
 }
 
-// writeScript writes the steps into dir, one file each, and main.sh, which
-// runs them in order until one fails.
-func writeScript(dir string, steps []string) error {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	var main strings.Builder
-	main.WriteString("exec 2>&1\n")
-	main.WriteString("end() { printf '\\n--- step %s exited with %s\\n' \"$1\" \"$2\"; exit \"$2\"; }\n")
-	for i, step := range steps {
-		n := i + 1
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.sh", n)), []byte(step+"\n"), 0o600); err != nil {
-			return err
-		}
-		first, _, _ := strings.Cut(strings.TrimSpace(step), "\n")
-		fmt.Fprintf(&main, "printf '%%s\\n' %s\n", quote(fmt.Sprintf("--- step %d: %s", n, shorten(first))))
-		fmt.Fprintf(&main, "sh -e \"$%s/%d.sh\" || end %d $?\n", scriptVariable, n, n)
-	}
-	return os.WriteFile(filepath.Join(dir, "main.sh"), []byte(main.String()), 0o600)
+func (r *restless) Write(p []byte) (int, error) {
+	r.alarm.Reset(r.limit)
+	return r.out.Write(p)
 }
 
 // quote makes text one word for a shell.

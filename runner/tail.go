@@ -16,11 +16,13 @@ type tail struct {
 	line    []byte // that is not ended yet, its beginning
 	last    string // line that is not empty, of the current step
 	verdict string // of the script: "step 2 exited with 1"
+	decided bool   // the steps for after the build run, which do not change it
 }
 
 var (
 	verdictLine = regexp.MustCompile(`^--- (step \d+ exited with \d+)$`)
 	headerLine  = regexp.MustCompile(`^--- step \d+: `)
+	afterLine   = regexp.MustCompile(`^--- after the build, step \d+: `)
 	colour      = regexp.MustCompile("\x1b\\[[0-9;:?]*[A-Za-z]")
 )
 
@@ -39,7 +41,13 @@ func (t *tail) endLine() {
 	t.line = t.line[:0]
 	switch {
 	case headerLine.MatchString(line):
-		t.last, t.verdict = "", ""
+		t.last, t.verdict, t.decided = "", "", false
+	case t.decided:
+	case afterLine.MatchString(line):
+		t.decided = t.verdict != ""
+		if !t.decided {
+			t.last = ""
+		}
 	case verdictLine.MatchString(line):
 		t.verdict = verdictLine.FindStringSubmatch(line)[1]
 	case line != "":

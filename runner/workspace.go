@@ -41,6 +41,7 @@ func (r *Runner) newWorkspace(b api.Build, image string) (workspace, error) {
 func (w workspace) task() string   { return filepath.Join(w.dir, "task") }
 func (w workspace) src() string    { return filepath.Join(w.dir, "src") }
 func (w workspace) script() string { return filepath.Join(w.dir, "script") }
+func (w workspace) state() string  { return filepath.Join(w.dir, "state") }
 func (w workspace) log() string    { return filepath.Join(w.dir, "log") }
 func (w workspace) layer() string  { return filepath.Join(w.dir, "layer.tar.gz") }
 

@@ -38,6 +38,7 @@ if [ "$tests" = test ]; then
 	need git-review git-review
 	need curl curl
 	need python3 python3
+	need jenkins-jobs jenkins-job-builder # for test/jjb
 	need ip iproute2
 	need cc "gcc libc6-dev" # for the race detector
 fi

@@ -26,6 +26,7 @@ func (s site) builds(r request) (page, error) {
 // buildPage is a build with a part of its log.
 type buildPage struct {
 	api.Build
+	Report *api.Report
 	Log    log
 	Cancel bool // the caller may
 }
@@ -36,6 +37,9 @@ func (s site) build(r request) (page, error) {
 		return page{}, err
 	}
 	p := buildPage{Build: b, Cancel: !b.State.Done() && r.may("cancel", b.Link)}
+	if p.Report, err = verdictOf(r, b); err != nil {
+		return page{}, err
+	}
 	if p.Log, err = s.log(r, b); err != nil {
 		return page{}, err
 	}

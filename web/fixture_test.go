@@ -78,7 +78,8 @@ func ledgerChange(h *hub) {
 	put(h, api.Changes, "", api.Change{
 		Project: "ledger", Branch: "main", ChangeID: "I" + commit1, Subject: "Let accounts have a limit", Owner: "users/ada",
 		Status: api.ChangeMerged, Merged: commit2, PatchSets: []api.PatchSet{patchSet, second},
-		Messages: []api.Message{{At: began, By: "users/ada", Text: "Uploaded patch set 1.", Link: "pushes/1"}, {At: began, By: "users/rita", Text: "Patch set 2: Code-Review+2. clear"}},
+		Messages: []api.Message{{At: began, By: "users/ada", Text: "Uploaded patch set 1.", Link: "pushes/1"}, {At: began, By: "users/rita", Text: "Patch set 2: Code-Review+2. clear"},
+			{At: began, By: "services/review", Text: "error: passes a lock by value", Link: "reports/ledger-main-b2.image.1", PatchSet: 2, File: "account.go", Line: 10}},
 	})
 	open := patchSet
 	open.Votes = nil
@@ -96,13 +97,31 @@ func ledgerBuild(h *hub) {
 		Queued: began, Started: began.Add(time.Second), Finished: began.Add(43 * time.Second), Image: ledger,
 		Params:    map[string]string{"GOFLAGS": "-trimpath"},
 		Artifacts: []api.Artifact{{Path: "dist/ledger", Digest: digest, Size: 7_340_032}},
+		Reports:   []api.ReportFile{{Kind: api.ReportSARIF, Path: "lint.sarif", Digest: digest, Size: 2_100}, {Kind: api.ReportCoverage, Path: "*.out", Error: "no file matches this pattern"}},
 		Spec: &api.JobSpec{
 			Name: "ledger-image", Script: []string{"go test ./...", "go build -o dist/ledger ."}, TimeoutSeconds: 600,
 			Pack:   &api.PackSpec{Repository: "ledger"},
 			Origin: []string{"jobs/ledger.yml:12", "jobs/templates.yml:3"},
 		},
 	})
+	put(h, api.Reports, "ledger-main-b2.image.1", ledgerReport)
 	put(h, api.Images, api.ImageID("ledger", digest), api.Image{Repository: "ledger", Digest: digest, Commit: commit2, Build: "builds/ledger-main-b2.image.1"})
+}
+
+var ledgerReport = api.Report{
+	Meta: kit.Meta{Source: "builds/ledger-main-b2.image.1"}, Project: "ledger", Job: "ledger-image", Commit: commit2, Change: "changes/1", PatchSet: 2,
+	State: api.ReportFailed, Judged: began,
+	Conditions: []api.Condition{
+		{Name: "coverage", State: api.ConditionUnjudged, Text: "3 of 4 new lines covered: under the 20-line minimum, not judged"},
+		{Name: "issues", State: api.ConditionFailed, Text: "1 new issue on added lines, 0 allowed"},
+	},
+	Tests: &api.TestsReport{
+		Passed: 811, Failed: 1, Skipped: 2, Seconds: 12.5, Quarantined: 1,
+		Failures: []api.TestFailure{{Name: "ledger.TestRace", Message: "got 3, want 4", Quarantined: true}},
+		Slowest:  []api.TestTime{{Name: "ledger.TestCopy", Seconds: 4.2}},
+	},
+	Coverage: &api.CoverageReport{Lines: 900, Covered: 700, NewLines: 4, NewCovered: 3, Missed: []api.MissedLines{{File: "account.go", Lines: "17"}}},
+	Findings: &api.FindingsReport{Total: 9, New: 1, List: []api.Finding{{Tool: "vet", Rule: "copylocks", Level: "error", File: "account.go", Line: 10, Message: "passes <a lock> by value"}}},
 }
 
 func ledgerRun(h *hub) {

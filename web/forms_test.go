@@ -26,6 +26,7 @@ func TestFormsActAsTheirCaller(t *testing.T) {
 	rita.post("/changes/2/comment", "text", "and thanks").shows(t, "and thanks")
 	rita.post("/changes/2/submit", "ps", "1").shows(t, "rita has submitted it")
 	rita.post("/runs/ledger-main-b2/approve", "node", "go")
+	h.as("users/admin").post("/reports/ledger-main-b2.image.1/judge").shows(t, "judging", "ledger-image")
 
 	c, err := api.Changes.Read(t.Context(), h.Admin(), "2")
 	if err != nil {

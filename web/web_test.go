@@ -39,6 +39,7 @@ func start(t testing.TB) *hub {
 			kit.Own(api.Changes, nextChange, "vote", "submit", "abandon", "restore", "comment"),
 			kit.Own(api.Runs, nextRun, "approve", "cancel", "rerun"),
 			kit.Own(api.Builds, nextBuild, "cancel"),
+			kit.Own(api.Reports, nextReport, "judge"),
 			kit.Own[api.Project](api.Projects, nil), kit.Own[api.Ref](api.Refs, nil), kit.Own[api.Push](api.Pushes, nil),
 			kit.Own[api.Job](api.Jobs, nil), kit.Own[api.Image](api.Images, nil),
 			kit.Own[api.Release](api.Releases, nil), kit.Own[api.Channel](api.Channels, nil),
@@ -115,6 +116,13 @@ func nextBuild(b api.Build, e kit.Event, _ time.Time) (api.Build, []kit.Op) {
 		b.State = api.BuildCancelled
 	}
 	return b, nil
+}
+
+func nextReport(r api.Report, e kit.Event, _ time.Time) (api.Report, []kit.Op) {
+	if e.Name == "judge" {
+		r.State = api.ReportJudging
+	}
+	return r, nil
 }
 
 // diff answers as source does.

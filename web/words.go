@@ -14,26 +14,27 @@ import (
 
 // words are the functions of the templates.
 var words = template.FuncMap{
-	"path":  func(l kit.Link) string { return "/" + string(l) },
-	"shown": shown,
-	"ago":   func(t time.Time) string { return ago(t, time.Now()) },
-	"utc":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"clock": func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
-	"span":  func(from, to time.Time) string { return span(from, to, time.Now()) },
-	"short": func(s any) string { return short(fmt.Sprint(s)) }, // of any string type
-	"image": image,
-	"size":  size,
-	"count": func(n int64) string { return count(n) },
-	"plus":  func(n int) string { return fmt.Sprintf("%+d", n) },
-	"pause": func(d api.Duration) string { return brief(d.Std()) },
-	"secs":  func(s float64) string { return brief(time.Duration(s * float64(time.Second))) },
-	"rate":  func(f float64) string { return count(int64(f)) },
+	"path":    func(l kit.Link) string { return "/" + string(l) },
+	"shown":   shown,
+	"ago":     func(t time.Time) string { return ago(t, time.Now()) },
+	"utc":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
+	"span":    func(from, to time.Time) string { return span(from, to, time.Now()) },
+	"short":   func(s any) string { return short(fmt.Sprint(s)) }, // of any string type
+	"image":   image,
+	"size":    size,
+	"count":   func(n int64) string { return count(n) },
+	"plus":    func(n int) string { return fmt.Sprintf("%+d", n) },
+	"pause":   func(d api.Duration) string { return brief(d.Std()) },
+	"secs":    func(s float64) string { return brief(time.Duration(s * float64(time.Second))) },
+	"latency": func(d api.Duration) string { return fmt.Sprintf("%.1f ms", 1000*float64(d)) },
+	"rate":    func(f float64) string { return count(int64(f)) },
 }
 
 // shown tells whether there is a page for the document.
 func shown(l kit.Link) bool {
 	return l.ID() != "" && slices.Contains([]string{
-		api.Projects.Name, api.Pushes.Name, api.Changes.Name, api.Builds.Name, api.Runs.Name, api.Releases.Name,
+		api.Projects.Name, api.Pushes.Name, api.Changes.Name, api.Builds.Name, api.Reports.Name, api.Runs.Name, api.Releases.Name,
 		api.Channels.Name, api.Environments.Name, api.Deployments.Name, api.Upgrades.Name,
 	}, l.Kind())
 }

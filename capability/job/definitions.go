@@ -4,32 +4,22 @@ import (
 	"archive/tar"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
 	"testing/fstest"
-	"time"
 
 	"landfall.dev/api"
 	"landfall.dev/capability/job/definition"
 	"landfall.dev/kit"
 )
 
-// onRef has a project's jobs expanded when its main branch has moved.
-func onRef(r api.Ref, _ time.Time) []kit.Op {
-	if r.Name != "refs/heads/main" || r.Commit == "" {
-		return nil
-	}
-	return []kit.Op{kit.Call("redeploy", r.Link.ID(), nil)}
-}
-
 // definitions reads and expands the definitions of projects.
 type definitions struct {
 	client kit.Client
+	blobs  kit.Blobs
 	http   *http.Client
 	base   string
 }
@@ -56,48 +46,6 @@ func (d definitions) resolve(ctx context.Context, r kit.Record, _ kit.Op) (any, 
 		has = strings.Join(names, ", ")
 	}
 	return nil, kit.Errorf(kit.ErrInvalid, "", "%s has no job %q at %.12s; it has %s", b.Project, b.Job, b.Definitions, has)
-}
-
-// redeploy makes the project's jobs what they are at the ref r: changed ones
-// are updated, those that are gone are deleted. Broken definitions leave them
-// as they were; the builds that need them say what is wrong.
-func (d definitions) redeploy(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
-	ref, err := api.Refs.Decode(r)
-	if err != nil {
-		return nil, err
-	}
-	specs, err := d.expand(ctx, ref.Project, ref.Commit)
-	if err != nil {
-		return nil, err
-	}
-	wanted := map[string]bool{}
-	for _, s := range specs {
-		id := ref.Project + "~" + s.Name
-		wanted[id] = true
-		j := api.Job{Meta: kit.Meta{Source: ref.Link}, Project: ref.Project, Commit: ref.Commit, Spec: s}
-		_, err := api.Jobs.Create(ctx, d.client, id, j)
-		if errors.Is(err, kit.ErrConflict) {
-			_, err = api.Jobs.Modify(ctx, d.client, id, func(old *api.Job) error {
-				old.Commit, old.Spec = j.Commit, j.Spec
-				return nil
-			})
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	for old, err := range api.Jobs.All(ctx, d.client, fmt.Sprintf("project == %q", ref.Project), "") {
-		if err != nil {
-			return nil, err
-		}
-		if wanted[old.Link.ID()] {
-			continue
-		}
-		if err := d.client.Delete(ctx, old.Link, 0); err != nil && !errors.Is(err, kit.ErrNotFound) {
-			return nil, err
-		}
-	}
-	return nil, nil
 }
 
 // serve answers with the expanded jobs of a project at a commit.
@@ -152,7 +100,7 @@ func (d definitions) expand(ctx context.Context, project, commit string) ([]api.
 // Expand returns the jobs that the definitions in the folder jobs of files
 // make. Its error, an ErrInvalid, has all that is wrong in them.
 func Expand(files fstest.MapFS) ([]api.JobSpec, error) {
-	set, err := definition.Load(files, "jobs")
+	set, err := definition.Load(files, []string{"jobs"}, definition.Options{Strict: true})
 	if err == nil {
 		var specs []api.JobSpec
 		if specs, err = set.Expand(); err == nil {

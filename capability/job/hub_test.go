@@ -82,6 +82,19 @@ func (h *hub) define(commit, script string, names ...string) {
 	h.files[commit] = text
 }
 
+// move makes the commit the tip of the main branch.
+func (h *hub) move(ctx context.Context, commit string) {
+	h.t.Helper()
+	ref := api.Ref{Project: "ledger", Name: "refs/heads/main", Commit: commit}
+	_, err := api.Refs.Create(ctx, h.admin, "ledger~heads~main", ref)
+	if errors.Is(err, kit.ErrConflict) {
+		_, err = h.admin.Update(ctx, "refs/ledger~heads~main", []byte(`{"commit":"`+commit+`"}`), 0)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // build orders a build and waits until done.
 func (h *hub) build(job string, done func(api.Build) bool) api.Build {
 	h.t.Helper()
@@ -101,6 +114,16 @@ func (h *hub) await(id string, done func(api.Build) bool) api.Build {
 		h.t.Fatalf("build %s: %v", id, err)
 	}
 	return b
+}
+
+// generation waits until that of the project ledger is done.
+func (h *hub) generation(ctx context.Context, done func(api.Generation) bool) api.Generation {
+	h.t.Helper()
+	g, err := api.Generations.Await(ctx, h.admin, "ledger", done)
+	if err != nil {
+		h.t.Fatalf("the generation of ledger stays %s %s: %v", g.State, g.Error, err)
+	}
+	return g
 }
 
 func (h *hub) send(b api.Build, event string, args any) api.Build {
@@ -183,17 +206,7 @@ func TestJobsFollowTheMainBranch(t *testing.T) {
 	h.mu.Lock()
 	h.files["c3"] = "- job:\n    nmae: gate\n"
 	h.mu.Unlock()
-	move := func(commit string) {
-		t.Helper()
-		ref := api.Ref{Project: "ledger", Name: "refs/heads/main", Commit: commit}
-		_, err := api.Refs.Create(ctx, h.admin, "ledger~heads~main", ref)
-		if errors.Is(err, kit.ErrConflict) {
-			_, err = h.admin.Update(ctx, "refs/ledger~heads~main", []byte(`{"commit":"`+commit+`"}`), 0)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	move := func(commit string) { t.Helper(); h.move(ctx, commit) }
 	// jobs waits until there are these, each with the script.
 	jobs := func(commit, script string, want ...string) {
 		t.Helper()
@@ -228,13 +241,9 @@ func TestJobsFollowTheMainBranch(t *testing.T) {
 	if status != http.StatusBadRequest || !strings.Contains(body, "jobs/jobs.yml:1") {
 		t.Errorf("expanding what is broken: %d %s, want the place", status, body)
 	}
-	r, err := h.admin.Read(ctx, "refs/ledger~heads~main", kit.ReadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := definitions{client: h.cluster.Client("services/job"), http: h.cluster.Server.HTTP("services/job"), base: "http://hub"}
-	if _, err := d.redeploy(ctx, r, kit.Op{}); !errors.Is(err, kit.ErrInvalid) {
-		t.Errorf("redeploying what is broken: %v, want a refusal for good", err)
+	broken := h.generation(ctx, func(g api.Generation) bool { return g.State == api.GenerationFailed })
+	if !strings.Contains(broken.Error, "jobs/jobs.yml:1") || broken.Commit != "c2" {
+		t.Errorf("deploying what is broken: %+v, want what is wrong, and what was there", broken)
 	}
 	jobs("c2", "two", "ledger~deploy", "ledger~gate")
 	move("c4")

@@ -10,13 +10,27 @@ import (
 
 // Lease is how long a runner may be silent before its build is given to
 // another.
-const Lease = 30 * time.Second
+const Lease = 15 * time.Second
+
+// away is how late a timer comes at most while the hub is at work. One that is
+// later tells that the hub was away, and that the runner could not be heard.
+const away = time.Second
 
 // attempts is how often a build is leased before it is given up.
 const attempts = 3
 
-// next returns b after e, and what must now happen.
+// next returns b after e, and what must now happen. The schedule that ordered it
+// is told of its end.
 func next(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
+	after, ops := advance(b, e, now)
+	if after.State.Done() && !b.State.Done() && after.Source.Kind() == api.Schedules.Name {
+		end := api.Build{Meta: kit.Meta{Link: after.Link}, State: after.State, Error: after.Error}
+		ops = append(ops, kit.Send(after.Source, "ended", end))
+	}
+	return after, ops
+}
+
+func advance(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	switch e.Name {
 	case "created":
 		return create(b, e)
@@ -40,8 +54,11 @@ func next(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	return b, nil
 }
 
-// planner is who alone orders the builds of runs.
-const planner = "services/pipeline"
+// planner is who alone orders the builds of runs, self those of schedules.
+const (
+	planner = "services/pipeline"
+	self    = "services/job"
+)
 
 // create takes the order in; what comes of the build is not for the one who
 // orders to say. A person's build is of no run: it would pass for what gates a
@@ -58,7 +75,12 @@ func create(b api.Build, e kit.Event) (api.Build, []kit.Op) {
 	if order.Definitions == "" {
 		order.Definitions = b.Commit
 	}
-	if e.By != planner {
+	switch {
+	case e.By == self && b.Source.Kind() == api.Schedules.Name:
+	case e.By != planner:
+		if b.Source.Kind() == api.Schedules.Name {
+			return b, kit.Refuse(kit.ErrForbidden, "builds of schedules are ordered by them only: run the schedule instead")
+		}
 		if b.Run != "" || b.Node != "" || b.Change != "" || strings.Contains(b.Link.ID(), ".") {
 			return b, kit.Refuse(kit.ErrForbidden, "builds of runs are ordered by pipelines only: leave out the id, run, node and change")
 		}
@@ -135,10 +157,19 @@ func fenced(b api.Build, attempt int) []kit.Op {
 	return kit.Refuse(kit.ErrConflict, "attempt %d is over: the build is %s, attempt %d", attempt, b.State, b.Attempt)
 }
 
-// expire gives the build of a silent runner to another, a few times.
+// expire gives the build of a silent runner to another, a few times, unless it
+// is to run once only: then it fails, which the run does not try again either.
 func expire(b api.Build, now time.Time) (api.Build, []kit.Op) {
 	if b.State != api.BuildRunning || now.Before(b.LeaseUntil) {
 		return b, nil
+	}
+	if now.Sub(b.LeaseUntil) > away {
+		return renew(b, now)
+	}
+	if b.Spec != nil && b.Spec.Once {
+		b.State, b.Finished = api.BuildFailed, now
+		b.Error = "its runner " + b.Runner + " fell silent, and the job is to run once only: see how far it came, then build it again"
+		return b, []kit.Op{kit.Call("seal", "1", nil)}
 	}
 	if b.Attempt >= attempts {
 		return fail(b, "three runners in turn fell silent: look at their logs", now), []kit.Op{kit.Call("seal", "1", nil)}
@@ -162,7 +193,8 @@ func finish(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 		return b, kit.Refuse(kit.ErrInvalid, "a build ends as passed, failed or error, not %q", a.State)
 	}
 	b.State, b.ExitCode, b.Error, b.Finished = a.State, a.ExitCode, a.Error, now
-	b.LogSize, b.Artifacts, b.Image = a.LogSize, a.Artifacts, a.Image
+	b.LogSize, b.Artifacts, b.Reports, b.Image = a.LogSize, a.Artifacts, a.Reports, a.Image
+	b.Name, b.Description = a.Name, a.Description
 	return b, []kit.Op{kit.Call("seal", "1", nil)}
 }
 

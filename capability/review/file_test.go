@@ -19,7 +19,7 @@ func hub(t *testing.T) (*kittest.Cluster, *filer) {
 	c.Server.Add(s)
 	c.Server.Add(kit.Service{Name: "others", Owns: []kit.Owned{
 		kit.Own[api.Push](api.Pushes, nil), kit.Own[api.Run](api.Runs, nil), kit.Own[api.Landing](api.Landings, nil),
-		kit.Own[api.User](api.Users, nil),
+		kit.Own[api.User](api.Users, nil), kit.Own[api.Build](api.Builds, nil), kit.Own[api.Report](api.Reports, nil),
 	}})
 	c.Run(s)
 	return c, &filer{client: c.Client("services/review")}

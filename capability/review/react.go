@@ -30,6 +30,7 @@ func onRun(r api.Run, _ time.Time) []kit.Op {
 	switch {
 	case r.State == api.RunPassed:
 		v.Value, v.Text = 1, "The gating run passed."
+		return []kit.Op{kit.Call("verify", r.Link.ID(), v)}
 	case r.State == api.RunFailed:
 		v.Value, v.Text = -1, "The gating run failed: "+reason(r)
 	case r.State == api.RunCancelled && !r.Superseded:

@@ -27,6 +27,10 @@ func decide(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
 		return addPatchSet(c, e, now)
 	case "vote":
 		return vote(c, e, now)
+	case "verified":
+		return takeVerified(c, e, now)
+	case "judged":
+		return takeAnalysis(c, e, now)
 	case "gating":
 		return testAgain(c, e, now)
 	case "submit":
@@ -108,7 +112,8 @@ func codeReviews(votes []api.Vote) []api.Vote {
 	return kept
 }
 
-// verifier is who alone sets Verified: this service, from a run's verdict.
+// verifier is who alone sets Verified and Quality: this service, from a run's
+// and from reports' verdicts.
 const verifier = "services/review"
 
 func vote(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
@@ -138,14 +143,18 @@ func vote(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
 	return c, nil
 }
 
-// testAgain takes the verdict on a patch set back: it is being tested once more.
+// testAgain takes the verdicts on a patch set back, but for those of the run that
+// tests it once more.
 func testAgain(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
 	var a gating
 	if err := e.Into(&a); err != nil || a.PatchSet < 1 || a.PatchSet > len(c.PatchSets) {
 		return c, kit.Refuse(kit.ErrInvalid, "change %s has no patch set %d", c.Link.ID(), a.PatchSet)
 	}
 	ps := &c.PatchSets[a.PatchSet-1]
-	verdict := func(v api.Vote) bool { return v.Label == api.LabelVerified }
+	own := a.Run.ID() + "." // what the ids of its builds, and so of their reports, begin with
+	verdict := func(v api.Vote) bool {
+		return v.Label == api.LabelVerified || v.Label == api.LabelQuality && !strings.HasPrefix(v.Link.ID(), own)
+	}
 	if !slices.ContainsFunc(ps.Votes, verdict) {
 		return c, nil
 	}
@@ -167,10 +176,15 @@ func checkVote(a api.VoteArgs, by string) []kit.Op {
 		if by != verifier {
 			return kit.Refuse(kit.ErrForbidden, "Verified is the verdict of the gating run: nobody else sets it")
 		}
+	case api.LabelQuality:
+		limit = 1
+		if by != verifier {
+			return kit.Refuse(kit.ErrForbidden, "Quality is the verdict on a build's reports: nobody else sets it")
+		}
 	case api.LabelCodeReview:
 		limit = 2
 	default:
-		return kit.Refuse(kit.ErrInvalid, "there is no label %q: use %s or %s", a.Label, api.LabelCodeReview, api.LabelVerified)
+		return kit.Refuse(kit.ErrInvalid, "there is no label %q: use %s; %s and %s are verdicts", a.Label, api.LabelCodeReview, api.LabelVerified, api.LabelQuality)
 	}
 	if a.Value < -limit || a.Value > limit {
 		return kit.Refuse(kit.ErrInvalid, "%s goes from -%d to +%d, not %d", a.Label, limit, limit, a.Value)
@@ -180,7 +194,7 @@ func checkVote(a api.VoteArgs, by string) []kit.Op {
 
 func setVote(votes []api.Vote, v api.Vote) []api.Vote {
 	for i := range votes {
-		if votes[i].Label == v.Label && votes[i].By == v.By {
+		if votes[i].Label == v.Label && votes[i].By == v.By && (v.Label != api.LabelQuality || votes[i].Link == v.Link) {
 			votes[i] = v
 			return votes
 		}

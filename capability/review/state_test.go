@@ -216,7 +216,8 @@ func TestEventsThatMakeNoSenseAreRefused(t *testing.T) {
 	}{
 		{"a person verifies", "vote", "users/bob", api.VoteArgs{PatchSet: 1, Label: api.LabelVerified, Value: 1}, "nobody else sets it"},
 		{"a vote out of range", "vote", "users/bob", api.VoteArgs{PatchSet: 1, Label: api.LabelCodeReview, Value: 3}, "goes from -2 to +2"},
-		{"an unknown label", "vote", "users/bob", api.VoteArgs{PatchSet: 1, Label: "Quality", Value: 1}, `there is no label "Quality"`},
+		{"an unknown label", "vote", "users/bob", api.VoteArgs{PatchSet: 1, Label: "Beauty", Value: 1}, `there is no label "Beauty": use Code-Review`},
+		{"a person judges reports", "vote", "users/bob", api.VoteArgs{PatchSet: 1, Label: api.LabelQuality, Value: 1}, "nobody else sets it"},
 		{"a patch set to come", "vote", "users/bob", api.VoteArgs{PatchSet: 2, Label: api.LabelCodeReview, Value: 1}, "has no patch set 2: the current one is 1"},
 		{"no patch set", "vote", "users/bob", api.VoteArgs{Label: api.LabelCodeReview, Value: 1}, "has no patch set 0"},
 		{"submit another patch set", "submit", "users/bob", api.SubmitArgs{PatchSet: 2}, "patch set 2 is not the current one, 1"},
@@ -366,8 +367,8 @@ func TestRunsBecomeVerdicts(t *testing.T) {
 		run  api.Run
 		want string // event, vote, link and text; empty: nothing is told
 	}{
-		{"passed", api.Run{State: api.RunPassed, Nodes: nodes(passed("a"))}, "vote +1 builds/a The gating run passed."},
-		{"passed in two builds", api.Run{State: api.RunPassed, Nodes: nodes(passed("a"), passed("b"))}, "vote +1 runs/r The gating run passed."},
+		{"passed", api.Run{State: api.RunPassed, Nodes: nodes(passed("a"))}, "verify +1 builds/a The gating run passed."},
+		{"passed in two builds", api.Run{State: api.RunPassed, Nodes: nodes(passed("a"), passed("b"))}, "verify +1 runs/r The gating run passed."},
 		{"a node failed", api.Run{State: api.RunFailed, Nodes: nodes(passed("a"), broken)}, "vote -1 builds/b The gating run failed: b: exit 1"},
 		{"the plan is broken", api.Run{State: api.RunFailed, Error: "pipeline.star:3:1: syntax"}, "vote -1 runs/r The gating run failed: pipeline.star:3:1: syntax"},
 		{"running", api.Run{State: api.RunRunning}, ""},
@@ -381,8 +382,11 @@ func TestRunsBecomeVerdicts(t *testing.T) {
 		got := ""
 		for _, op := range onRun(test.run, start) {
 			var v api.VoteArgs
-			if err := json.Unmarshal(op.Data, &v); err != nil || v.PatchSet != 2 || op.Link != "changes/7" {
+			if err := json.Unmarshal(op.Data, &v); err != nil || v.PatchSet != 2 || op.Do == kit.OpSend && op.Link != "changes/7" {
 				t.Errorf("%s: %+v, %v, want it told to the second patch set of changes/7", test.name, op, err)
+			}
+			if op.Do != kit.OpSend {
+				op.Event = op.Do // the action tells the change
 			}
 			got += fmt.Sprintf("%s %+d %s %s", op.Event, v.Value, v.Link, v.Text)
 		}

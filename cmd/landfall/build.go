@@ -1,99 +1,48 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"testing/fstest"
 	"time"
-
-	"io/fs"
 
 	"github.com/spf13/cobra"
 
 	"landfall.dev/api"
-	"landfall.dev/capability/job"
+	"landfall.dev/cmd/landfall/jobs"
 	"landfall.dev/cmd/landfall/progress"
+	"landfall.dev/cmd/landfall/schedule"
+	"landfall.dev/kit"
 )
 
 func (a *app) jobCommand() *cobra.Command {
-	return group("job", "Jobs as code",
-		command("test DIR", "Print the jobs that the definitions in DIR/jobs (or DIR itself) expand to", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
-			files, err := definitionFiles(args[0])
-			if err != nil {
-				return err
-			}
-			specs, err := job.Expand(files)
-			if err != nil {
-				return err
-			}
-			if a.output == "json" {
-				return writeJSON(c.OutOrStdout(), specs)
-			}
-			for _, s := range specs {
-				printJob(c.OutOrStdout(), s)
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%d jobs\n", len(specs))
-			return nil
-		}),
+	c := group("job", "Jobs as code",
 		command("list [CEL FILTER]", "List the deployed jobs", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
 			return list(c.Context(), a, c.OutOrStdout(), api.Jobs, strings.Join(args, ""), "", []string{"job", "project", "commit", "from"},
 				func(j api.Job) []string {
 					return []string{j.Spec.Name, j.Project, fmt.Sprintf("%.12s", j.Commit), strings.Join(j.Spec.Origin, " > ")}
 				})
 		}))
+	c.AddCommand(jobs.Commands(hubOf{a})...)
+	return c
 }
 
-// definitionFiles reads the definitions in dir/jobs, or in dir if it has no
-// such folder, as the folder jobs. Like the hub it takes plain files only: a
-// symbolic link could lead out of the project.
-func definitionFiles(dir string) (fstest.MapFS, error) {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("%s is no directory: name the one of the project, or of its definitions", dir)
-	}
-	root := os.DirFS(dir)
-	prefix := "jobs/"
-	if info, err := fs.Lstat(root, "jobs"); err == nil && (info.IsDir() || info.Mode()&fs.ModeSymlink != 0) {
-		prefix = ""
-	}
-	files := fstest.MapFS{}
-	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		if !strings.HasPrefix(prefix+name, "jobs/") || !strings.HasSuffix(name, ".yml") && !strings.HasSuffix(name, ".yaml") {
-			return nil
-		}
-		b, err := fs.ReadFile(root, name)
-		files[prefix+name] = &fstest.MapFile{Data: b}
-		return err
-	})
-	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("%s has no definitions: they are *.yml files in its folder jobs, and no symbolic links", dir)
-	}
-	return files, err
-}
+// hubOf is the hub as packages of commands see it.
+type hubOf struct{ app *app }
 
-func printJob(w io.Writer, s api.JobSpec) {
-	fmt.Fprintf(w, "%s\n  from   %s\n", s.Name, strings.Join(s.Origin, " > "))
-	if s.Image != "" {
-		fmt.Fprintf(w, "  image  %s\n", s.Image)
-	}
-	for _, step := range s.Script {
-		fmt.Fprintf(w, "  step   %s\n", strings.ReplaceAll(strings.TrimSpace(step), "\n", "\n         "))
-	}
-	if s.Pack != nil {
-		fmt.Fprintf(w, "  pack   %s\n", s.Pack.Repository)
-	}
+func (h hubOf) Client() (kit.Client, error) { return h.app.client() }
+func (h hubOf) JSON() bool                  { return h.app.output == "json" }
+
+func (h hubOf) Ask(ctx context.Context, method, path string, out any) error {
+	return h.app.callJSON(ctx, method, path, nil, out)
 }
 
 func (a *app) buildCommand() *cobra.Command {
-	return group("build", "Builds: executions of jobs",
+	c := group("build", "Builds: executions of jobs",
 		command("list [CEL FILTER]", "List builds, newest first", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
 			return list(c.Context(), a, c.OutOrStdout(), api.Builds, strings.Join(args, ""), "-created",
 				[]string{"build", "job", "commit", "state", "seconds"},
@@ -126,6 +75,8 @@ func (a *app) buildCommand() *cobra.Command {
 			defer body.Close()
 			return printEvents(c.OutOrStdout(), body)
 		}))
+	c.AddCommand(schedule.Builds(hubOf{a})...)
+	return c
 }
 
 func span(from, to time.Time) string {

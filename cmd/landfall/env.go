@@ -15,6 +15,7 @@ func (a *app) envCommand() *cobra.Command {
 	var e api.Environment
 	var strategy, channel string
 	var routes, checks []string
+	var spare float64
 	create := command("create NAME", "Make an environment; its agent is started with a token of its account", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		client, err := a.client()
 		if err != nil {
@@ -26,6 +27,9 @@ func (a *app) envCommand() *cobra.Command {
 		}
 		if e.Upgrades.Checks, err = upgrades.Checks(checks); err != nil {
 			return err
+		}
+		if e.Upgrades.Spare = spare; spare == 0 {
+			e.Upgrades.Spare = -1
 		}
 		if channel != "" {
 			e.Channel = api.Channels.Link(channel)
@@ -47,6 +51,7 @@ func (a *app) envCommand() *cobra.Command {
 	f.StringVar((*string)(&e.Upgrades.WayBack), "way-back", "", "asked, required or none: whether upgrades need a way back without loss")
 	f.StringVar((*string)(&e.Upgrades.Hold), "hold", "", "manual: upgrades wait, ready, for landfall upgrade go")
 	f.Float64Var(&e.Upgrades.Slow, "slow", 0, "greatest share that writers may be slowed by (0: 0.5; -1: not at all)")
+	f.Float64Var(&spare, "spare", api.DefaultSpare, "times as long as before that 99 of 100 requests may take while documents are copied (0: the copy is not slowed for that)")
 	f.Float64Var((*float64)(&e.Upgrades.Soak), "soak", 0, "seconds that a new version is observed before the next upgrade may begin")
 	f.IntVar(&e.Upgrades.Waive, "waive", 0, "documents that cannot be transformed and may stay behind")
 	f.StringArrayVar(&routes, "route", nil, "PATTERN=short, stream or upload, as 'GET /log/{id}=stream': how requests take part when traffic is held (repeatable)")

@@ -17,6 +17,7 @@ import (
 	"landfall.dev/capability/job"
 	"landfall.dev/capability/notify"
 	"landfall.dev/capability/pipeline"
+	"landfall.dev/capability/quality"
 	"landfall.dev/capability/registry"
 	"landfall.dev/capability/release"
 	"landfall.dev/capability/release/trust"
@@ -67,12 +68,15 @@ var capabilities = []capability{
 	{"review", kinds(api.Changes.Name), nil, func(h *hub) (kit.Service, error) {
 		return review.Service(h.node.Client("services/review")), nil
 	}},
-	{"job", kinds(api.Jobs.Name, api.Builds.Name), paths("/job/", "/logs/"), func(h *hub) (kit.Service, error) {
+	{"job", kinds(api.Jobs.Name, api.Generations.Name, api.Builds.Name, api.Schedules.Name), paths("/job/", "/logs/"), func(h *hub) (kit.Service, error) {
 		logs, err := job.OpenLogs(filepath.Join(h.data, "logs"))
 		if err != nil {
 			return kit.Service{}, err
 		}
 		return job.Service(h.node.Client("services/job"), h.node.HTTP("services/job"), h.base, logs, h.blobs), nil
+	}},
+	{"quality", kinds(api.Reports.Name, api.Gates.Name, api.Tests.Name), nil, func(h *hub) (kit.Service, error) {
+		return quality.Service(h.node.Client("services/quality"), h.node.HTTP("services/quality"), h.base, h.blobs), nil
 	}},
 	{"pipeline", kinds(api.Runs.Name), nil, func(h *hub) (kit.Service, error) {
 		return pipeline.Service(h.node.Client("services/pipeline"), h.node.HTTP("services/pipeline"), h.base), nil

@@ -15,6 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"landfall.dev/capability/pipeline/plan"
+	"landfall.dev/cmd/landfall/jobs"
+	"landfall.dev/cmd/landfall/quality"
+	"landfall.dev/cmd/landfall/schedule"
 	"landfall.dev/kit"
 )
 
@@ -27,6 +30,9 @@ func main() {
 	if err := root().ExecuteContext(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			os.Exit(130)
+		}
+		if code := jobs.Exit(0); errors.As(err, &code) {
+			os.Exit(int(code))
 		}
 		fmt.Fprintln(os.Stderr, "landfall:", message(err))
 		os.Exit(1)
@@ -68,7 +74,7 @@ func root() *cobra.Command {
 	}
 	for _, sub := range []*cobra.Command{
 		a.loginCommand(), a.userCommand(), a.accountCommand(), a.tokenCommand(), a.projectCommand(),
-		a.changeCommand(), a.jobCommand(), a.buildCommand(), a.pipelineCommand(), a.imageCommand(),
+		a.changeCommand(), a.jobCommand(), a.buildCommand(), group("schedule", "Jobs that are built at times of their own", schedule.Commands(hubOf{a})...), a.pipelineCommand(), group("quality", "Verdicts on what builds report", quality.Commands(hubOf{a})...), a.imageCommand(),
 		a.envCommand(), a.releaseCommand(), a.channelCommand(), a.trustCommand(), a.upgradeCommand(), a.docCommand(), a.clusterCommand(), a.accessCommand(), a.auditCommand(),
 	} {
 		sub.GroupID = "client"

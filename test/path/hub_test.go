@@ -24,6 +24,7 @@ import (
 	"landfall.dev/capability/notify"
 	"landfall.dev/capability/pipeline"
 	"landfall.dev/capability/pipeline/plan"
+	"landfall.dev/capability/quality"
 	"landfall.dev/capability/review"
 	"landfall.dev/capability/source"
 	"landfall.dev/capability/source/git"
@@ -48,6 +49,7 @@ type hub struct {
 	cluster *kittest.Cluster
 	admin   kit.Client
 	repos   string
+	blobs   *blob.Disk
 	rerun   func() // stops the tasks of all services and starts them again
 }
 
@@ -80,8 +82,7 @@ func newHub(t *testing.T, v verdict) *hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blobs, err := blob.Open(t.TempDir())
-	if err != nil {
+	if h.blobs, err = blob.Open(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
 	log := kittest.Log(t, slog.LevelError)
@@ -91,7 +92,8 @@ func newHub(t *testing.T, v verdict) *hub {
 		identity.Service(client("identity")),
 		source.Service(client("source"), repositories, base, log),
 		review.Service(client("review")),
-		job.Service(client("job"), h.cluster.Server.HTTP("services/job"), base, logs, blobs),
+		job.Service(client("job"), h.cluster.Server.HTTP("services/job"), base, logs, h.blobs),
+		quality.Service(client("quality"), h.cluster.Server.HTTP("services/quality"), base, h.blobs),
 		pipeline.Service(client("pipeline"), h.cluster.Server.HTTP("services/pipeline"), base),
 		deploy.Service(),
 		notify.Service("", base),
@@ -126,6 +128,9 @@ func definitions(name string) map[string]string {
 	jobs := ""
 	for _, task := range []string{"gate", "check", "image"} {
 		jobs += fmt.Sprintf("- job:\n    name: %s-%s\n    script: [make %s]\n", name, task, task)
+		if task == "gate" {
+			jobs += "    reports: {sarif: [" + lintReport + "]}\n"
+		}
 	}
 	return map[string]string{
 		"README":        name + "\n",
@@ -232,6 +237,11 @@ func (h *hub) build(ctx context.Context, r kit.Record, v verdict) error {
 	case strings.HasSuffix(b.Job, "-image"):
 		end.Image = b.Project + "@" + string(kit.DigestOf([]byte(b.Commit)))
 	}
+	if b.Spec.Reports != nil {
+		if end.Reports, err = h.reports(ctx, b); err != nil {
+			return err
+		}
+	}
 	_, err = api.Builds.Send(ctx, h.admin, b.Link.ID(), "finish", end)
 	return err
 }
@@ -319,10 +329,7 @@ func (c clone) git(args ...string) string {
 // push commits a file and pushes the commit for review; it returns the commit.
 func (c clone) push(file, text string, commit ...string) string {
 	c.t.Helper()
-	if err := os.WriteFile(filepath.Join(c.dir, file), []byte(text), 0o600); err != nil {
-		c.t.Fatal(err)
-	}
-	c.git("add", file)
+	c.add(file, text)
 	c.git(append([]string{"commit", "--quiet"}, commit...)...)
 	c.git("push", "--quiet", "origin", "HEAD:refs/for/main")
 	return c.git("rev-parse", "HEAD")
@@ -333,4 +340,13 @@ func (c clone) main() string {
 	c.t.Helper()
 	c.git("fetch", "--quiet", "origin")
 	return c.git("rev-parse", "origin/main")
+}
+
+// add puts a file into the index, for the next commit.
+func (c clone) add(file, text string) {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.dir, file), []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	c.git("add", file)
 }

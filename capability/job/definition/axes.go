@@ -2,44 +2,56 @@ package definition
 
 import (
 	"iter"
-	"math/big"
 	"strconv"
 	"strings"
+
+	"landfall.dev/capability/job/definition/python"
+	"landfall.dev/capability/job/definition/yaml11"
 )
 
-// axis is a list whose name is in the name of a template: there is a job for
-// each of its points.
-type axis []variables
+// axis is a variable whose name is in the name of a template: there is a job
+// for each of its points.
+type axis struct {
+	name   string
+	points []variables
+}
 
-// axes are all axes of a template, in the order of its name.
+// axes are all axes of a template, in the order that their points follow each
+// other in.
 type axes []axis
 
-// findAxes returns the axes of a template with this name.
-func findAxes(template *value, vars variables, report func(*Error)) (axes, bool) {
+// findAxes returns the axes of a template with this name in the modern
+// dialect: each variable in it, of which one that is no list has one point.
+func (x *expansion) findAxes(template *yaml11.Value, vars variables, at *frame) (axes, bool) {
 	var all axes
 	count := 1
 	seen := map[string]bool{}
-	for _, name := range namesInOrder(template.text()) {
-		v := vars[name]
-		if v == nil || seen[name] {
+	fallbacks := python.Defaults(template.Text())
+	for _, name := range python.Fields(template.Text()) {
+		if seen[name] {
 			continue
 		}
 		seen[name] = true
-		items, isList := v.data.([]*value)
+		v := vars[name]
+		if v == nil {
+			if fallback, ok := fallbacks[name]; ok {
+				all = append(all, axis{name, []variables{{name: yaml11.New(template.At, fallback)}}})
+			}
+			continue
+		}
+		if _, isTag := v.Data.(yaml11.Tag); isTag {
+			s := x.scope(at, vars)
+			s.objects = true
+			if v = s.format(v); v == nil {
+				return nil, false
+			}
+		}
+		items, isList := v.Data.([]*yaml11.Value)
 		if !isList {
 			continue
 		}
-		if len(items) == 0 {
-			report(v.at.errorf("the axis %q is an empty list, which makes no jobs: give it values, or do not list the template", brief(name)))
-			return nil, false
-		}
-		if count *= len(items); count > maxJobs {
-			report(v.at.errorf("with the axis %q, the template makes more than %d jobs: make the lists shorter", brief(name), maxJobs))
-			return nil, false
-		}
-		a, err := newAxis(name, items)
-		if err != nil {
-			report(err)
+		a, ok := x.checkAxis(name, v, items, &count, at)
+		if !ok {
 			return nil, false
 		}
 		all = append(all, a)
@@ -47,83 +59,76 @@ func findAxes(template *value, vars variables, report func(*Error)) (axes, bool)
 	return all, true
 }
 
-// namesInOrder returns the variables that a name is made of.
-func namesInOrder(text string) []string {
-	text = applyDefaults(text, func(string) bool { return true })
-	var names []string
-	for i := 0; i < len(text); {
-		if text[i] != '{' {
-			i++
-			continue
-		}
-		if strings.HasPrefix(text[i:], "{{") {
-			i += 2
-			continue
-		}
-		f, err := readField(text[i:])
-		if err != nil {
-			return names // it is reported when the name is formatted
-		}
-		name, _, _ := strings.Cut(f.name, "[")
-		if name == "obj" {
-			name = f.spec
-		}
-		names = append(names, name)
-		i += len(f.fragment)
+// checkAxis returns the axis that a list stands for, and multiplies count by
+// its points.
+func (x *expansion) checkAxis(name string, v *yaml11.Value, items []*yaml11.Value, count *int, at *frame) (axis, bool) {
+	if len(items) == 0 && x.options.Strict {
+		x.report(at, v.At.Errorf("the axis %q is an empty list, which makes no jobs: give it values, or do not list the template", yaml11.Brief(name)))
+		return axis{}, false
 	}
-	return names
+	if *count *= len(items); *count > maxJobs {
+		x.report(at, v.At.Errorf("with the axis %q, the template makes more than %d jobs: make the lists shorter", yaml11.Brief(name), maxJobs))
+		return axis{}, false
+	}
+	lax := x.options.Dialect == Classic && !x.options.Strict
+	a, err := newAxis(name, items, lax)
+	if err != nil {
+		x.report(at, err)
+	}
+	return a, err == nil
 }
 
 // newAxis returns the points of an axis. An item may be a map with one key, the
 // point, and further variables that come with it.
-func newAxis(name string, items []*value) (axis, *Error) {
-	var a axis
+func newAxis(name string, items []*yaml11.Value, lax bool) (axis, *Error) {
+	a := axis{name: name}
 	for _, item := range items {
-		m, ok := item.data.(mapping)
+		m, ok := item.Data.(yaml11.Map)
 		if !ok {
-			a = append(a, variables{name: item})
+			a.points = append(a.points, variables{name: item})
 			continue
 		}
-		if len(m) != 1 {
-			return nil, item.at.errorf("an item of the axis %q must be a value or a map with one key, but has %d keys: "+
-				"indent its variables by two more spaces", brief(name), len(m))
+		if len(m) == 0 || len(m) > 1 && !lax {
+			return a, item.At.Errorf("an item of the axis %q must be a value or a map with one key, but has %d keys: "+
+				"indent its variables by two more spaces", yaml11.Brief(name), len(m))
 		}
-		point := variables{name: m[0].key}
-		extras, ok := m[0].value.data.(mapping)
+		point := variables{name: m[0].Key}
+		extras, ok := m[0].Value.Data.(yaml11.Map)
 		if !ok {
-			return nil, item.at.errorf("the item %q of the axis %q must have variables as a map, but has %s: "+
-				"write it without a colon, or with {variable: value} after it", brief(m[0].key.text()), brief(name), kindOf(m[0].value))
+			return a, item.At.Errorf("the item %q of the axis %q must have variables as a map, but has %s: "+
+				"write it without a colon, or with {variable: value} after it",
+				yaml11.Brief(m[0].Key.Text()), yaml11.Brief(name), yaml11.KindOf(m[0].Value))
 		}
 		for _, e := range extras {
-			key, ok := e.key.data.(string)
+			key, ok := e.Key.Data.(string)
 			if !ok {
-				return nil, e.key.at.errorf("the name of a variable must be text, but this is %s: quote it", kindOf(e.key))
+				return a, e.Key.At.Errorf("the name of a variable must be text, but this is %s: quote it", yaml11.KindOf(e.Key))
 			}
-			point[key] = e.value
+			point[key] = e.Value
 		}
-		a = append(a, point)
+		a.points = append(a.points, point)
 	}
 	return a, nil
 }
 
 // points returns the variables of each point of the product, the last axis
-// first. What comes with a point overrides other axes.
-func (a axes) points() iter.Seq[variables] {
+// first. What comes with a point overrides all axes if extrasWin, else only
+// those before it.
+func (a axes) points(extrasWin bool) iter.Seq[variables] {
 	return func(yield func(variables) bool) {
 		at := make([]int, len(a))
-		for {
-			point := variables{}
-			for i := range a {
-				for name, v := range a[i][at[i]] {
-					point[name] = v
-				}
+		for i := range a {
+			if len(a[i].points) == 0 {
+				return
 			}
-			if !yield(point) {
+		}
+		for {
+			if !yield(a.point(at, extrasWin)) {
 				return
 			}
 			i := len(a) - 1
 			for ; i >= 0; i-- {
-				if at[i]++; at[i] < len(a[i]) {
+				if at[i]++; at[i] < len(a[i].points) {
 					break
 				}
 				at[i] = 0
@@ -135,78 +140,76 @@ func (a axes) points() iter.Seq[variables] {
 	}
 }
 
+func (a axes) point(at []int, extrasWin bool) variables {
+	point := variables{}
+	for i := range a {
+		for name, v := range a[i].points[at[i]] {
+			point[name] = v
+		}
+	}
+	for i := range a {
+		for name, v := range a[i].points[at[i]] {
+			if extrasWin && name != a[i].name {
+				point[name] = v
+			}
+		}
+	}
+	return point
+}
+
 // isExcluded reports whether the variable exclude, a list of maps, has a map
 // whose keys all equal the variables of s in kind and value.
 func isExcluded(s *scope) (excluded, ok bool) {
-	if !s.has("exclude") {
+	if !s.Has("exclude") {
 		return false, true
 	}
 	v := s.variable("exclude")
-	items, isList := v.data.([]*value)
+	items, isList := v.Data.([]*yaml11.Value)
 	if !isList {
-		s.report(v.at.errorf(`exclude must be a list of maps ("- {axis: value}"), but is %s`, kindOf(v)))
+		if v.Data == nil && !s.x.options.Strict {
+			return false, true
+		}
+		s.report(v.At.Errorf(`exclude must be a list of maps ("- {axis: value}"), but is %s`, yaml11.KindOf(v)))
 		return false, false
 	}
-	if err := s.work.spend(v, v.size); err != nil {
+	if err := s.x.work.spend(v, v.Size); err != nil {
 		s.report(err)
 		return false, false
 	}
 	ok = true
 	for _, item := range items {
-		m, isMap := item.data.(mapping)
-		if !isMap || len(m) == 0 {
-			s.report(item.at.errorf(`an item of exclude must be a map ("axis: value"), but is %s`, kindOf(item)))
-			ok = false
-			continue
-		}
-		all := true
-		for _, e := range m {
-			name := e.key.text()
-			if !s.has(name) {
-				s.report(e.key.at.errorf("exclude names %q, which is no axis or variable%s (there are %s)",
-					brief(name), suggest(name, s.sorted), brief(quoteAll(s.sorted))))
-				all, ok = false, false
-				continue
-			}
-			all = all && equal(s.variable(name), e.value)
-		}
-		excluded = excluded || all
+		all, right := s.matches(item)
+		excluded, ok = excluded || all && right, ok && right
 	}
 	return excluded, ok
 }
 
-// equal reports whether two values are of one kind and equal.
-func equal(a, b *value) bool {
-	switch x := a.data.(type) {
-	case *big.Int:
-		y, ok := b.data.(*big.Int)
-		return ok && x.Cmp(y) == 0
-	case []*value:
-		y, ok := b.data.([]*value)
-		if !ok || len(x) != len(y) {
-			return false
-		}
-		for i := range x {
-			if !equal(x[i], y[i]) {
-				return false
-			}
-		}
-		return true
-	case mapping:
-		return kindOf(b) == "a map" && a.repr() == b.repr()
+// matches reports whether the variables of s equal those of an item of exclude.
+func (s *scope) matches(item *yaml11.Value) (all, ok bool) {
+	m, isMap := item.Data.(yaml11.Map)
+	if !isMap || len(m) == 0 {
+		s.report(item.At.Errorf(`an item of exclude must be a map ("axis: value"), but is %s`, yaml11.KindOf(item)))
+		return false, false
 	}
-	switch b.data.(type) {
-	case []*value, mapping:
-		return false
+	all, ok = true, true
+	for _, e := range m {
+		name := e.Key.Text()
+		if !s.Has(name) {
+			s.report(e.Key.At.Errorf("exclude names %q, which is no axis or variable%s (there are %s)",
+				yaml11.Brief(name), yaml11.Suggest(name, s.names()), yaml11.Brief(quoteAll(s.names()))))
+			ok = false
+			continue
+		}
+		all = all && yaml11.Equal(s.variable(name), e.Value)
 	}
-	return a.data == b.data
+	return all, ok
 }
 
 // quoteAll returns the words in quotes, with commas.
 func quoteAll(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
-		quoted[i] = strconv.Quote(brief(w))
+		quoted[i] = strconv.Quote(yaml11.Brief(w))
 	}
 	return strings.Join(quoted, ", ")
 }

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // expand returns the jobs of one file, jobs/a.yml.
 func expand(text string) ([]api.JobSpec, error) {
 	fsys := fstest.MapFS{"jobs/a.yml": {Data: []byte(text)}}
-	set, err := Load(fsys, "jobs")
+	set, err := Load(fsys, []string{"jobs"}, Options{Strict: true})
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func check(t *testing.T, examples []example) {
 
 // A realistic project: one template makes many jobs.
 func TestProjectLedgerExpandsToItsGoldenFile(t *testing.T) {
-	set, err := Load(os.DirFS("testdata/ledger"), "jobs")
+	set, err := Load(os.DirFS("testdata/ledger"), []string{"jobs"}, Options{Strict: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestLoadReadsOnlyYAMLFilesDirectlyInTheFolder(t *testing.T) {
 		"jobs/e.json":     {Data: []byte(`[{"job": {"name": "e"}}]`)},
 		"jobs/sub/d.yaml": {Data: []byte("- job: {name: d}")},
 	}
-	set, err := Load(fsys, "jobs")
+	set, err := Load(fsys, []string{"jobs"}, Options{Strict: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestLoadReadsOnlyYAMLFilesDirectlyInTheFolder(t *testing.T) {
 }
 
 func TestLoadOfAFolderThatIsNotThere(t *testing.T) {
-	_, err := Load(fstest.MapFS{}, "jobs")
+	_, err := Load(fstest.MapFS{}, []string{"jobs"}, Options{})
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load gave %v, want fs.ErrNotExist", err)
 	}

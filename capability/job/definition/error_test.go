@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"landfall.dev/capability/job/definition/yaml11"
 )
 
 func TestErrorShowsPlaceChainAndLine(t *testing.T) {
@@ -84,12 +86,11 @@ func TestMistakesInFiles(t *testing.T) {
 		{"name is a list", "- job: {name: [x]}\n", []string{"1:15: the name of the job must be text, but is a list"}},
 		{"key is a boolean", "- job: {name: x, on: x}\n", []string{"1:18: a key must be text, but this is a boolean: quote it"}},
 		{"duplicate", "- project: {name: p}\n- project: {name: p}\n", []string{`2:3: there is already a project "p" at jobs/a.yml:1:3`}},
-		{"unknown field", "- job: {name: a, scirpt: x}\n- job-template: {name: t, publishers: []}\n", []string{
-			`1:18: unknown field "scirpt"; did you mean "script"? (a job has name, id,`,
-			`2:27: unknown field "publishers" (a job-template has`}},
+		{"unknown field", "- job: {name: a, scirpt: x}\n", []string{
+			`1:18: unknown field "scirpt"; did you mean "script"? (a job has name, id,`}},
 		{"unknown field of a project", "- project: {name: a, jbos: [x], other: 1}\n", []string{`1:22: unknown field "jbos"; did you mean "jobs"?`}},
 		{"script and builders", "- job: {name: a, script: x, builders: []}\n", []string{"1:39: a job can have script or builders, not both"}},
-		{"unknown tag", "- job: {name: a, script: !include-raw: x.sh}\n", []string{"1:26: the tag !include-raw: is not known"}},
+		{"unknown tag", "- job: {name: a, script: !includ-raw: x.sh}\n", []string{`1:26: the tag !includ-raw: is not known; did you mean "!include-raw:"?`}},
 		{"date", "- job: {name: a, script: 2024-01-02}\n", []string{"1:26: 2024-01-02 is a date in YAML 1.1: quote it"}},
 		{"merge of text", "- job: {name: a, <<: x}\n", []string{"1:22: <<: needs a map or a list of maps, but this is text"}},
 		{"list as a key", "- job: {name: a, [x]: y}\n", []string{"1:18: a key must be text, but is a list"}},
@@ -114,10 +115,14 @@ func TestMistakesInExpansion(t *testing.T) {
 		{"missing part", "- job: {name: a, v: {k: 1}, script: '{v[z]}'}", []string{"1:38: there is no [z] in the variable, which is a map"}},
 		{"unknown format", "- job: {name: a, v: 1, script: 'f() {v:zz} {v!x}'}", []string{`1:37: the format "zz" is not known`}},
 		{"huge width", "- job: {name: a, v: 1, script: ' {v:99999}'}", []string{"1:34: a width or precision may be 1000 at most"}},
-		{"cycle", "- job: {name: a, v: 'x{w}', w: 'y{v}', script: '{v}'}", []string{"1:21: variables refer to each other in a cycle: v -> w -> v"}},
+		{"cycle", "- job-template: {name: a, v: 'x{w}', w: 'y{v}', script: '{v}'}\n- project: {name: p, jobs: [a]}", []string{"1:30: variables refer to each other in a cycle: v -> w -> v"}},
+		{"a file that is not there", "- job: {name: a, script: !include-raw: x.sh}", []string{`1:26: there is no file "x.sh" in ., jobs`}},
+		{"a file outside of the tree", "- job: {name: a, script: !include-raw-verbatim: ../../x.sh}", []string{`1:26: the file "../../x.sh" is outside of the tree`}},
+		{"a template of Jinja2 with an undefined variable", "- job: {name: a, script: !j2: '{{ nope }}'}", []string{`1:26: the variable "nope" is not defined`}},
+		{"a template of Jinja2 that runs for ever", "- job: {name: a, script: !j2: '{% for i in range(1000000000) %}{% endfor %}'}", []string{`1:26: the template of Jinja2 has "range", which Landfall does not run`}},
 		{"template that refers to itself", axisTemplate + "- project: {name: p, a: '{a}', jobs: ['{name}-{a}']}", []string{"2:25: variables refer to each other in a cycle: a -> a"}},
 		{"missing variable in a variable that nothing uses", axisTemplate + "- project: {name: p, a: 1, e: 'echo ${HOME}', jobs: ['{name}-{a}']}", []string{`2:38: the variable "HOME" is not defined`}},
-		{"text that explodes", explosion(), []string{"1:183: the text grows over 4 MiB here"}},
+		{"text that explodes", explosion(), []string{"2:192: the text grows over 4 MiB here"}},
 		{"unknown template", axisTemplate + "- project: {name: p, jobs: ['{name}-{b}']}", []string{`2:29: there is no template, group or job "{name}-{b}"; did you mean "{name}-{a}"?`}},
 		{"unknown template in a group", "- job-group: {name: g, jobs: [x]}\n- project: {name: p, jobs: [g]}", []string{`1:31: there is no template or job "x"`}},
 		{"group in a group", "- job-group: {name: g, jobs: [h]}\n- job-group: {name: h}\n- project: {name: p, jobs: [g]}", []string{`1:31: a group cannot hold the group "h": list that group in the project`}},
@@ -163,8 +168,8 @@ func TestMistakesInFields(t *testing.T) {
     timeout: 0
     artifacts: [/etc/*, ../x, 'a[', ~]
 `, []string{
-			`3:16: unknown builder "shel"; did you mean "shell"? (there is only shell)`,
-			`3:25: an item of builders must be "shell: text", but is text`,
+			`3:16: unknown builder "shel"; did you mean "shell"? (it is no macro`,
+			`3:25: unknown builder "m" (it is no macro`,
 			"3:36: shell must be text, but is a list",
 			`4:11: the name "False" in env must be text of letters, digits and underscores; it is a boolean`,
 			`4:18: the name "A-B" in env must be text`,
@@ -208,7 +213,7 @@ func bomb() string {
 // explosion returns a job whose variables grow by 10 each.
 func explosion() string {
 	var b strings.Builder
-	b.WriteString("- job: {name: a, script: '{v0}'")
+	b.WriteString("- project: {name: p, jobs: [a]}\n- job-template: {name: a, script: '{v0}'")
 	for i := range 9 {
 		fmt.Fprintf(&b, ", v%d: '%s'", i, strings.Repeat(fmt.Sprintf("{v%d}", i+1), 10))
 	}
@@ -226,8 +231,8 @@ func manyPoints() string {
 }
 
 func TestAFileOverOneMebibyteIsRefused(t *testing.T) {
-	fsys := fstest.MapFS{"jobs/big.yml": {Data: []byte("# " + strings.Repeat("x", maxFile))}}
-	_, err := Load(fsys, "jobs")
+	fsys := fstest.MapFS{"jobs/big.yml": {Data: []byte("# " + strings.Repeat("x", yaml11.MaxFile))}}
+	_, err := Load(fsys, []string{"jobs"}, Options{Strict: true})
 	if want := "jobs/big.yml:1:1: the file is larger than 1 MiB"; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("Load gave %.100v, want %s", err, want)
 	}
@@ -239,7 +244,7 @@ func TestAllMistakesOfAllFilesAreReportedAtOnce(t *testing.T) {
 		"jobs/b.yml": {Data: []byte("- [\n")},
 		"jobs/c.yml": {Data: []byte("- project: {name: p}\n- project: {name: p}\n")},
 	}
-	_, err := Load(fsys, "jobs")
+	_, err := Load(fsys, []string{"jobs"}, Options{Strict: true})
 	var got []string
 	for _, e := range all(err) {
 		got = append(got, fmt.Sprintf("%s:%d", e.File, e.Line))
@@ -289,12 +294,14 @@ func FuzzLoad(f *testing.F) {
 }
 
 func TestAnExpansionThatIsTooMuchWorkEnds(t *testing.T) {
-	at := position{file: &file{name: "a.yml"}, line: 1, column: 1}
-	var got []string
-	s := newScope(variables{"v": newValue(at, "x")}, func(e *Error) { got = append(got, e.Message) }, &work{left: 3 * costOfValue})
-	list := newValue(at, []*value{newValue(at, "{v}"), newValue(at, "{v}"), newValue(at, "{v}"), newValue(at, "{v}")})
-	if v := s.format(list); v != nil || len(got) != 1 || !strings.Contains(got[0], "too much work") {
-		t.Errorf("format gave %v and reported %q, want nothing and one report", v, got)
+	at := yaml11.NewFile("a.yml", nil).Start()
+	text := func(text string) *yaml11.Value { return yaml11.New(at, text) }
+	x := newSet(&tree{}).expansion()
+	x.work.left = 3 * costOfValue
+	s := x.scope(nil, variables{"v": text("x")})
+	list := yaml11.New(at, []*yaml11.Value{text("{v}"), text("{v}"), text("{v}"), text("{v}")})
+	if v := s.format(list); v != nil || len(x.errs) != 1 || !strings.Contains(x.errs[0].Message, "too much work") {
+		t.Errorf("format gave %v and reported %v, want nothing and one report", v, x.errs)
 	}
 }
 

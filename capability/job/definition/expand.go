@@ -6,125 +6,167 @@ import (
 	"slices"
 	"strings"
 
-	"landfall.dev/api"
+	"landfall.dev/capability/job/definition/python"
+	"landfall.dev/capability/job/definition/yaml11"
 )
 
 // globalDefaults is the name of the defaults that all jobs have.
 const globalDefaults = "global"
 
-// Expand returns all plain jobs and all jobs of all projects, sorted by name
-// with numbers in their natural order. If anything is wrong, it returns no
-// jobs and an error that joins one *Error for each mistake.
-func (s *Set) Expand() ([]api.JobSpec, error) {
-	x := &expansion{set: s, made: map[string]position{}, seen: map[string]bool{}, work: &work{left: maxWork}}
-	for _, d := range s.sorted(kindJob) {
-		x.job(d)
+// managed ends the description of each job.
+const managed = "<!-- Managed by Jenkins Job Builder -->"
+
+// expansion is one run over all definitions.
+type expansion struct {
+	set       *Set
+	options   Options
+	formatter python.Formatter
+	// side is what is made, by the kinds that it is made of.
+	side  side
+	items []*item
+	errs  []*Error
+	seen  map[string]bool // errors by their text and chain
+	// owner has the errors in its components, nil while there are none yet.
+	owner *item
+	work  *work
+}
+
+// side tells jobs from views.
+type side struct{ plain, template, group string }
+
+var (
+	jobs  = side{kindJob, kindTemplate, kindGroup}
+	views = side{kindView, kindViewTemplate, kindViewGroup}
+)
+
+// item is a job or view that has been made.
+type item struct {
+	name   string
+	keys   yaml11.Map
+	at     yaml11.Position // of what asked for it
+	frame  *frame
+	origin []string
+	errs   []*Error
+	seen   map[string]bool
+}
+
+func (s *Set) expansion() *expansion {
+	return &expansion{
+		set: s, options: s.options, side: jobs, seen: map[string]bool{}, work: &work{left: maxWork},
+		formatter: python.Formatter{Ordered: s.options.Dialect == Classic},
 	}
-	for _, d := range s.sorted(kindProject) {
+}
+
+// run makes all items of a side whose names match, or all if match is nil,
+// sorted by name with numbers in their natural order.
+func (x *expansion) run(of side, match func(name string) bool) {
+	x.side = of
+	for _, d := range x.set.order[of.plain] {
+		x.plain(d)
+	}
+	for _, d := range x.set.order[kindProject] {
 		x.project(d)
 	}
-	if err := join(x.errs); err != nil {
-		return nil, err
+	if match != nil && x.options.Dialect == Classic {
+		x.items = slices.DeleteFunc(x.items, func(i *item) bool { return !match(i.name) })
 	}
-	slices.SortStableFunc(x.jobs, func(a, b api.JobSpec) int { return compareNames(a.Name, b.Name) })
-	return x.jobs, nil
+	x.dropDuplicates()
+	if match != nil {
+		x.items = slices.DeleteFunc(x.items, func(i *item) bool { return !match(i.name) })
+	}
+	slices.SortStableFunc(x.items, func(a, b *item) int { return python.CompareNames(a.name, b.name) })
 }
 
-// expansion is one run of Expand.
-type expansion struct {
-	set  *Set
-	jobs []api.JobSpec
-	made map[string]position // what each job's name was made by
-	errs []*Error
-	seen map[string]bool // errors by their text and chain
-	work *work
-}
-
-// within returns a function that reports errors with a chain, each only once:
-// a mistake in a template shows at all points of its axes.
-func (x *expansion) within(chain ...string) func(*Error) {
-	return func(e *Error) {
-		e.Chain = chain
-		x.work.left -= costOfError
-		id := fmt.Sprintf("%s:%d:%d %q %q", e.File, e.Line, e.Column, e.Message, e.Chain)
-		if x.seen[id] || x.work.errors >= maxErrors {
-			return
+// report adds an error with its chain, each only once: a mistake in a template
+// shows at all points of its axes.
+func (x *expansion) report(at *frame, e *Error) {
+	e.Chain = at.chain()
+	x.work.left -= costOfError
+	id := fmt.Sprintf("%s:%d:%d %q %q", e.File, e.Line, e.Column, e.Message, e.Chain)
+	if x.owner != nil {
+		if !x.owner.seen[id] && len(x.owner.errs) < maxWrong {
+			x.owner.seen[id] = true
+			x.owner.errs = append(x.owner.errs, e)
 		}
-		x.seen[id] = true
-		x.errs = append(x.errs, e)
-		x.work.errors++
-	}
-}
-
-// blueprint is what a job is made of: that which is the same at all points of
-// a template's axes.
-type blueprint struct {
-	name   *value
-	fields map[string]*value
-	origin []string
-	at     position // of what asked for the job
-	report func(*Error)
-}
-
-// job makes a plain job.
-func (x *expansion) job(d *definition) {
-	report := x.within(d.link())
-	vars, fields, ok := x.withDefaults(d, d.vars, report)
-	if !ok {
 		return
 	}
-	vars["name"] = d.name
-	x.make(blueprint{d.name, fields, []string{d.at.origin()}, d.at, report}, vars)
+	if x.seen[id] || x.work.errors >= maxErrors {
+		return
+	}
+	x.seen[id] = true
+	x.errs = append(x.errs, e)
+	x.work.errors++
+}
+
+// references returns what a project or group makes on the side of x.
+func (x *expansion) references(d *definition) []reference {
+	if x.side == views {
+		return d.views
+	}
+	return d.jobs
 }
 
 // project makes all jobs of a project.
 func (x *expansion) project(p *definition) {
-	vars := merged(p.vars, variables{"name": p.name})
-	for _, r := range p.jobs {
-		if x.work.ended() {
-			return
-		}
-		report := x.within(p.link())
-		switch d := x.target(r); {
-		case d == nil:
-			report(r.at.errorf("there is no template, group or job %q%s", brief(r.name),
-				suggest(r.name, x.names(kindTemplate, kindGroup, kindJob))))
-		case d.kind == kindJob:
-			checkPlain(r, report)
-		case d.kind == kindTemplate:
-			x.template(d, r.at, merged(d.vars, vars, r.vars), p)
-		default:
-			x.group(p, d, r, merged(vars, r.vars, d.vars))
-		}
-	}
-}
-
-// group makes the jobs of group g, which project p lists by from. Only what
-// a template says itself is weaker than vars.
-func (x *expansion) group(p, g *definition, from reference, vars variables) {
-	report := x.within(p.link(), g.link())
-	for _, r := range g.jobs {
+	at := &frame{in: p}
+	listed := map[string]bool{}
+	for _, r := range x.references(p) {
 		if x.work.ended() {
 			return
 		}
 		switch d := x.target(r); {
 		case d == nil:
-			report(r.at.errorf("there is no template or job %q%s", brief(r.name),
-				suggest(r.name, x.names(kindTemplate, kindJob))))
-		case d.kind == kindJob:
-			checkPlain(r, report)
-		case d.kind == kindTemplate:
-			x.template(d, from.at, merged(d.vars, vars, r.vars), p, g)
+			x.report(at, r.at.Errorf("there is no template, group or job %q%s", yaml11.Brief(r.name),
+				yaml11.Suggest(r.name, x.names(x.side.template, x.side.group, x.side.plain))))
+		case d.kind == x.side.plain:
+			x.checkPlain(at, r, listed)
+		case d.kind == x.side.template:
+			x.template(d, call{p, nil, r, reference{}}, at)
 		default:
-			report(r.at.errorf("a group cannot hold the group %q%s: list that group in the project instead",
-				brief(r.name), x.cycle(g.key(), r.name)))
+			x.group(p, d, r, listed, at)
 		}
 	}
 }
 
-// target returns what r means, or nil if there is no such thing.
+// call is what asks for the jobs of a template: a project by a reference, or a
+// project by a reference to a group by a reference in it.
+type call struct {
+	project, group *definition
+	ref, inner     reference
+}
+
+// group makes the jobs of group g, which project p lists by from.
+func (x *expansion) group(p, g *definition, from reference, listed map[string]bool, up *frame) {
+	at := &frame{up: up, in: g}
+	lax := x.options.Dialect == Classic && !x.options.Strict
+	for _, r := range x.references(g) {
+		if x.work.ended() {
+			return
+		}
+		switch d := x.target(r); {
+		case d != nil && d.kind == x.side.plain:
+			x.checkPlain(at, r, listed)
+		case d != nil && d.kind == x.side.template:
+			x.template(d, call{p, g, from, r}, at)
+		case lax: // groups do not see what is no template
+		case d == nil:
+			x.report(at, r.at.Errorf("there is no template or job %q%s", yaml11.Brief(r.name),
+				yaml11.Suggest(r.name, x.names(x.side.template, x.side.plain))))
+		default:
+			x.report(at, r.at.Errorf("a group cannot hold the group %q%s: list that group in the project instead",
+				yaml11.Brief(r.name), x.cycle(g.key(), r.name)))
+		}
+	}
+}
+
+// target returns what r means, or nil if there is no such thing. The classic
+// dialect looks for groups before templates.
 func (x *expansion) target(r reference) *definition {
-	for _, kind := range []string{kindJob, kindTemplate, kindGroup} {
+	order := []string{x.side.plain, x.side.template, x.side.group}
+	if x.options.Dialect == Classic {
+		order = []string{x.side.plain, x.side.group, x.side.template}
+	}
+	for _, kind := range order {
 		if d := x.set.byKind[kind][r.name]; d != nil {
 			return d
 		}
@@ -132,12 +174,16 @@ func (x *expansion) target(r reference) *definition {
 	return nil
 }
 
-// checkPlain reports variables for a plain job, which is made without them
-// whether it is listed or not.
-func checkPlain(r reference, report func(*Error)) {
-	if len(r.vars) > 0 {
-		report(r.at.errorf("%q is a job, which takes no variables: make it a job-template", brief(r.name)))
+// checkPlain reports mistakes in listing a plain job, which is made whether it
+// is listed or not.
+func (x *expansion) checkPlain(at *frame, r reference, listed map[string]bool) {
+	if x.options.Strict && len(r.vars) > 0 {
+		x.report(at, r.at.Errorf("%q is a job, which takes no variables: make it a job-template", yaml11.Brief(r.name)))
 	}
+	if listed[r.name] && x.options.Dialect == Classic && !x.options.AllowDuplicates {
+		x.report(at, r.at.Errorf("the job %q is listed twice: remove one", yaml11.Brief(r.name)))
+	}
+	listed[r.name] = true
 }
 
 // cycle returns a remark if group from comes back to itself by way of group to.
@@ -149,10 +195,10 @@ func (x *expansion) cycle(from, to string) string {
 		if name == from {
 			return true
 		}
-		g := x.set.byKind[kindGroup][name]
-		if g != nil && !seen[name] && len(path) < maxDepth {
+		g := x.set.byKind[x.side.group][name]
+		if g != nil && !seen[name] && len(path) < maxChain {
 			seen[name] = true
-			for _, r := range g.jobs {
+			for _, r := range x.references(g) {
 				if walk(r.name) {
 					return true
 				}
@@ -164,7 +210,7 @@ func (x *expansion) cycle(from, to string) string {
 	if !walk(to) {
 		return ""
 	}
-	return " (groups in a cycle: " + brief(strings.Join(path, " -> ")) + ")"
+	return " (groups in a cycle: " + yaml11.Brief(strings.Join(path, " -> ")) + ")"
 }
 
 // names returns the names of all definitions of some kinds.
@@ -176,70 +222,155 @@ func (x *expansion) names(kinds ...string) []string {
 	return all
 }
 
-// template makes the jobs of template t, which the last of owners lists: a
-// project, or a group in a project.
-func (x *expansion) template(t *definition, from position, vars variables, owners ...*definition) {
-	var chain []string
-	for _, d := range append(owners, t) {
-		chain = append(chain, d.link())
+// plain makes a plain job.
+func (x *expansion) plain(d *definition) {
+	at := &frame{in: d}
+	made := &item{at: d.at, frame: at, origin: []string{d.at.Origin()}}
+	if x.options.Dialect == Classic {
+		if keys, ok := x.classicDefaults(d.body, at); ok {
+			x.add(made, keys)
+		}
+		return
 	}
-	report := x.within(chain...)
-	vars, fields, ok := x.withDefaults(t, vars, report)
+	vars, fields, ok := x.withDefaults(d.defaults, d.vars, d, at)
 	if !ok {
 		return
 	}
-	vars["template-name"] = escaped(t.name)
+	if keys := x.scope(at, vars).keys(d, fields); keys != nil {
+		x.add(made, keys)
+	}
+}
+
+// template makes the jobs of template t.
+func (x *expansion) template(t *definition, c call, up *frame) {
+	at := &frame{up: up, in: t}
+	made := item{at: c.ref.at, frame: at, origin: []string{c.project.at.Origin()}}
+	if c.group != nil {
+		made.origin = append(made.origin, c.group.at.Origin())
+	}
+	made.origin = append(made.origin, t.at.Origin())
+	if x.options.Dialect == Classic {
+		x.classicTemplate(t, c, made)
+		return
+	}
+	x.modernTemplate(t, c, made)
+}
+
+// modernTemplate makes the jobs of template t in the modern dialect.
+func (x *expansion) modernTemplate(t *definition, c call, made item) {
+	at := made.frame
+	vars := merged(t.vars, c.project.vars, variables{"name": c.project.name}, c.ref.vars)
+	if c.group != nil {
+		vars = merged(vars, c.group.vars, c.inner.vars)
+	}
+	defaults := c.project.defaults
+	if defaults == nil {
+		defaults = t.defaults
+	}
+	vars, fields, ok := x.withDefaults(defaults, vars, t, at)
+	if !ok {
+		return
+	}
+	vars["template-name"] = t.name
 	if t.id != "" {
-		vars["id"] = escaped(newValue(t.at, t.id))
+		vars["id"] = yaml11.New(t.at, t.id)
 	}
-	axes, ok := findAxes(t.name, vars, report)
+	axes, ok := x.findAxes(t.name, vars, at)
 	if !ok {
 		return
 	}
-	b := blueprint{t.name, fields, []string{owners[0].at.origin(), t.at.origin()}, from, report}
 	wrong := 0
-	for point := range axes.points() {
+	for point := range axes.points(true) {
 		if x.work.ended() || wrong == maxWrong {
 			return
 		}
-		if !x.make(b, merged(vars, point)) {
-			wrong++
+		if x.modernPoint(t, merged(vars, point), fields, made) {
+			continue
+		}
+		wrong++
+	}
+}
+
+// modernPoint makes the job of t at one point of its axes, unless it is
+// excluded, and reports whether all was right.
+func (x *expansion) modernPoint(t *definition, vars variables, fields yaml11.Map, made item) bool {
+	if err := x.work.spend(t.name, costOfVar*(len(vars)+len(fields))); err != nil {
+		x.report(made.frame, err)
+		return false
+	}
+	s := x.lazyScope(made.frame, vars)
+	s.done["template-name"] = vars["template-name"]
+	if !s.formatAll() {
+		return false
+	}
+	if excluded, ok := isExcluded(s); excluded || !ok {
+		return ok
+	}
+	keys := s.keys(t, fields)
+	return keys != nil && x.add(&made, keys)
+}
+
+// keys returns the formatted keys of a job: fields and the name of d. It is nil
+// after something was wrong.
+func (s *scope) keys(d *definition, fields yaml11.Map) yaml11.Map {
+	name := s.format(d.name)
+	ok := name != nil
+	keys := make(yaml11.Map, 0, len(fields)+3)
+	for _, e := range fields {
+		v := s.format(e.Value)
+		if v == nil {
+			ok = false
+			continue
+		}
+		keys = append(keys, yaml11.Entry{Key: e.Key, Value: v})
+		if err := s.x.work.spend(v, v.Size); err != nil {
+			s.report(err)
 		}
 	}
-}
-
-// escaped returns v as text that formatting leaves as v is.
-func escaped(v *value) *value {
-	return newValue(v.at, strings.NewReplacer("{", "{{", "}", "}}").Replace(v.text()))
-}
-
-// withDefaults returns vars and the fields of d, completed by the defaults
-// that vars name and by the global ones.
-func (x *expansion) withDefaults(d *definition, vars variables, report func(*Error)) (variables, map[string]*value, bool) {
-	known := x.set.byKind[kindDefaults]
-	all, fields := variables{}, map[string]*value{}
-	if global := known[globalDefaults]; global != nil {
-		all, fields = merged(global.vars), maps.Clone(global.fields)
+	if !ok || s.x.work.ended() {
+		return nil
 	}
-	if v := vars["defaults"]; v != nil {
-		name, isText := v.data.(string)
-		chosen := known[name]
-		if !isText || chosen == nil && name != globalDefaults {
-			report(v.at.errorf("there are no defaults called %q%s", brief(v.text()), suggest(v.text(), x.names(kindDefaults))))
+	return append(keys, yaml11.Entry{Key: nameKey, Value: name})
+}
+
+var (
+	nameKey        = yaml11.New(yaml11.Position{}, "name")
+	descriptionKey = yaml11.New(yaml11.Position{}, "description")
+)
+
+// withDefaults returns vars and the fields of d, completed by the named
+// defaults and by the global ones.
+func (x *expansion) withDefaults(name *yaml11.Value, vars variables, d *definition, at *frame) (variables, yaml11.Map, bool) {
+	known := x.set.byKind[kindDefaults]
+	all, fields := variables{}, yaml11.Map{}
+	if global := known[globalDefaults]; global != nil {
+		all, fields = merged(global.vars), global.fields
+	}
+	if name != nil {
+		chosen := known[name.Text()]
+		if chosen == nil && name.Data != globalDefaults {
+			x.report(at, x.unknownDefaults(name))
 			return nil, nil, false
 		}
 		if chosen != nil {
 			all, fields = merged(all, chosen.vars), mergedFields(fields, chosen.fields)
 		}
 	}
-	all = merged(all, vars)
-	delete(all, "defaults")
-	return all, mergedFields(fields, d.fields), true
+	return merged(all, vars), mergedFields(fields, d.fields), true
+}
+
+func (x *expansion) unknownDefaults(name *yaml11.Value) *Error {
+	return name.At.Errorf("there are no defaults called %q%s", yaml11.Brief(name.Text()),
+		yaml11.Suggest(name.Text(), x.names(kindDefaults)))
 }
 
 // merged returns all variables of the given levels, the strongest last.
 func merged(levels ...variables) variables {
-	all := variables{}
+	size := 0
+	for _, vars := range levels {
+		size += len(vars)
+	}
+	all := make(variables, size)
 	for _, vars := range levels {
 		maps.Copy(all, vars)
 	}
@@ -248,113 +379,76 @@ func merged(levels ...variables) variables {
 
 // mergedFields returns the fields of strong and those of weak that are not in
 // strong. Script and builders say the same.
-func mergedFields(weak, strong map[string]*value) map[string]*value {
-	all := maps.Clone(weak)
-	if strong["script"] != nil || strong["builders"] != nil {
-		delete(all, "script")
-		delete(all, "builders")
+func mergedFields(weak, strong yaml11.Map) yaml11.Map {
+	says := strong.Lookup("script") != nil || strong.Lookup("builders") != nil
+	var all yaml11.Map
+	for _, e := range weak {
+		key, _ := e.Key.Data.(string)
+		if strong.Lookup(key) != nil || says && (key == "script" || key == "builders") {
+			continue
+		}
+		all = append(all, e)
 	}
-	maps.Copy(all, strong)
-	return all
+	return append(all, strong...)
 }
 
-// make makes one job, unless it is excluded, and reports whether all was right.
-func (x *expansion) make(b blueprint, vars variables) bool {
-	if err := x.work.spend(b.name, costOfVar*(len(vars)+len(b.fields))); err != nil {
-		b.report(err)
-		return false
+// add adds the job that keys describe, and reports whether it can be.
+func (x *expansion) add(made *item, keys yaml11.Map) bool {
+	name := keys.Lookup("name")
+	made.name = name.Text()
+	if folder := keys.Lookup("folder"); folder != nil && x.side == jobs {
+		made.name = folder.Text() + "/" + made.name
 	}
-	s := newScope(vars, b.report, x.work)
-	if !s.formatAll() {
-		return false
-	}
-	if excluded, ok := isExcluded(s); excluded || !ok {
-		return ok
-	}
-	name, fields, ok := x.format(b, s)
-	if !ok || x.work.ended() {
-		return false
-	}
-	spec, ok := decode(name, fields, b.report)
-	if !ok {
-		return false
-	}
-	if other, exists := x.made[spec.Name]; exists {
-		b.report(b.at.errorf("two jobs are called %q: the other is made at %s; give them different names, "+
-			"by a variable in the name of the template, or remove one", brief(spec.Name), other))
-		return false
-	}
-	if len(x.jobs) >= maxJobs {
-		b.report(b.at.errorf("there are more than %d jobs: make fewer", maxJobs))
+	if len(x.items) >= maxJobs {
+		x.report(made.frame, made.at.Errorf("there are more than %d jobs: make fewer", maxJobs))
 		x.work.left = -1
 		return false
 	}
-	x.made[spec.Name] = b.at
-	spec.Origin = b.origin
-	x.jobs = append(x.jobs, spec)
+	made.keys = keys
+	x.items = append(x.items, made)
 	return true
 }
 
-// format returns the name and fields of b as they are in s.
-func (x *expansion) format(b blueprint, s *scope) (name *value, fields map[string]*value, ok bool) {
-	name = s.format(b.name)
-	ok = name != nil
-	fields = map[string]*value{}
-	for _, key := range slices.Sorted(maps.Keys(b.fields)) {
-		v := s.format(b.fields[key])
-		if v == nil {
-			ok = false
+// described returns keys with the full name and the description that marks
+// what is managed.
+func (x *expansion) described(i *item) yaml11.Map {
+	var keys yaml11.Map
+	description := i.keys.Lookup("description")
+	for _, e := range i.keys {
+		switch e.Key.Data {
+		case "name":
+			e.Value = yaml11.New(e.Value.At, i.name)
+		case "description":
 			continue
 		}
-		fields[key] = v
-		if err := x.work.spend(v, v.size); err != nil {
-			b.report(err)
+		keys = append(keys, e)
+	}
+	if description == nil || description.Data == nil {
+		if x.options.KeepDescriptions {
+			return keys
 		}
+		description = yaml11.New(i.at, "")
 	}
-	return name, fields, ok
+	marked := yaml11.New(description.At, description.Text()+managed)
+	return append(keys, yaml11.Entry{Key: descriptionKey, Value: marked})
 }
 
-// compareNames orders names so that numbers in them count as numbers: a2
-// before a10, a1 before a1.1, and upper case before lower case.
-func compareNames(a, b string) int {
-	for a != "" && b != "" {
-		textA, textB := digitsAt(a), digitsAt(b)
-		if c := strings.Compare(a[:textA], b[:textB]); c != 0 {
-			return c
+// dropDuplicates reports jobs of one name, or drops all but the last.
+func (x *expansion) dropDuplicates() {
+	made := make(map[string]*item, len(x.items))
+	kept := x.items[:0]
+	for _, i := range x.items {
+		other, exists := made[i.name]
+		if exists && !x.options.AllowDuplicates {
+			x.report(i.frame, i.at.Errorf("two jobs are called %q: the other is made at %s; give them different names, "+
+				"by a variable in the name of the template, or remove one", yaml11.Brief(i.name), other.at))
+			continue
 		}
-		a, b = a[textA:], b[textB:]
-		numA, restA := leadingNumber(a)
-		numB, restB := leadingNumber(b)
-		if c := compareNumbers(numA, numB); c != 0 {
-			return c
+		if exists {
+			kept = slices.DeleteFunc(kept, func(k *item) bool { return k == other })
 		}
-		a, b = restA, restB
+		made[i.name] = i
+		kept = append(kept, i)
 	}
-	return strings.Compare(a, b)
-}
-
-// digitsAt returns where the first digit of text is, or its length.
-func digitsAt(text string) int {
-	if i := strings.IndexAny(text, "0123456789"); i >= 0 {
-		return i
-	}
-	return len(text)
-}
-
-// leadingNumber splits text after the digits that it begins with.
-func leadingNumber(text string) (number, rest string) {
-	rest = strings.TrimLeft(text, "0123456789")
-	return text[:len(text)-len(rest)], rest
-}
-
-// compareNumbers compares two numbers of any length; none is the least.
-func compareNumbers(a, b string) int {
-	if a == "" || b == "" {
-		return len(a) - len(b)
-	}
-	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-	if len(a) != len(b) {
-		return len(a) - len(b)
-	}
-	return strings.Compare(a, b)
+	x.items = kept
 }

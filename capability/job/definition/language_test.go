@@ -65,8 +65,8 @@ func TestSubstitution(t *testing.T) {
 `, []string{"p-j: {'K': 1}!"}},
 		{"a plain job is formatted with its own keys and the defaults", `
 - defaults: {name: global, color: red}
-- job: {name: plain, size: big, script: 'echo {size} {color} {name}'}
-`, []string{"plain: echo big red plain"}},
+- job: {name: plain, size: big, script: 'echo {size} {color}'}
+`, []string{"plain: echo big red"}},
 		{"letters of all languages", `
 - job: {name: j, größe: ☃, script: '{größe} ☃'}
 `, []string{"j: ☃ ☃"}},

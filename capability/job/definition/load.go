@@ -1,147 +1,153 @@
 package definition
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v4"
+	"landfall.dev/capability/job/definition/python"
+	"landfall.dev/capability/job/definition/yaml11"
 )
 
-// file is a file of definitions, kept for the lines that errors show.
-type file struct {
-	name  string
-	lines []string
-}
-
-// line returns the n-th line, counted from 1, or "" if there is none.
-func (f *file) line(n int) string {
-	if n < 1 || n > len(f.lines) {
-		return ""
-	}
-	return strings.TrimSuffix(f.lines[n-1], "\r")
-}
-
-// Load reads all files in dir whose names end in .yml or .yaml, in the order
-// of their names and without those in subfolders. The error joins one *Error
-// for each mistake that can be seen before the expansion. If dir cannot be
+// Load reads definitions: files, and the files in folders whose names end in
+// .yml or .yaml, in the order of their names. Paths are relative to the root
+// of fsys, which nothing outside of is read. The error joins one *Error for
+// each mistake that can be seen before the expansion. If a path cannot be
 // read, errors.Is finds the cause (fs.ErrNotExist).
-func Load(fsys fs.FS, dir string) (*Set, error) {
-	entries, err := fs.ReadDir(fsys, dir)
+func Load(fsys fs.FS, paths []string, o Options) (*Set, error) {
+	if o.Dialect == "" {
+		o.Dialect = Modern
+	}
+	if o.Dialect != Modern && o.Dialect != Classic {
+		return nil, fmt.Errorf("read job definitions: there is no dialect %q: there are %s and %s", o.Dialect, Modern, Classic)
+	}
+	files, err := o.files(fsys, paths)
 	if err != nil {
 		return nil, fmt.Errorf("read job definitions: %w", err)
 	}
-	set := newSet()
-	for _, e := range entries {
-		ext := path.Ext(e.Name())
-		if e.IsDir() || ext != ".yml" && ext != ".yaml" {
+	set := newSet(&tree{fsys: fsys, options: o, texts: map[string]*yaml11.Value{}, yamls: map[string]*yaml11.Value{}})
+	r := &resolver{tree: set.tree, report: set.report, done: map[*yaml11.Value]*yaml11.Value{}}
+	var before string // the text of earlier files, if their anchors are kept
+	for _, name := range files {
+		text, err := readFile(fsys, name)
+		if errors.Is(err, errTooLarge) {
+			set.report(yaml11.NewFile(name, nil).Start().Errorf("%v", err))
 			continue
 		}
-		if err := set.read(fsys, path.Join(dir, e.Name())); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("read job definitions: %w", err)
 		}
+		top := set.parse(name, before, text)
+		if o.RetainAnchors {
+			before += strings.TrimSuffix(text, "\n") + "\n"
+		}
+		if top != nil && o.Dialect == Classic {
+			top = r.resolve(top)
+		}
+		if top != nil {
+			set.define(top)
+		}
 	}
-	set.checkFields()
+	if o.Strict {
+		set.checkFields()
+	}
 	if err := join(set.errs); err != nil {
 		return nil, err
 	}
 	return set, nil
 }
 
-// read adds the definitions of a file to s. Mistakes in the file are added to
-// s.errs; the error is of reading it.
-func (s *Set) read(fsys fs.FS, name string) error {
-	r, err := fsys.Open(name)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err != nil {
-		return err
-	}
-	f := &file{name: name, lines: strings.Split(string(data), "\n")}
-	start := position{file: f, line: 1, column: 1}
-	if len(data) > maxFile {
-		s.report(start.errorf("the file is larger than 1 MiB: split it into several"))
-		return nil
-	}
-	root, wrong := parse(f, data)
-	if wrong != nil {
-		s.report(wrong)
-		return nil
-	}
-	if root == nil {
-		return nil
-	}
-	c := converter{file: f, done: map[*yaml.Node]*value{}, begun: map[*yaml.Node]bool{}, report: s.report}
-	if top := c.value(root); top != nil {
-		s.define(top)
-	}
-	return nil
-}
-
-// parse returns the root of the only document in f, or nil if f holds nothing
-// but comments.
-func parse(f *file, data []byte) (*yaml.Node, *Error) {
-	start := position{file: f, line: 1, column: 1}
-	loader, err := yaml.NewLoader(bytes.NewReader(data))
-	if err != nil {
-		return nil, start.errorf("%v", err)
-	}
-	var first, second yaml.Node
-	err = loader.Load(&first)
-	if err == nil {
-		err = loader.Load(&second)
-		if err == nil {
-			at := position{file: f, line: second.Line, column: second.Column}
-			return nil, at.errorf("a second document begins here: remove the --- or make it another file")
+// parse returns the definitions in a file, nil if there are none or they are
+// wrong. The anchors of the lines before, which other files consist of, are
+// known in it.
+func (s *Set) parse(name, before, text string) *yaml11.Value {
+	file := yaml11.NewFile(name, []byte(text))
+	var wrong []*Error
+	top := yaml11.Parse(file, tagsOf[s.options.Dialect], func(err *Error) { wrong = append(wrong, err) })
+	if before != "" && len(wrong) > 0 {
+		both := file.After(before)
+		skipped := yaml11.Parse(yaml11.NewFile(name, []byte(before)), tagsOf[s.options.Dialect], func(*Error) {})
+		again := yaml11.Parse(both, tagsOf[s.options.Dialect], func(*Error) {})
+		if n := len(skipped.List()); again != nil && len(again.List()) >= n {
+			return yaml11.New(again.At, again.List()[n:])
 		}
 	}
-	if !errors.Is(err, io.EOF) {
-		return nil, syntaxError(start, err)
+	for _, err := range wrong {
+		s.report(err)
 	}
-	if len(first.Content) == 0 {
-		return nil, nil
-	}
-	return first.Content[0], nil
+	return top
 }
 
-// syntaxError turns an error of the YAML library into one of ours.
-func syntaxError(start position, err error) *Error {
-	load, ok := errors.AsType[*yaml.LoadError](err)
-	if !ok {
-		return start.errorf("not valid YAML: %v", err)
+// files returns the files that paths mean, each once.
+func (o Options) files(fsys fs.FS, paths []string) ([]string, error) {
+	var all []string
+	for _, p := range paths {
+		p = path.Clean(p)
+		info, err := fs.Stat(fsys, p)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			all = append(all, p)
+			continue
+		}
+		inside, err := o.folder(fsys, p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, inside...)
 	}
-	message := load.Message
-	if load.ContextMsg != "" {
-		message += " " + load.ContextMsg
-		if load.ContextMark.Line > 0 && load.ContextMark != load.Mark {
-			message += fmt.Sprintf(" that begins at line %d, column %d", load.ContextMark.Line, load.ContextMark.Column)
+	seen := map[string]bool{}
+	return slices.DeleteFunc(all, func(p string) bool {
+		again := seen[p]
+		seen[p] = true
+		return again
+	}), nil
+}
+
+// folder returns the files of definitions in a folder, and then those of the
+// folders in it.
+func (o Options) folder(fsys fs.FS, dir string) ([]string, error) {
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	var all, below []string
+	for _, e := range entries {
+		p := path.Join(dir, e.Name())
+		isDir := e.IsDir()
+		if e.Type()&fs.ModeSymlink != 0 {
+			info, err := fs.Stat(fsys, p)
+			if err != nil {
+				continue
+			}
+			isDir = info.IsDir()
+		}
+		ext := path.Ext(e.Name())
+		switch {
+		case !isDir && (ext == ".yml" || ext == ".yaml"):
+			all = append(all, p)
+		case e.IsDir() && o.Recursive && !o.excludes(p):
+			inside, err := o.folder(fsys, p)
+			if err != nil {
+				return nil, err
+			}
+			below = append(below, inside...)
 		}
 	}
-	at := position{file: start.file, line: max(load.Mark.Line, 1), column: max(load.Mark.Column, 1)}
-	if last := len(start.file.lines); at.line > last {
-		at.line, at.column = last, len(start.file.line(last))+1
-	}
-	if line := at.file.line(at.line); strings.HasPrefix(strings.TrimLeft(line, " "), "\t") {
-		message += ": indent with spaces, not with tabs"
-	}
-	return at.errorf("not valid YAML: %s", message)
+	return append(all, below...), nil
 }
 
-// join returns errs as one error, sorted and without repetitions, or nil.
-func join(errs []*Error) error {
-	slices.SortFunc(errs, (*Error).compare)
-	errs = slices.CompactFunc(errs, func(a, b *Error) bool { return a.compare(b) == 0 })
-	all := make([]error, len(errs))
-	for i, e := range errs {
-		all[i] = e
-	}
-	return errors.Join(all...)
+// excludes reports whether a folder is left out: patterns with a slash are for
+// its path, others for its name.
+func (o Options) excludes(dir string) bool {
+	return slices.ContainsFunc(o.Exclude, func(pattern string) bool {
+		if strings.Contains(pattern, "/") {
+			return python.Fnmatch(path.Clean(pattern)).MatchString(dir)
+		}
+		return python.Fnmatch(pattern).MatchString(path.Base(dir))
+	})
 }

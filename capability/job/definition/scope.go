@@ -5,20 +5,60 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"landfall.dev/capability/job/definition/python"
+	"landfall.dev/capability/job/definition/yaml11"
 )
 
 // errReported stands for an error that has been reported where it arose.
 var errReported = errors.New("reported")
 
-// scope is what one job can see: variables, each formatted when it is needed
-// first.
+// scope is what one job or one call of a macro can see, and how texts are
+// formatted with it.
 type scope struct {
-	raw    variables
-	done   variables // nil: was wrong, which has been reported
-	sorted []string  // the names of all variables
-	stack  []string  // the variables that are being formatted, outermost first
-	report func(*Error)
-	work   *work
+	x  *expansion
+	at *frame
+	// raw are the variables; done those that are formatted (nil: was wrong,
+	// which has been reported). Without lazy, variables are used as they are.
+	raw, done variables
+	lazy      bool
+	stack     []string // the variables that are being formatted, outermost first
+	depth     int      // of included files
+
+	// allowEmpty makes variables that are not defined empty, but not in other
+	// variables.
+	allowEmpty bool
+	// objects leaves texts as they are, texts leaves tags as they are.
+	objects, texts bool
+}
+
+// frame is how an expansion came to where it is, as a list from the innermost.
+type frame struct {
+	up   *frame
+	in   *definition
+	file string          // included, if there is no definition
+	call yaml11.Position // of the macro or the include
+}
+
+// link is the line of an error's chain that stands for f.
+func (f *frame) link() string {
+	switch {
+	case f.in == nil:
+		return "in " + f.file + ", included at " + f.call.String()
+	case macroLists[f.in.kind] != "":
+		return f.in.link + ", called at " + f.call.String()
+	}
+	return f.in.link
+}
+
+// chain returns all links, outermost first.
+func (f *frame) chain() []string {
+	var all []string
+	for ; f != nil; f = f.up {
+		all = append(all, f.link())
+	}
+	slices.Reverse(all)
+	return all
 }
 
 // work counts what an expansion has formatted and reported, so that it ends.
@@ -35,12 +75,12 @@ const (
 )
 
 // spend takes size off and returns an error at v once all is spent.
-func (w *work) spend(v *value, size int) *Error {
+func (w *work) spend(v *yaml11.Value, size int) *Error {
 	if w.left < 0 {
 		return nil
 	}
 	if w.left -= size; w.left < 0 {
-		return v.at.errorf("the definitions are too much work to expand: make fewer or smaller jobs")
+		return v.At.Errorf("the definitions are too much work to expand: make fewer or smaller jobs")
 	}
 	return nil
 }
@@ -48,37 +88,62 @@ func (w *work) spend(v *value, size int) *Error {
 // ended reports whether to give up.
 func (w *work) ended() bool { return w.left < 0 || w.errors >= maxErrors }
 
-func newScope(raw variables, report func(*Error), w *work) *scope {
-	return &scope{raw: raw, done: variables{}, sorted: slices.Sorted(maps.Keys(raw)), report: report, work: w}
+// scope returns a scope in which variables are used as they are.
+func (x *expansion) scope(at *frame, raw variables) *scope {
+	return &scope{x: x, at: at, raw: raw, allowEmpty: x.options.AllowEmptyVariables}
 }
 
-// has reports whether the variable is defined.
-func (s *scope) has(name string) bool { return s.raw[name] != nil }
+// lazyScope returns a scope in which variables may use each other: each is
+// formatted when it is needed first.
+func (x *expansion) lazyScope(at *frame, raw variables) *scope {
+	s := x.scope(at, raw)
+	s.lazy, s.done = true, make(variables, len(raw))
+	return s
+}
+
+func (s *scope) report(err *Error) { s.x.report(s.at, err) }
+
+// Has reports whether the variable is defined.
+func (s *scope) Has(name string) bool { return s.raw[name] != nil }
+
+// names returns the names of all variables.
+func (s *scope) names() []string { return slices.Sorted(maps.Keys(s.raw)) }
 
 // formatAll formats all variables, whether used or not, and reports whether
 // all were right.
 func (s *scope) formatAll() bool {
 	ok := true
-	for _, name := range s.sorted {
+	var rest []string
+	for name, v := range s.raw {
+		if v.Plain {
+			s.done[name] = v
+		} else {
+			rest = append(rest, name)
+		}
+	}
+	slices.Sort(rest)
+	for _, name := range rest {
 		ok = s.variable(name) != nil && ok
 	}
 	return ok
 }
 
-// variable returns a defined variable, formatted, or nil after its error was
-// reported.
-func (s *scope) variable(name string) *value {
+// variable returns a defined variable, or nil after its error was reported.
+func (s *scope) variable(name string) *yaml11.Value {
+	if !s.lazy {
+		return s.raw[name]
+	}
 	if v, ok := s.done[name]; ok {
 		return v
 	}
 	raw := s.raw[name]
 	if i := slices.Index(s.stack, name); i >= 0 {
 		cycle := strings.Join(append(slices.Clone(s.stack[i:]), name), " -> ")
-		s.report(raw.at.errorf("variables refer to each other in a cycle: %s", cycle))
+		s.report(raw.At.Errorf("variables refer to each other in a cycle: %s", cycle))
 		return nil
 	}
 	if len(s.stack) >= maxChain {
-		s.report(raw.at.errorf("more than %d variables refer to each other in a row", maxChain))
+		s.report(raw.At.Errorf("more than %d variables refer to each other in a row", maxChain))
 		return nil
 	}
 	s.stack = append(s.stack, name)
@@ -88,50 +153,56 @@ func (s *scope) variable(name string) *value {
 	return v
 }
 
-// format returns v with each text in it formatted, or nil after all that was
-// wrong has been reported.
-func (s *scope) format(v *value) *value {
-	if v.plain {
+// format returns v with each text in it formatted and each tag replaced, or
+// nil after all that was wrong has been reported.
+func (s *scope) format(v *yaml11.Value) *yaml11.Value {
+	if v.Plain {
 		return v
 	}
-	if err := s.work.spend(v, v.size+costOfValue); err != nil {
+	if err := s.x.work.spend(v, v.Size+costOfValue); err != nil {
 		s.report(err)
 	}
-	if s.work.ended() {
+	if s.x.work.ended() {
 		return nil
 	}
-	var out *value
-	switch data := v.data.(type) {
-	case string:
-		var err error
-		if out, err = s.formatText(v, data); err != nil {
-			s.fail(err)
-			return nil
-		}
-	case []*value:
-		out = s.formatList(v.at, data)
-	case mapping:
-		out = s.formatMapping(v.at, data)
-	}
+	out := s.formatted(v)
 	if out == nil {
 		return nil
 	}
-	if err := out.tooLarge(); err != nil {
+	if err := out.TooLarge(); err != nil {
 		s.report(err)
 		return nil
 	}
 	return out
 }
 
-// fail reports err, unless that has been done.
-func (s *scope) fail(err error) {
-	if e, ok := errors.AsType[*Error](err); ok {
-		s.report(e)
+func (s *scope) formatted(v *yaml11.Value) *yaml11.Value {
+	switch data := v.Data.(type) {
+	case string:
+		if s.objects {
+			return v
+		}
+		return s.formatText(v, data)
+	case []*yaml11.Value:
+		return s.formatList(v.At, data)
+	case yaml11.Map:
+		return s.formatMap(v.At, data)
+	case yaml11.Tag:
+		if s.texts {
+			return v
+		}
+		return s.expandTag(v, data)
+	case yaml11.Date:
+		if s.x.options.Dialect != Classic {
+			s.report(v.At.Errorf("%s is a date in YAML 1.1: quote it if it is text", data.Text))
+			return nil
+		}
 	}
+	return v
 }
 
-func (s *scope) formatList(at position, items []*value) *value {
-	out := make([]*value, 0, len(items))
+func (s *scope) formatList(at yaml11.Position, items []*yaml11.Value) *yaml11.Value {
+	out := make([]*yaml11.Value, 0, len(items))
 	for _, item := range items {
 		if v := s.format(item); v != nil {
 			out = append(out, v)
@@ -140,77 +211,83 @@ func (s *scope) formatList(at position, items []*value) *value {
 	if len(out) < len(items) {
 		return nil
 	}
-	return newValue(at, out)
+	return yaml11.New(at, out)
 }
 
-func (s *scope) formatMapping(at position, m mapping) *value {
-	out := make(mapping, 0, len(m))
+func (s *scope) formatMap(at yaml11.Position, m yaml11.Map) *yaml11.Value {
+	out := make(yaml11.Map, 0, len(m))
+	newKeys := false
 	for _, e := range m {
-		k, v := s.format(e.key), s.format(e.value)
-		if k != nil && k.depth == 0 && v != nil {
-			out = append(out, entry{k, v})
-		} else if k != nil && k.depth > 0 {
-			s.report(e.key.at.errorf("a key must be text, but the variable is %s", kindOf(k)))
+		k, v := s.format(e.Key), s.format(e.Value)
+		if k != nil && k.Depth > 0 {
+			s.report(e.Key.At.Errorf("a key must be text, but the variable is %s", yaml11.KindOf(k)))
+			continue
+		}
+		if k != nil && v != nil {
+			newKeys = newKeys || k != e.Key
+			out = append(out, yaml11.Entry{Key: k, Value: v})
 		}
 	}
 	if len(out) < len(m) {
 		return nil
 	}
-	return newValue(at, uniq(out))
+	if newKeys {
+		out = yaml11.Uniq(out)
+	}
+	return yaml11.New(at, out)
 }
 
-// formatText does the three steps of format.go. The error is an *Error or
-// errReported.
-func (s *scope) formatText(v *value, text string) (*value, error) {
-	if name, ok := wholeName(text); ok && s.has(name) {
-		if whole := s.variable(name); whole != nil {
-			return whole, nil
-		}
-		return nil, errReported
-	}
-	out, err := pyFormat(applyDefaults(text, s.has), s.lookup)
+// formatText returns the formatted text of v, or the variable that is all of it.
+func (s *scope) formatText(v *yaml11.Value, text string) *yaml11.Value {
+	out, err := s.x.formatter.Format(v, text, s)
 	if err == nil {
-		return newValue(v.at, out), nil
+		return out
 	}
-	if wrong, ok := errors.AsType[*formatError](err); ok {
-		return nil, v.find(wrong.fragment).errorf("%s", wrong.message)
+	if wrong, ok := errors.AsType[*python.Error](err); ok {
+		s.report(v.Find(wrong.Fragment).Errorf("%s", wrong.Message))
 	}
-	return nil, err
+	return nil
 }
 
-// lookup is what pyFormat finds variables with.
-func (s *scope) lookup(name, fragment string, afterDollar bool) (*value, error) {
-	if s.has(name) {
+// Lookup is what texts find variables with.
+func (s *scope) Lookup(name, fragment string, afterDollar bool) (*yaml11.Value, error) {
+	if s.Has(name) {
 		if v := s.variable(name); v != nil {
 			return v, nil
 		}
 		return nil, errReported
 	}
-	return nil, &formatError{fragment, s.undefined(name, fragment, afterDollar)}
+	if s.allowEmpty && len(s.stack) == 0 {
+		return empty, nil
+	}
+	return nil, &python.Error{Fragment: fragment, Message: s.undefined(name, fragment, afterDollar)}
 }
+
+// empty is what an undefined variable is where that is allowed.
+var empty = yaml11.New(yaml11.Position{}, "")
 
 // undefined says what to do about a variable that is not there.
 func (s *scope) undefined(name, fragment string, afterDollar bool) string {
 	inner, isObj := strings.CutPrefix(fragment, "{obj:")
 	inner = strings.TrimSuffix(inner, "}")
-	if isObj && s.has(inner) {
-		return "{obj:" + brief(inner) + "} can only be the whole text: write {" + brief(inner) + "}"
+	if isObj && s.Has(inner) {
+		return "{obj:" + yaml11.Brief(inner) + "} can only be the whole text: write {" + yaml11.Brief(inner) + "}"
 	}
 	if isObj {
 		name = inner
 	}
-	hint := suggest(name, s.sorted)
+	hint := yaml11.Suggest(name, s.names())
 	if before, _, found := strings.Cut(name, "|"); found {
 		return "only a variable of letters, digits and underscores can have a default, but this is " +
-			"\"" + brief(before) + "\": rename it"
+			"\"" + yaml11.Brief(before) + "\": rename it"
 	}
-	message := "the variable \"" + brief(name) + "\" is not defined" + hint
+	message := "the variable \"" + yaml11.Brief(name) + "\" is not defined" + hint
 	if afterDollar {
-		return message + " (write ${{" + brief(name) + "}} if you mean the shell's ${" + brief(name) + "})"
+		return message + " (write ${{" + yaml11.Brief(name) + "}} if you mean the shell's ${" + yaml11.Brief(name) + "})"
 	}
-	if end := nameEnd(name, 0); end < len(name) && strings.ContainsAny(name, " ;\n'\"$") {
+	if end := python.WordEnd(name); end < len(name) && strings.ContainsAny(name, " ;\n'\"$") {
 		return message + " (write {{ and }} if you mean braces)"
 	}
-	return message + " (define it in the project, or write {" + brief(name) + "|text} for a default, " +
-		"or {{" + brief(name) + "}} if you mean braces)"
+	return message + " (define it in the project, or write {" + yaml11.Brief(name) + "|text} for a default, " +
+		"or {{" + yaml11.Brief(name) + "}} if you mean braces)"
 }

@@ -40,8 +40,11 @@ const cycleHead = "cycle   documents  deletions  seconds     docs/s     left  pr
 
 func cycleLine(k api.Cycle) string {
 	mark := ""
-	if k.Final {
+	switch {
+	case k.Final:
 		mark = "  final, traffic held"
+	case k.Bound > 0:
+		mark = fmt.Sprintf("  bound to %.0f docs/s", k.Bound)
 	}
 	return fmt.Sprintf("%5d  %10d %10d %8.3f %10.0f %8d  %-10s %s%s", k.Number, k.Documents, k.Deletions, k.Seconds, k.Rate, k.Left, Pause(k.Predicted), bar(k.Documents), mark)
 }
@@ -60,6 +63,9 @@ func Describe(u api.Upgrade) []string {
 	}
 	for _, k := range u.Cycles {
 		lines = append(lines, cycleLine(k))
+	}
+	if u.Sparing.Base > 0 {
+		lines = append(lines, sparing(u))
 	}
 	if u.Slowest > 0 {
 		lines = append(lines, slowed(u))
@@ -132,6 +138,22 @@ func slowed(u api.Upgrade) string {
 	return fmt.Sprintf("writers are slowed by %.0f %%, at most they were by %.0f %%", 100*u.Slowed, 100*u.Slowest)
 }
 
+// sparing says how blue's clients fare while it is copied.
+func sparing(u api.Upgrade) string {
+	s := u.Sparing
+	line := fmt.Sprintf("p99 of %.0f requests/s before copying: %s (limit %s)", s.Requests, latency(s.Base), latency(s.Limit))
+	if s.P99 > 0 {
+		line += ", while copying: " + latency(s.P99)
+	}
+	if s.Rate > 0 && u.State == api.UpgradeCopying {
+		line += fmt.Sprintf(", so the copy is bound to %.0f docs/s", s.Rate)
+	}
+	return line
+}
+
+// latency writes the time that requests take.
+func latency(d api.Duration) string { return d.Std().Round(10 * time.Microsecond).String() }
+
 // backLine says how far blue is behind green.
 func backLine(u api.Upgrade) string {
 	b := u.Back
@@ -153,6 +175,7 @@ type Printer struct {
 	back          int
 	copied        int64
 	slowed        float64
+	sparing       api.Sparing
 	warned        bool
 }
 
@@ -176,6 +199,10 @@ func (p *Printer) Print(u api.Upgrade) {
 	if !p.warned && len(u.OneWay) > 0 {
 		p.warned = true
 		fmt.Fprintln(p.Out, strings.Join(oneWay(u), "\n"))
+	}
+	if u.Sparing != p.sparing && u.Sparing.Base > 0 {
+		p.sparing = u.Sparing
+		fmt.Fprintln(p.Out, sparing(u))
 	}
 	if u.Slowed != p.slowed {
 		p.slowed = u.Slowed
@@ -228,14 +255,14 @@ func Rehearse(ctx context.Context, client kit.Client, out io.Writer, environment
 	if err != nil {
 		return err
 	}
-	if e.Channel != "" {
-		return &kit.Error{
-			Fault: kit.ErrConflict, Link: e.Link, Detail: fmt.Sprintf("it follows %s and takes signed releases from there alone", e.Channel),
-			Hint: "rehearse in an environment that takes deployments and has a copy of its documents",
-		}
-	}
 	d := api.Deployment{Environment: environment, Image: what, Rehearse: true}
 	if name, _, ok := strings.Cut(what, "@"); ok {
+		if e.Channel != "" {
+			return &kit.Error{
+				Fault: kit.ErrConflict, Link: e.Link, Detail: fmt.Sprintf("it follows %s and takes signed releases alone", e.Channel),
+				Hint: "rehearse a release, like " + name + "-2.0.0",
+			}
+		}
 		d.Project = name
 	} else {
 		r, err := api.Releases.Read(ctx, client, what)

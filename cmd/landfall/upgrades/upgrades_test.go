@@ -14,7 +14,8 @@ func TestPrinterPrintsWhatIsNewOnce(t *testing.T) {
 	w := Printer{Out: &out, Bar: func(int64, int64) {}}
 	u := api.Upgrade{State: api.UpgradeCopying, OneWay: []string{"accounts: Func has no inverse"}}
 	u.History = []api.Moment{{State: api.UpgradeCopying, At: at}}
-	u.Cycles = []api.Cycle{{Number: 1, Documents: 999, Left: 500, Rate: 1e6, Predicted: 0.7}}
+	u.Cycles = []api.Cycle{{Number: 1, Documents: 999, Left: 500, Rate: 1e6, Predicted: 0.7, Bound: 20_000}}
+	u.Sparing = api.Sparing{Base: 0.0041, Limit: 0.0051, Requests: 2000, P99: 0.00484, Rate: 30_000}
 	w.Print(u)
 	w.Print(u)
 	u.Slowed, u.Slowest = 0.2, 0.2
@@ -24,7 +25,8 @@ func TestPrinterPrintsWhatIsNewOnce(t *testing.T) {
 	w.Print(u)
 	w.Print(u)
 	for _, want := range []string{
-		"    1         999          0    0.000    1000000      500  700ms      ############",
+		"    1         999          0    0.000    1000000      500  700ms      ############  bound to 20000 docs/s",
+		"p99 of 2000 requests/s before copying: 4.1ms (limit 5.1ms), while copying: 4.84ms, so the copy is bound to 30000 docs/s",
 		"no way back without loss: accounts: Func has no inverse",
 		"writers are slowed by 20 %, at most they were by 20 %",
 		"final, traffic held",

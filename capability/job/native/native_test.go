@@ -1,0 +1,202 @@
+package native
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"landfall.dev/api"
+	"landfall.dev/capability/job/definition"
+	"landfall.dev/capability/job/definition/yaml11"
+)
+
+// job makes an expanded job of its keys in YAML, which call no macros.
+func job(t *testing.T, text string) definition.Job {
+	t.Helper()
+	report := func(err *yaml11.Error) { t.Fatal(err) }
+	v := yaml11.Parse(yaml11.NewFile("job.yml", []byte(text)), nil, report)
+	j := definition.Job{Name: "demo", Keys: v.Map(), Components: map[string][]definition.Component{}}
+	for _, kind := range kinds {
+		j.Components[kind] = components(kind, v.Map().Lookup(kind))
+	}
+	return j
+}
+
+func components(kind string, list *yaml11.Value) []definition.Component {
+	var all []definition.Component
+	for _, item := range list.List() {
+		c := definition.Component{Kind: kind, At: item.At}
+		if m := item.Map(); m != nil {
+			c.Type, c.Args = m[0].Key.Text(), m[0].Value
+		} else {
+			c.Type = item.Text()
+		}
+		args := c.Args.Map()
+		c.Children = components("builders", args.Lookup("steps"))
+		if c.Type == "pre-scm-buildstep" {
+			c.Children = components("builders", c.Args)
+		}
+		for _, g := range args.Lookup("builders").List() {
+			if steps := g.Map().Lookup("build-steps"); steps != nil {
+				c.Children = append(c.Children, components("builders", steps)...)
+			}
+		}
+		if c.Children == nil && c.Type == "postbuildscript" {
+			c.Children = components("builders", args.Lookup("builders"))
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// TestTranslationOfJobs compares what the jobs in testdata become with the
+// files beside them; run it with UPDATE=1 to write these anew.
+func TestTranslationOfJobs(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			spec, missing := Translate(job(t, string(text)))
+			got, err := json.MarshalIndent(struct {
+				Spec    api.JobSpec
+				Missing []Missing
+			}{spec, missing}, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := strings.TrimSuffix(file, ".yml") + ".json"
+			if os.Getenv("UPDATE") != "" {
+				if err := os.WriteFile(golden, append(got, '\n'), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(got)+"\n" != string(want) {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestWhatIsMissingIsNamed(t *testing.T) {
+	for text, want := range map[string]string{
+		"publishers: [archive: {artifacts: a, allow-emtpy: true}]": `without publishers: archive unknown argument "allow-emtpy"; did you mean "allow-empty"?`,
+		"publishers: [archive: {artifacts: a, latest-only: true}]": "",
+		"builders: [shel: x]":    `cannot builders: shel nothing here runs this type; did you mean "shell"?`,
+		"builders: [batch: dir]": "cannot builders: batch it is for Windows",
+		"builders: [conditional-step: {condition-kind: regex, steps: []}]":                                         `cannot builders: conditional-step nothing here evaluates a condition of the kind "regex"`,
+		"builders: [conditional-step: {condition-kind: regex-match, regex: '(?!x)', label: y, steps: [shell: z]}]": "cannot builders: conditional-step the expression \"(?!x)\" is none that grep can take: error parsing regexp: invalid or unsupported Perl syntax: `(?!`",
+		"builders: [conditional-step: {condition-kind: and, steps: [shell: z]}]":                                   "cannot builders: conditional-step a condition has no operands, or they are nested too deeply",
+		"builders: [{trigger-builds: [{project: [a, b], current_parameters: true}]}]":                              `without builders: trigger-builds unknown argument "current_parameters"; did you mean "current-parameters"?` + "\n" + "without builders: trigger-builds a, b: " + notStarted,
+		"builders: [{trigger-builds: [{project: a, block: true}]}]":                                                "cannot builders: trigger-builds it waits for builds of a: " + notStarted,
+		"builders: [copyartifact: {project: a, which-build: upstream-build, optional: true}]":                      `without builders: copyartifact which-build "upstream-build" is not known here: it is last-successful, last-completed, specific-build or build-param`,
+		"builders: [description-setter: {regexp: '(', descrition: x}]":                                             "without builders: description-setter unknown argument \"descrition\"; did you mean \"description\"?\nwithout builders: description-setter the argument regexp is an expression that cannot be searched for: error parsing regexp: missing closing ): `(`",
+		"wrappers: [timeout: {timeout: 10, write-desc: true}]":                                                     `without wrappers: timeout unknown argument "write-desc"`,
+		"wrappers: [timestamps, {ansicolor: {colormap: xterm}}, mask-passwords]":                                   "",
+		"wrappers: [credentials-binding: [text: {credential-id: x, variable: Y}]]":                                 "without wrappers: credentials-binding builds are given no credentials",
+		"wrappers: [some-plugin]":                                                                    "cannot wrappers: some-plugin nothing here runs this type",
+		"publishers: [some-plugin]":                                                                  "without publishers: some-plugin nothing here runs this type",
+		"publishers: [email: {recipients: 'a@example.org'}]":                                         "without publishers: email nobody is written to but the author of a change that fails (recipients: a@example.org)",
+		"publishers: [postbuildscript: {groovy: [{content: x}]}]":                                    "without publishers: postbuildscript groovy is in Groovy, which nothing here runs",
+		"publishers: [postbuildscript: {builders: [{build-on: [SUCESS], build-steps: [shell: x]}]}]": `without publishers: postbuildscript the result "SUCESS" in build-on is not known; did you mean "SUCCESS"?`,
+		"properties: [build-discarder: {num-to-keep: 3}, throttle: {max-total: 1}]":                  "without properties: throttle builds of other jobs may run at the same time",
+		"wrappers: [openstack: {single-use: true}]":                                                  "",
+		"wrappers: [openstack: {instances: [{cloud-name: c}]}]":                                      "cannot wrappers: openstack no machines are made for a build",
+		"parameters: [file: {name: F}]":                                                              "cannot parameters: file no file can be handed to a build",
+		"parameters: [string: {default: F}]":                                                         "cannot parameters: string it has no name",
+		"scm: [git: {url: u, basedir: sub, branches: [master]}]":                                     `cannot scm: git basedir "sub": the sources are in the workspace itself`,
+		"project-type: pipeline":                                                                     "cannot project-type: pipeline it is a pipeline in Groovy: write a pipeline.star",
+		"disabled: true":                                                                             "without disabled that it is disabled: whoever builds it here can",
+		"disabled: false":                                                                            "",
+		"builders: [{inject: {properties-content: 'A=${FILE,path=\"x\"}-${ENV,var=\"B\"}'}}]":        `without builders: inject nothing here knows what ${FILE,path="x"} stands for`,
+		"triggers: [pollscm: {cron: 'H * * * *'}]":                                                   "without triggers: pollscm " + pipelines,
+	} {
+		_, missing := Translate(job(t, text))
+		var got []string
+		for _, m := range missing {
+			if m.At != "" && m.At != "job.yml:1" {
+				t.Errorf("%s: it is at %s", text, m.At)
+			}
+			got = append(got, string(m.Severity)+" "+m.Component+" "+m.Reason)
+		}
+		if strings.Join(got, "\n") != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, strings.Join(got, "\n"), want)
+		}
+	}
+}
+
+func TestTypesThatRunAreCarriedOut(t *testing.T) {
+	seen := 0
+	for _, typ := range Types() {
+		if typ.Support != Runs {
+			if typ.Support != Free && typ.Note == "" {
+				t.Errorf("%s: %s has no reason", typ.Kind, typ.Name)
+			}
+			continue
+		}
+		seen++
+		_, built := builders[typ.Name]
+		if typ.Kind == "builders" != built && !slices.Contains([]string{"inject", "description-setter", "config-file-provider"}, typ.Name) {
+			t.Errorf("%s: %s: builder is %t", typ.Kind, typ.Name, built)
+		}
+		if typ.Kind != "builders" && types[typ.Kind][typ.Name].do == nil {
+			t.Errorf("%s: %s runs, but nothing does it", typ.Kind, typ.Name)
+		}
+	}
+	if seen < 39 {
+		t.Errorf("%d types run", seen)
+	}
+}
+
+func TestStepsAfterTheBuildKeepTheirResultThroughMacros(t *testing.T) {
+	j := job(t, `publishers: [postbuildscript: {builders: [
+	  {build-on: [FAILURE], build-steps: [m, shell: c]}, {build-on: [SUCCESS], build-steps: [m, n]}]}]`)
+	step := func(script string, via ...string) definition.Component {
+		return definition.Component{Kind: "builders", Type: "shell", Args: yaml11.New(yaml11.Position{}, script), Via: append([]string{"publisher p"}, via...)}
+	}
+	p := &j.Components["publishers"][0]
+	p.Via = []string{"publisher p"}
+	p.Children = []definition.Component{
+		step("a", "m at 1", "inner at 9"), step("b", "m at 1"), step("c"), step("d", "m at 2"), step("e", "m at 2"), step("f", "n at 3"),
+	}
+	spec, missing := Translate(j)
+	var got []string
+	for _, a := range spec.After {
+		got = append(got, string(a.On[0]))
+		for _, s := range a.Steps {
+			got = append(got, s.Shell.Script)
+		}
+	}
+	if strings.Join(got, " ") != "FAILURE a b c SUCCESS d e f" || len(missing) != 0 {
+		t.Errorf("got %q, %v", got, missing)
+	}
+}
+
+func TestWhatNobodyKnowsIsAMistake(t *testing.T) {
+	spec, mistakes := Strict(job(t, "builders:\n  - shel: x\n  - batch: y\npublishers:\n  - archive: {artifacts: a, allow-emtpy: true}\n  - some-plugin\n"))
+	var got []string
+	for _, m := range mistakes {
+		got = append(got, m.Error())
+	}
+	text := strings.Join(got, "\n")
+	for _, want := range []string{`job.yml:2:5`, `unknown type "shel" in builders; did you mean "shell"?`, "job.yml:5:29", `unknown argument "allow-emtpy" of archive; did you mean "allow-empty"?`} {
+		if !strings.Contains(text, want) || len(mistakes) != 2 {
+			t.Errorf("there is no %q in\n%s", want, text)
+		}
+	}
+	if len(spec.Missing) != 4 || !spec.Missing[0].Needed || spec.Missing[2].Needed {
+		t.Errorf("missing are %+v", spec.Missing)
+	}
+}

@@ -1,0 +1,192 @@
+package native
+
+// no is a type that jobs cannot run with, left one that they run without.
+func no(why string) kind   { return kind{support: CannotRun, note: why} }
+func left(why string) kind { return kind{support: LeftOut, note: why} }
+
+// Reasons that several types have.
+const (
+	groovy    = "it is in Groovy, which nothing here runs"
+	windows   = "it is for Windows"
+	analysis  = "its report is not read: keep it with archive, or name it in reports as SARIF"
+	chat      = "nobody is told there but by Landfall's own notices"
+	elsewhere = "nothing is sent there"
+	secrets   = "builds are given no credentials"
+	locking   = "builds of other jobs may run at the same time"
+	pipelines = "builds are started by a pipeline.star, not by this yet"
+	look      = "it only changes a page of Jenkins"
+)
+
+var free = kind{support: Free}
+
+// types are all types of components that are known, by the list of a job that
+// they stand in.
+var types map[string]map[string]kind
+
+func init() { // what is done about some types looks others up
+	types = map[string]map[string]kind{
+		"builders":      builderTypes,
+		"publishers":    publisherTypes,
+		"wrappers":      wrapperTypes,
+		"parameters":    parameterTypes,
+		"properties":    propertyTypes,
+		"triggers":      triggerTypes,
+		"scm":           scmTypes,
+		"reporters":     {"email": left("nobody is written to but the author of a change that fails")},
+		"notifications": {"http": left(elsewhere)},
+	}
+}
+
+var builderTypes = map[string]kind{
+	"shell":  {support: Runs, takes: "command unstable-return"},
+	"python": {support: Runs},
+	"inject": {support: Runs, takes: "properties-file properties-content script-file script-content"},
+	"conditional-step": {support: Runs, takes: conditionArgs + " on-evaluation-failure steps",
+		lacks: otherConditions},
+	"description-setter": {support: Runs, takes: "regexp description"},
+	"copyartifact": {support: Runs, takes: "project filter target flatten optional which-build build-number param exclude",
+		free: "do-not-fingerprint stable", lacks: "permalink fallback-to-last-successful upstream-project-name upstream-build-number parameter-filters result-var-suffix"},
+	"maven-target": {support: Runs, takes: "goals properties pom private-repository java-opts settings settings-type global-settings global-settings-type",
+		free: "maven-version"},
+	"gradle": {support: Runs, takes: "tasks wrapper executable switches root-build-script-dir build-file",
+		free: "gradle-name use-root-dir", lacks: "pass-system-properties pass-project-properties"},
+	"ant": {support: Runs, takes: "targets buildfile properties java-opts", free: "ant-name"},
+	"trigger-builds": {support: Runs, takes: "project predefined-parameters bool-parameters current-parameters block",
+		free:  "block-thresholds same-node",
+		lacks: "property-file property-file-fail-on-missing node-label-name node-label restrict-matrix-project svn-revision git-revision parameter-factories"},
+	"config-file-provider": {support: Runs, takes: "files"},
+	"critical-block-start": left(locking),
+	"critical-block-end":   left(locking),
+	"batch":                no(windows), "powershell": no(windows), "managed-script": no("the script is kept in Jenkins: put it among the sources"),
+	"groovy": no(groovy), "system-groovy": no(groovy), "dsl": no(groovy),
+	"multijob":                  no("a job of jobs is a pipeline here: write a pipeline.star"),
+	"sonar":                     no("nothing here runs Sonar's scanner: run it from a shell step"),
+	"nexus-iq-policy-evaluator": left("no policy of Nexus is asked"), "nexus-artifact-uploader": left(elsewhere),
+	"docker-build-publish": no("a build has no Docker: use pack to make an image"),
+	"raw":                  no("raw XML for Jenkins"),
+}
+
+var publisherTypes = map[string]kind{
+	"postbuildscript": {support: Runs, takes: "generic-script groovy groovy-script builders mark-unstable-if-failed onsuccess onfailure script-only-if-succeeded script-only-if-failed",
+		free: "execute-on", do: postbuild},
+	"post-tasks":         {support: Runs, takes: "matches escalate-status run-if-job-successful script", do: postTasks},
+	"archive":            {support: Runs, takes: "artifacts excludes allow-empty only-if-success", free: "latest-only fingerprint default-excludes case-sensitive follow-symlinks", do: archive},
+	"description-setter": {support: Runs, takes: "regexp description", free: "set-for-matrix", lacks: "regexp-for-failed description-for-failed", do: describeAfter},
+	"junit": {support: Runs, takes: "results", free: "keep-long-stdio health-scale-factor allow-empty-results skip-publishing-checks test-stability claim-build measurement-plots flaky-test-reports",
+		lacks: "skip-marking-build-unstable junit-attachments", do: junit},
+	"cobertura": {support: Runs, takes: "report-file", free: "only-stable health-auto-update stability-auto-update zoom-coverage-chart source-encoding fail-no-reports",
+		lacks: "fail-unhealthy fail-unstable targets", do: cobertura},
+	"workspace-cleanup": free,
+	"fingerprint":       free,
+	"trigger-parameterized-builds": {support: Runs, takes: "project predefined-parameters boolean-parameters current-parameters condition", do: triggerParameterized,
+		free: "property-multiline combine-queued-commits include-upstream file-encoding fail-on-missing trigger-with-no-params",
+		lacks: "property-file node-parameters svn-revision git-revision trigger-from-child-projects use-matrix-child-files matrix-child-combination-filter " +
+			"only-exact-matrix-child-runs restrict-matrix-project node-label-name node-label parameter-factories"},
+	"trigger":          {support: Runs, takes: "project threshold", do: triggerAfter},
+	"email":            {support: Runs, do: email},
+	"email-ext":        {support: Runs, do: email},
+	"naginator":        left("a build that fails is not tried again by itself, only one whose host is lost"),
+	"join-trigger":     left(pipelines),
+	"pipeline":         left(pipelines),
+	"groovy-postbuild": left(groovy),
+	"jacoco":           left("its binary reports are not read: let it write XML and name that in reports, as coverage"),
+	"clover":           left("its report is not read: let it write Cobertura's format"),
+	"xunit":            left("only JUnit's format is read: name such files in reports"),
+	"tap":              left("only JUnit's format is read: name such files in reports"),
+	"robot":            left("only JUnit's format is read: name such files in reports"),
+	"testng":           left("only JUnit's format is read: name such files in reports"),
+	"findbugs":         left(analysis), "checkstyle": left(analysis), "warnings": left(analysis), "pmd": left(analysis), "violations": left(analysis),
+	"logparser": left(analysis), "sonar": left(analysis), "valgrind": left(analysis), "sloccount": left(analysis), "performance": left(analysis),
+	"html-publisher": left("it is not shown as pages: keep it with archive"),
+	"ircbot":         left(chat), "slack": left(chat), "hipchat": left(chat), "jabber": left(chat), "google-cloud-storage": left(elsewhere),
+	"ssh": left(elsewhere), "s3": left(elsewhere), "ftp": left(elsewhere), "scp": left(elsewhere), "cifs": left(elsewhere), "git": left("nothing is pushed by a build"),
+	"maven-deploy": left(elsewhere), "artifactory": left(elsewhere), "github-notifier": left(elsewhere), "github-pull-request-merge": left(elsewhere), "gitlab-notifier": left(elsewhere), "stash": left(elsewhere),
+	"claim-build": left(look), "plot": left(look), "build-publisher": left(elsewhere), "aggregate-tests": left(look), "text-finder": left("a text in the log does not change the result: use post-tasks"),
+	"raw": left("raw XML for Jenkins"),
+}
+
+var wrapperTypes = map[string]kind{
+	"timeout": {support: Runs, takes: "fail timeout timeout-var type elastic-default-timeout", free: "abort write-description elastic-percentage elastic-number-builds",
+		lacks: "abort-and-restart max-restarts deadline-time deadline-tolerance", do: timeout},
+	"timestamps": free, "ansicolor": free, "mask-passwords": free, "workspace-cleanup": free, "build-user-vars": free, "logfilesize": free, "live-screenshot": free, "delivery-pipeline": free,
+	"build-name":        {support: Runs, takes: "name template description", free: "run-at-start run-at-end", do: buildName},
+	"inject":            {support: Runs, takes: "properties-file properties-content script-file script-content", free: "load-from-master groovy-sandbox", lacks: "groovy-script", do: injectFirst},
+	"env-file":          {support: Runs, takes: "properties-file", do: injectFirst},
+	"pre-scm-buildstep": {support: Runs, do: stepsFirst},
+	"docker-custom-build-env": {support: Runs, takes: "image", free: "image-type docker-tool verbose force-pull group command net memory-limit cpu-shares",
+		lacks: "host credentials-id registry-credentials-id volumes privileged", do: image},
+	"config-file-provider":  {support: Runs, takes: "files", do: managed},
+	"ssh-agent-credentials": left(secrets), "credentials-binding": left(secrets), "inject-passwords": left(secrets),
+	"locks": left(locking), "exclusion": left(locking), "port-allocator": no("no ports are given out: a build has a network of its own"),
+	"openstack": {support: Runs, takes: "instances", free: "single-use", do: machines}, "copy-to-slave": no("there are no files in Jenkins to copy"),
+	"nodejs-installator": no("tools are not installed: use an image that has them"), "rbenv": no("tools are not installed: use an image that has them"), "rvm-env": no("tools are not installed: use an image that has them"), "custom-tools": no("tools are not installed: use an image that has them"),
+	"xvfb": no("no screen is made: start one in a step"), "xvnc": no("no screen is made: start one in a step"), "android-emulator": no("no emulator is started"), "env-script": no("its script sets no variables here: use inject"),
+	"raw": left("raw XML for Jenkins"),
+}
+
+const parameterArgs = "name default description"
+
+var parameterTypes = map[string]kind{
+	"string": {support: Runs, takes: parameterArgs, free: "trim", do: parameter}, "text": {support: Runs, takes: parameterArgs, free: "trim", do: parameter},
+	"bool": {support: Runs, takes: parameterArgs, do: parameter}, "password": {support: Runs, takes: parameterArgs, do: parameter},
+	"persistent-string": {support: Runs, takes: parameterArgs, free: "trim", do: parameter}, "persistent-bool": {support: Runs, takes: parameterArgs, do: parameter},
+	"persistent-text": {support: Runs, takes: parameterArgs, free: "trim", do: parameter}, "hidden": {support: Runs, takes: parameterArgs, do: parameter},
+	"choice":            {support: Runs, takes: "name choices description", do: parameter},
+	"persistent-choice": {support: Runs, takes: "name choices description", do: parameter},
+	"label":             {support: Runs, takes: parameterArgs, free: "all-nodes matching-label node-eligibility", do: parameter},
+	"node":              {support: Runs, takes: "name description", free: "default-slaves default-nodes allowed-slaves allowed-nodes ignore-offline-nodes allowed-multiselect", do: parameter},
+	"validating-string": {support: Runs, takes: parameterArgs, free: "msg trim", lacks: "regex", do: parameter},
+	"extended-choice": {support: Runs, takes: parameterArgs + " default-value", free: "type visible-items multi-select-delimiter quote-value value-description save-json-parameter",
+		lacks: "property-file property-key value groovy-script groovy-script-file bindings classpath javascript javascript-file default-property-file default-property-key default-groovy-script default-groovy-script-file", do: parameter},
+	"random-string":               left("it is empty unless whoever starts the build gives it a value"),
+	"git-parameter":               left("it is empty unless whoever starts the build gives it a value"),
+	"run":                         no("builds of other jobs cannot be chosen"),
+	"file":                        no("no file can be handed to a build"),
+	"credentials":                 left(secrets),
+	"copyartifact-build-selector": left("it is empty unless whoever starts the build gives it a value"),
+}
+
+var propertyTypes = map[string]kind{
+	"inject": {support: Runs, takes: "properties-file properties-content script-file script-content enabled", free: "keep-system-variables keep-build-variables load-from-master override-build-parameters groovy-sandbox",
+		lacks: "groovy-content", do: injectFirst},
+	"build-discarder": free, "github": free, "sidebar": free, "documentation": free, "zeromq-event": free, "delivery-pipeline": free, "ownership": free,
+	"copyartifact": free, "gitlab": free, "gogs": free, "least-load": free, "disable-resume": free, "document": free, "batch-tasks": left("tasks to start by hand"),
+	"throttle": left(locking), "build-blocker": left(locking), "heavy-job": left("how much room it takes: a runner's limit is one number of builds"), "lockable-resources": left(locking),
+	"rate-limit": left(locking), "priority-sorter": left("its priority: the queue has its own order"), "authorization": left("who may see and start it: the roles of Landfall say that"),
+	"promoted-build": left("promotion: a pipeline's release node does that"), "slack": left(chat), "hipchat": left(chat),
+	"disable-concurrent-builds": left(locking), "raw": left("raw XML for Jenkins"),
+}
+
+var triggerTypes = map[string]kind{
+	"timed":  {support: Runs, do: timed},
+	"gerrit": {support: LeftOut, note: pipelines, do: trigger, free: gerritArgs}, "pollscm": {support: LeftOut, note: pipelines, do: trigger, free: "cron ignore-post-commit-hooks"}, "pollurl": {support: LeftOut, note: pipelines, do: trigger},
+	"reverse": {support: LeftOut, note: pipelines, do: trigger, free: "jobs result"}, "github": {support: LeftOut, note: pipelines, do: trigger}, "github-pull-request": {support: LeftOut, note: pipelines, do: trigger},
+	"gitlab": {support: LeftOut, note: pipelines, do: trigger}, "bitbucket": {support: LeftOut, note: pipelines, do: trigger}, "generic-webhook-trigger": {support: LeftOut, note: pipelines, do: trigger},
+	"jms-messaging": {support: LeftOut, note: pipelines, do: trigger}, "rabbitmq": {support: LeftOut, note: pipelines, do: trigger}, "parameterized-timer": {support: LeftOut, note: pipelines, do: trigger},
+	"monitor-files": {support: LeftOut, note: pipelines, do: trigger}, "monitor-folders": {support: LeftOut, note: pipelines, do: trigger}, "script": {support: LeftOut, note: pipelines, do: trigger},
+	"raw": left("raw XML for Jenkins"),
+}
+
+var scmTypes = map[string]kind{
+	"git": {support: Runs, takes: "basedir remotes submodule",
+		free: "url credentials-id refspec name branches skip-tag clean fastpoll git-tool reference-repo browser browser-url browser-version project-name repo-name git-config-name git-config-email " +
+			"changelog-against choosing-strategy committer excluded-users included-users included-regions excluded-regions ignore-commits-with-messages ignore-commits-with-messages force-polling-using-workspace ignore-notify " +
+			"local-branch per-build-tag prune scm-name shallow-clone depth do-not-fetch-tags honor-refspec skip-notifications sparse-checkout timeout use-author wipe-workspace disable-submodules",
+		lacks: "merge recursive-submodules lfs-pull", do: sources},
+	"none": free, "nothing": free,
+	"svn": no("sources come from Git"), "hg": no("sources come from Git"), "repo": no("a build has the sources of one project"), "multi-scm": no("a build has the sources of one project"),
+	"url": no("sources come from Git"), "tfs": no("sources come from Git"), "cvs": no("sources come from Git"), "p4": no("sources come from Git"), "workspace": no("a workspace is not shared"), "store": no("sources come from Git"),
+	"raw": no("raw XML for Jenkins"),
+}
+
+// gerritArgs are all kept, for people.
+const gerritArgs = "trigger-on trigger-on-patchset-uploaded-event trigger-on-change-abandoned-event trigger-on-change-merged-event " +
+	"trigger-on-change-restored-event trigger-on-comment-added-event trigger-on-draft-published-event trigger-on-ref-updated-event " +
+	"trigger-approval-category trigger-approval-value override-votes gerrit-build-started-verified-value gerrit-build-successful-verified-value " +
+	"gerrit-build-failed-verified-value gerrit-build-unstable-verified-value gerrit-build-notbuilt-verified-value gerrit-build-aborted-verified-value " +
+	"gerrit-build-started-codereview-value gerrit-build-successful-codereview-value gerrit-build-failed-codereview-value " +
+	"gerrit-build-unstable-codereview-value gerrit-build-notbuilt-codereview-value gerrit-build-aborted-codereview-value failure-message " +
+	"successful-message unstable-message notbuilt-message aborted-message failure-message-file projects skip-vote silent silent-start " +
+	"escape-quotes build-cancellation-policy no-name-and-email readable-message name-and-email-parameter-mode commit-message-parameter-mode " +
+	"change-subject-parameter-mode comment-text-parameter-mode dependency-jobs notification-level dynamic-trigger-enabled dynamic-trigger-url " +
+	"trigger-for-unreviewed-patches custom-url server-name"

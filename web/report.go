@@ -1,0 +1,42 @@
+package web
+
+import (
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// reportPage is the verdict on what a build reports.
+type reportPage struct {
+	api.Report
+	Files []api.ReportFile
+	Judge bool // the caller may have it judged again
+}
+
+func (s site) report(r request) (page, error) {
+	report, err := read(r, api.Reports)
+	if err != nil {
+		return page{}, err
+	}
+	p := reportPage{Report: report, Judge: report.State != api.ReportJudging && r.may("judge", report.Link)}
+	if b, err := read(r, api.Builds); err == nil {
+		p.Files = b.Reports // the verdict stands without them
+	}
+	return page{Title: "Report " + report.Link.ID(), Section: "/builds", Body: "report", Content: p, Live: follow(string(report.Link))}, nil
+}
+
+// reportForms are the forms on the page of a report.
+var reportForms = map[string]form{"judge": noArguments}
+
+// verdictOf returns the report of a build, nil if it has none, or none that the
+// caller may see.
+func verdictOf(r request, b api.Build) (*api.Report, error) {
+	if len(b.Reports) == 0 {
+		return nil, nil
+	}
+	report, err := api.Reports.Read(r.Context(), r.client, b.Link.ID())
+	switch kit.FaultOf(err) {
+	case kit.ErrForbidden, kit.ErrNotFound:
+		return nil, nil
+	}
+	return &report, err
+}
