@@ -35,6 +35,23 @@ type Generation struct {
 	Request DeployJobsArgs `json:"request,omitzero"`
 }
 
+// JobID returns the id of the Job of project with name: "ledger~gate". A name
+// that is no id as it is, such as "team/gate", is one by its digest.
+func JobID(project, name string) string {
+	id := project + "~" + name
+	if kit.CheckID(id) == nil {
+		return id
+	}
+	const most = 150
+	text := []byte(name)
+	for i, c := range text {
+		if kit.CheckID("x"+string(rune(c))) != nil {
+			text[i] = '-'
+		}
+	}
+	return project + "~" + string(text[:min(len(text), max(0, most-len(project)))]) + "~" + kit.DigestOf([]byte(name)).Hex()[:8]
+}
+
 // Deployed is a set of jobs as it was deployed.
 type Deployed struct {
 	// Number counts the deployments that changed something.
@@ -62,6 +79,9 @@ const (
 // the jobs what the tip of the project's main branch says, or an earlier
 // generation did.
 type DeployJobsArgs struct {
+	// Commit, if there, is what the main branch has moved to: nothing happens if
+	// it is deployed, or is being deployed.
+	Commit string `json:"commit,omitempty"`
 	// Confirm is the commit that may delete as many jobs as it does.
 	Confirm string `json:"confirm,omitempty"`
 	// Back, if not 0, is the number of the generation to go back to. It lasts

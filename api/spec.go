@@ -17,6 +17,10 @@ type JobSpec struct {
 	// sources; the first that fails ends the build.
 	Script []string `json:"script"`
 
+	// SourceDir is the folder of the workspace that the sources are put into;
+	// empty means the workspace itself.
+	SourceDir string `json:"sourceDir,omitempty"`
+
 	// Steps are run after Script, or instead of it; After when they have ended.
 	Steps []Step  `json:"steps,omitempty"`
 	After []After `json:"after,omitempty"`

@@ -12,7 +12,8 @@
 // Heartbeats keep the lease from the first to the last of these. A lease that
 // is lost, because the build was cancelled or given to somebody else, ends the
 // attempt without a word; so does the end of the runner, whose builds are given
-// to others when their leases expire.
+// to others when their leases expire. A script that is ended has ten seconds to
+// clean up, from SIGTERM to SIGKILL.
 //
 // The script is made of the job's steps (step.go, step.sh): each is a process
 // of its own, all run one after another in one container, which evaluates their

@@ -23,7 +23,8 @@ const maxSource = 1 << 30
 func (a *attempt) fetch(ctx context.Context) error {
 	from := "/source/" + url.PathEscape(a.build.Project) + "/archive/" + url.PathEscape(a.build.Commit)
 	err := retry(ctx, func() error {
-		if err := freshDir(a.space.src()); err != nil {
+		dir, err := a.sourceDir()
+		if err != nil {
 			return &kit.Error{Fault: kit.ErrInvalid, Err: err}
 		}
 		res, err := a.runner.request(ctx, http.MethodGet, from, nil, 0)
@@ -31,12 +32,29 @@ func (a *attempt) fetch(ctx context.Context) error {
 			return err
 		}
 		defer res.Body.Close()
-		return unpack(res.Body, a.space.src(), maxSource)
+		return unpack(res.Body, dir, maxSource)
 	})
 	if err != nil {
 		return fmt.Errorf("fetch the sources of %s at %s: %w", a.build.Project, a.build.Commit, err)
 	}
 	return nil
+}
+
+// sourceDir makes the workspace anew and returns the directory in it that is
+// for the sources.
+func (a *attempt) sourceDir() (string, error) {
+	within := a.build.Spec.SourceDir
+	if within == "" {
+		within = "."
+	}
+	if !filepath.IsLocal(within) {
+		return "", failed("the folder %q for the sources is not in the workspace", within)
+	}
+	if err := freshDir(a.space.src()); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(a.space.src(), within)
+	return dir, os.MkdirAll(dir, 0o755)
 }
 
 // freshDir makes dir an empty directory.

@@ -139,7 +139,8 @@ func (a *attempt) searchLog(pattern string) ([]string, error) {
 	}
 }
 
-// abort runs the steps for after a build that somebody has cancelled.
+// abort runs the steps for after a build that somebody has cancelled. The hub
+// takes no more of its log by then, so what they write is lost.
 func (a *attempt) abort(ctx context.Context) {
 	if !a.begun || len(a.build.Spec.After) == 0 {
 		return

@@ -186,3 +186,16 @@ func TestWhichArtifactsAreKept(t *testing.T) {
 		}
 	}
 }
+
+func TestSourcesInAFolder(t *testing.T) {
+	h := newHub(t)
+	start(t, newRunner(t, h.config()))
+	h.submit("within", api.JobSpec{SourceDir: "src/demo", Steps: []api.Step{shell("cat src/demo/README")}, Artifacts: []string{"src/demo/*"}})
+	h.submit("outside", api.JobSpec{SourceDir: "../demo", Steps: []api.Step{shell("true")}})
+	if b := h.ended("within"); b.State != api.BuildPassed || len(b.Artifacts) != 1 {
+		t.Errorf("it is %s, %q, with %v", b.State, b.Error, b.Artifacts)
+	}
+	if b := h.ended("outside"); b.State != api.BuildFailed || !strings.Contains(b.Error, `the folder "../demo" for the sources is not in the workspace`) {
+		t.Errorf("it is %s, %q", b.State, b.Error)
+	}
+}

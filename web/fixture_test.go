@@ -105,6 +105,11 @@ func ledgerBuild(h *hub) {
 		},
 	})
 	put(h, api.Reports, "ledger-main-b2.image.1", ledgerReport)
+	put(h, api.Tests, "ledger~ledger-image", api.TestHistory{
+		Project: "ledger", Job: "ledger-image", Slowest: ledgerReport.Tests.Slowest,
+		Builds: []api.TestedBuild{{Build: "builds/earlier", Commit: commit2, At: began}, {Build: "builds/ledger-main-b2.image.1", Commit: commit2, At: began, Passed: 811, Failed: 1, Seconds: 12.5}},
+		Tests:  []api.TestRecord{{Name: "ledger.TestRace", Outcomes: "PF", Flaky: commit2}},
+	})
 	put(h, api.Images, api.ImageID("ledger", digest), api.Image{Repository: "ledger", Digest: digest, Commit: commit2, Build: "builds/ledger-main-b2.image.1"})
 }
 

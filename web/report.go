@@ -40,3 +40,31 @@ func verdictOf(r request, b api.Build) (*api.Report, error) {
 	}
 	return &report, err
 }
+
+// testsPage is what is known of a job's tests.
+type testsPage struct{ api.TestHistory }
+
+func (s site) tests(r request) (page, error) {
+	h, err := read(r, api.Tests)
+	if err != nil {
+		return page{}, err
+	}
+	return page{Title: "Tests of " + h.Job, Section: "/builds", Body: "tests", Content: testsPage{h}, Live: follow(string(h.Link))}, nil
+}
+
+// mark is what a test came to in a build.
+type mark struct {
+	Outcome string // P, F, S or -
+	Class   string
+	Build   api.TestedBuild
+}
+
+// Marks returns the outcomes of a test, oldest first.
+func (p testsPage) Marks(t api.TestRecord) []mark {
+	var marks []mark
+	for i, b := range p.Builds[:min(len(p.Builds), len(t.Outcomes))] {
+		o := t.Outcomes[i : i+1]
+		marks = append(marks, mark{o, map[string]string{"P": "vote good", "F": "vote bad"}[o], b})
+	}
+	return marks
+}

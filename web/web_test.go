@@ -39,7 +39,7 @@ func start(t testing.TB) *hub {
 			kit.Own(api.Changes, nextChange, "vote", "submit", "abandon", "restore", "comment"),
 			kit.Own(api.Runs, nextRun, "approve", "cancel", "rerun"),
 			kit.Own(api.Builds, nextBuild, "cancel"),
-			kit.Own(api.Reports, nextReport, "judge"),
+			kit.Own(api.Reports, nextReport, "judge"), kit.Own[api.TestHistory](api.Tests, nil),
 			kit.Own[api.Project](api.Projects, nil), kit.Own[api.Ref](api.Refs, nil), kit.Own[api.Push](api.Pushes, nil),
 			kit.Own[api.Job](api.Jobs, nil), kit.Own[api.Image](api.Images, nil),
 			kit.Own[api.Release](api.Releases, nil), kit.Own[api.Channel](api.Channels, nil),

@@ -13,6 +13,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/capability/job/definition"
+	"landfall.dev/capability/job/native"
 	"landfall.dev/kit"
 )
 
@@ -37,7 +38,7 @@ func (d definitions) resolve(ctx context.Context, r kit.Record, _ kit.Op) (any, 
 	var names []string
 	for _, s := range specs {
 		if s.Name == b.Job {
-			return s, nil
+			return s, runnable(b, s)
 		}
 		names = append(names, s.Name)
 	}
@@ -46,6 +47,20 @@ func (d definitions) resolve(ctx context.Context, r kit.Record, _ kit.Op) (any, 
 		has = strings.Join(names, ", ")
 	}
 	return nil, kit.Errorf(kit.ErrInvalid, "", "%s has no job %q at %.12s; it has %s", b.Project, b.Job, b.Definitions, has)
+}
+
+// runnable refuses a job that no build can do what it asks for.
+func runnable(b api.Build, s api.JobSpec) error {
+	var why []string
+	for _, m := range s.Missing {
+		if m.Needed {
+			why = append(why, strings.TrimSpace(m.At+" "+m.Component)+": "+m.Reason)
+		}
+	}
+	if why == nil {
+		return nil
+	}
+	return kit.Errorf(kit.ErrInvalid, "", "the job %s cannot run here: %s", b.Job, strings.Join(why, "; "))
 }
 
 // serve answers with the expanded jobs of a project at a commit.
@@ -103,7 +118,7 @@ func Expand(files fstest.MapFS) ([]api.JobSpec, error) {
 	set, err := definition.Load(files, []string{"jobs"}, definition.Options{Strict: true})
 	if err == nil {
 		var specs []api.JobSpec
-		if specs, err = set.Expand(); err == nil {
+		if specs, err = set.Translate(native.Strict); err == nil {
 			return specs, nil
 		}
 	}

@@ -26,10 +26,11 @@ func onRef(r api.Ref, _ time.Time) []kit.Op {
 	if r.Name != mainBranch || r.Commit == "" {
 		return nil
 	}
-	g := api.Generation{Meta: kit.Meta{Source: r.Link}, Project: r.Project, Folder: folder}
+	moved := api.DeployJobsArgs{Commit: r.Commit}
+	g := api.Generation{Meta: kit.Meta{Source: r.Link}, Project: r.Project, Folder: folder, Request: moved}
 	return []kit.Op{
 		kit.Create(api.Generations, r.Project, g),
-		kit.Send(api.Generations.Link(r.Project), "deploy", nil),
+		kit.Send(api.Generations.Link(r.Project), "deploy", moved),
 	}
 }
 
@@ -42,11 +43,16 @@ func onRef(r api.Ref, _ time.Time) []kit.Op {
 func nextGeneration(g api.Generation, e kit.Event, now time.Time) (api.Generation, []kit.Op) {
 	switch e.Name {
 	case "created":
-		return ask(api.Generation{Meta: g.Meta, Project: g.Project, Folder: folder}, api.DeployJobsArgs{})
+		return ask(api.Generation{Meta: g.Meta, Project: g.Project, Folder: folder}, api.DeployJobsArgs{Commit: g.Request.Commit})
 	case "deploy":
 		var a api.DeployJobsArgs
 		if err := e.Into(&a); err != nil {
 			return g, kit.Refuse(kit.ErrInvalid, "%v", err)
+		}
+		deploying := g.State == api.GenerationDeploying && g.Request.Commit == a.Commit
+		deployed := g.State == api.GenerationDeployed && g.Commit == a.Commit
+		if a.Commit != "" && (deploying || deployed) {
+			return g, nil
 		}
 		known := func(d api.Deployed) bool { return d.Number == a.Back }
 		if a.Back != 0 && !slices.ContainsFunc(g.Earlier, known) {
@@ -114,9 +120,11 @@ type redeployed struct {
 }
 
 // redeploy makes a project's jobs what the definitions at its main branch's tip
-// say, or those of an earlier generation, in one write. Jobs that were changed
-// or deleted by other means become what they were. Broken definitions leave
-// all as it was; the builds that need them say what is wrong.
+// say, or those of an earlier generation, in one write; more than a thousand
+// changes are several, which a crash between them only puts off: the generation
+// is deploying until all are done. Jobs that were changed or deleted by other
+// means become what they were. Broken definitions leave all as it was; the
+// builds that need them say what is wrong.
 func (d definitions) redeploy(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	g, err := api.Generations.Decode(r)
 	if err != nil {
@@ -171,11 +179,16 @@ func (d definitions) deploy(ctx context.Context, g api.Generation) (redeployed, 
 		out.State, out.Error = api.GenerationHeld, why+": confirm it with landfall job apply "+g.Project+" --confirm"
 		return out, nil
 	}
+	if err := p.check(); err != nil {
+		return redeployed{}, err
+	}
 	if digest == g.Specs {
 		out.Changes.Repaired = len(p.edits)
 	}
-	if len(p.writes) > 0 {
-		_, err = d.client.Batch(ctx, p.writes)
+	for _, writes := range p.batches() {
+		if _, err = d.client.Batch(ctx, writes); err != nil {
+			break
+		}
 	}
 	if kit.FaultOf(err) == kit.ErrConflict || kit.FaultOf(err) == kit.ErrNotFound { // something else has changed them: compare anew
 		err = &kit.Error{Op: "job.redeploy", Fault: kit.ErrStale, Err: err}

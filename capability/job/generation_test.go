@@ -74,6 +74,32 @@ func TestARenamedJobKeepsItsHistory(t *testing.T) {
 	}
 }
 
+func TestManyChangesAreSeveralWrites(t *testing.T) {
+	var wanted []api.JobSpec
+	for i := range 2001 {
+		wanted = append(wanted, spec(fmt.Sprintf("job %d", i), "go:1"))
+	}
+	wanted[0].Script = []string{strings.Repeat("x", maxWriteBytes)}
+	p, err := newJobPlan(api.Ref{Project: "p"}, nil, wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sizes []int
+	for _, b := range p.batches() {
+		sizes = append(sizes, len(b))
+	}
+	if !slices.Equal(sizes, []int{1, 1000, 1000}) {
+		t.Errorf("the writes have %d documents, want a large one and 1000 each", sizes)
+	}
+	if err := p.check(); kit.FaultOf(err) != kit.ErrTooLarge {
+		t.Errorf("a job of 6 MiB: %v, want a refusal", err)
+	}
+	p.writes = p.writes[1:]
+	if err := p.check(); err != nil {
+		t.Errorf("jobs whose names have spaces: %v", err)
+	}
+}
+
 func TestManyDeletionsMustBeConfirmed(t *testing.T) {
 	for _, test := range []struct {
 		deleted, of int
@@ -118,6 +144,9 @@ func TestOneDeploymentIsCarriedOutAtATime(t *testing.T) {
 	step("redeploy.done", done(3, "two"))
 	if g.Number != 2 || len(g.Earlier) != 1 || g.Earlier[0].Specs != "one" {
 		t.Errorf("after other definitions: %+v, want a second generation that keeps the first", g)
+	}
+	if n := step("deploy", api.DeployJobsArgs{Commit: "c"}); n != 0 {
+		t.Errorf("told of a commit that is deployed: %d operations, want none", n)
 	}
 	step("deploy", nil)
 	step("redeploy.failed", map[string]string{"error": "no disk"})

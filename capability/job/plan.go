@@ -92,7 +92,7 @@ func (p *jobPlan) create(ref api.Ref, s api.JobSpec, from api.Job, moved bool) e
 		return err
 	}
 	p.edits = append(p.edits, e)
-	p.writes = append(p.writes, kit.Write{Verb: kit.VerbCreate, Link: api.Jobs.Link(ref.Project + "~" + s.Name), Body: body})
+	p.writes = append(p.writes, kit.Write{Verb: kit.VerbCreate, Link: api.Jobs.Link(api.JobID(ref.Project, s.Name)), Body: body})
 	return nil
 }
 
@@ -120,6 +120,41 @@ func (p *jobPlan) update(ref api.Ref, old api.Job, s api.JobSpec) error {
 		return err
 	}
 	p.writes = append(p.writes, kit.Write{Verb: kit.VerbUpdate, Link: old.Link, Body: patch, IfMatch: old.Version})
+	return nil
+}
+
+// What one write of several documents can have.
+const (
+	maxWrites     = 1000
+	maxWriteBytes = 6 << 20
+)
+
+// batches returns the writes of p: one, unless they are too many or too large
+// for that.
+func (p *jobPlan) batches() [][]kit.Write {
+	var all [][]kit.Write
+	size := 0
+	for i, w := range p.writes {
+		if size += len(w.Body); i == 0 || size > maxWriteBytes || len(all[len(all)-1]) == maxWrites {
+			all = append(all, nil)
+			size = len(w.Body)
+		}
+		all[len(all)-1] = append(all[len(all)-1], w)
+	}
+	return all
+}
+
+// check returns what the documents of p would be refused for, so that none is
+// written then.
+func (p *jobPlan) check() error {
+	for _, w := range p.writes {
+		if len(w.Body) > kit.MaxDocument {
+			return kit.Errorf(kit.ErrTooLarge, w.Link, "the job has %d bytes with its scripts, the limit is %d", len(w.Body), kit.MaxDocument)
+		}
+		if err := w.Link.Check(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

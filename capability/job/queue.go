@@ -32,9 +32,26 @@ func classOf(b api.Build) api.BuildClass {
 	return api.ClassHand
 }
 
-// rankOf is smaller for what is taken before.
-func rankOf(b api.Build, now time.Time) int {
-	return slices.Index(classes, classOf(b)) - int(now.Sub(b.Queued)/ageing)
+// waiter is a queued build.
+type waiter struct {
+	api.QueuePlace
+	rank int // smaller for what is taken before
+}
+
+// waiters returns the queued builds as they come, rank by rank.
+func waiters(queued []api.Build, now time.Time) []*waiter {
+	var all []*waiter
+	for _, b := range queued {
+		class := classOf(b)
+		all = append(all, &waiter{
+			QueuePlace: api.QueuePlace{Build: b.Link, Project: b.Project, Job: b.Job, Class: class, Since: b.Queued, Attempt: b.Attempt},
+			rank:       slices.Index(classes, class) - int(now.Sub(b.Queued)/ageing),
+		})
+	}
+	slices.SortFunc(all, func(a, b *waiter) int {
+		return cmp.Or(a.rank-b.rank, a.Since.Compare(b.Since), cmp.Compare(a.Build, b.Build))
+	})
+	return all
 }
 
 // line returns the places of the queued builds: class by class, and in each the
@@ -45,51 +62,46 @@ func line(queued, running []api.Build, now time.Time) []api.QueuePlace {
 	for _, b := range running {
 		busy[b.Project]++
 	}
-	left := slices.SortedFunc(slices.Values(queued), func(a, b api.Build) int {
-		return cmp.Or(rankOf(a, now)-rankOf(b, now), a.Queued.Compare(b.Queued), cmp.Compare(a.Link, b.Link))
-	})
-	places := []api.QueuePlace{}
-	var before []api.Build
+	left := waiters(queued, now)
+	places := make([]api.QueuePlace, 0, len(left))
+	var before []*waiter
 	for len(left) > 0 {
-		i := fairest(left, busy, now)
-		b := left[i]
+		i := fairest(left, busy)
+		w := left[i]
 		left = slices.Delete(left, i, i+1)
-		busy[b.Project]++
-		places = append(places, api.QueuePlace{
-			Build: b.Link, Project: b.Project, Job: b.Job, Class: classOf(b), Position: len(places) + 1,
-			Since: b.Queued, Attempt: b.Attempt, Why: why(b, before, now),
-		})
-		before = append(before, b)
+		busy[w.Project]++
+		w.Position, w.Why = len(places)+1, why(w, before, now)
+		places, before = append(places, w.QueuePlace), append(before, w)
 	}
 	return places
 }
 
 // fairest returns the index of the first build of the first rank whose project
 // is the least busy.
-func fairest(sorted []api.Build, busy map[string]int, now time.Time) int {
-	best := 0
-	for i, b := range sorted {
-		if rankOf(b, now) > rankOf(sorted[0], now) {
+func fairest(left []*waiter, busy map[string]int) int {
+	best, least := 0, busy[left[0].Project]
+	for i, w := range left {
+		if w.rank > left[0].rank || least == 0 {
 			break
 		}
-		if busy[b.Project] < busy[sorted[best].Project] {
-			best = i
+		if n := busy[w.Project]; n < least {
+			best, least = i, n
 		}
 	}
 	return best
 }
 
-// why says what b waits for behind those before it.
-func why(b api.Build, before []api.Build, now time.Time) string {
+// why says what w waits for behind those before it.
+func why(w *waiter, before []*waiter, now time.Time) string {
 	if len(before) == 0 {
 		return "for a free runner"
 	}
 	var higher, older, fairer int
 	for _, x := range before {
 		switch {
-		case rankOf(x, now) < rankOf(b, now):
+		case x.rank < w.rank:
 			higher++
-		case !x.Queued.After(b.Queued):
+		case !x.Since.After(w.Since):
 			older++
 		default:
 			fairer++
@@ -105,7 +117,7 @@ func why(b api.Build, before []api.Build, now time.Time) string {
 		}
 	}
 	text := "behind " + strings.Join(parts, ", ")
-	if aged := now.Sub(b.Queued) / ageing; aged > 0 {
+	if aged := now.Sub(w.Since) / ageing; aged > 0 {
 		text += fmt.Sprintf("; moved up after %s", (aged * ageing).String())
 	}
 	return text

@@ -2,8 +2,9 @@
 //
 // It owns notices, one document each, so that none is sent twice (but for a
 // crash between the webhook's answer and its record), and watches builds: the
-// author of a change is told of a failed one, with the link. Others wish for a
-// notice by creating one.
+// author of a change is told of a failed one, with the link, and the project's
+// channel of one that a schedule ordered. Others wish for a notice by creating
+// one.
 //
 //	wanted ──post.done──▶ sent
 //	   └────post.failed─▶ given-up
@@ -41,7 +42,11 @@ func Service(webhook, base string) kit.Service {
 // onBuild wishes for a notice when b has failed. The notice's id is made from
 // the build's, so an event seen twice makes one document.
 func onBuild(b api.Build, _ time.Time) []kit.Op {
-	if b.Author == "" || b.State != api.BuildFailed && b.State != api.BuildError {
+	to := b.Author
+	if to == "" && b.Source.Kind() == api.Schedules.Name {
+		to = "#" + b.Project
+	}
+	if to == "" || b.State != api.BuildFailed && b.State != api.BuildError {
 		return nil
 	}
 	text := fmt.Sprintf("%s of %s failed: %s", b.Job, b.Project, b.Error)
@@ -49,7 +54,7 @@ func onBuild(b api.Build, _ time.Time) []kit.Op {
 		text = fmt.Sprintf("%s failed on change %s, patch set %d: %s", b.Job, b.Change.ID(), b.PatchSet, b.Error)
 	}
 	return []kit.Op{kit.Create(api.Notices, "build-"+b.Link.ID(), api.Notice{
-		Meta: kit.Meta{Source: b.Link}, To: b.Author, Text: text, About: b.Link,
+		Meta: kit.Meta{Source: b.Link}, To: to, Text: text, About: b.Link,
 	})}
 }
 

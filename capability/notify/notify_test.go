@@ -121,17 +121,19 @@ func TestTheAuthorOfAFailedBuildIsTold(t *testing.T) {
 		"nobody": {Job: "gate", State: api.BuildFailed},
 		"bad":    {Job: "gate", Project: "ledger", Author: "users/ada", State: api.BuildFailed, Error: "exit 1", Change: "changes/7", PatchSet: 2},
 		"broken": {Job: "gate", Project: "ledger", Author: "users/ada", State: api.BuildError, Error: "no runner"},
+		"timed":  {Meta: kit.Meta{Source: "schedules/ledger~nightly"}, Job: "nightly", Project: "ledger", State: api.BuildFailed, Error: "exit 1"},
 	} {
 		if _, err := api.Builds.Create(t.Context(), c.Admin(), id, b); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for id, want := range map[string]string{
-		"bad":    "gate failed on change 7, patch set 2: exit 1",
-		"broken": "gate of ledger failed: no runner",
+		"bad":    "users/ada: gate failed on change 7, patch set 2: exit 1",
+		"broken": "users/ada: gate of ledger failed: no runner",
+		"timed":  "#ledger: nightly of ledger failed: exit 1",
 	} {
-		if n := await(t, c, "build-"+id); n.Text != want || n.To != "users/ada" || n.Source != api.Builds.Link(id) {
-			t.Errorf("the notice is %+v, want %q to ada", n, want)
+		if n := await(t, c, "build-"+id); n.To+": "+n.Text != want || n.Source != api.Builds.Link(id) {
+			t.Errorf("the notice is %+v, want %q", n, want)
 		}
 	}
 	if _, err := c.Admin().Update(t.Context(), "builds/bad", []byte(`{"logSize":1}`), 0); err != nil {
@@ -142,8 +144,8 @@ func TestTheAuthorOfAFailedBuildIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, c, "build-last")
-	if n := h.calls.Load(); n != 3 {
-		t.Errorf("the webhook was called %d times, want once for each of 3 builds", n)
+	if n := h.calls.Load(); n != 4 {
+		t.Errorf("the webhook was called %d times, want once for each of 4 builds", n)
 	}
 	for _, id := range []string{"build-fine", "build-nobody"} {
 		if _, err := api.Notices.Read(t.Context(), c.Admin(), id); !errors.Is(err, kit.ErrNotFound) {

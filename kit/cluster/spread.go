@@ -67,21 +67,25 @@ func (n *Node) appliedBy(ctx context.Context, id string, index uint64) bool {
 
 // condense has a snapshot replace the log whenever its entries have become too
 // large; raft itself looks at their number. In a rush, as when the cluster is
-// filled, it waits for 6 times as many bytes: a restart then takes seconds.
+// filled, it waits for 6 times as many bytes: a restart then takes seconds. A
+// rush is over when little has come for some ticks: disks stall for one.
 func (n *Node) condense(ctx context.Context) error {
 	log := warnings.New(n.log, "snapshots")
 	ticks := time.NewTicker(5 * tick)
 	defer ticks.Stop()
-	for before := int64(0); ; { // bytes at the last tick
+	const calm = 4                           // ticks without a rush after one
+	for before, quiet := int64(0), calm; ; { // bytes at the last tick
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticks.C:
 		}
 		bytes, kept, least := n.replica.grown.Load(), n.replica.kept.Load(), n.config.SnapshotBytes
-		rushes := bytes-before >= least/16 && bytes < max(6*least, kept)
+		if quiet++; bytes-before >= least/16 {
+			quiet = 0
+		}
 		before = bytes
-		if rushes || bytes < max(least, kept/2) {
+		if rushes := quiet < calm && bytes < max(6*least, kept); rushes || bytes < max(least, kept/2) {
 			continue
 		}
 		if err := n.await(n.raft.Snapshot()); err != nil && ctx.Err() == nil {

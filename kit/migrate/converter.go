@@ -24,19 +24,20 @@ type converter struct {
 	kinds   *store.Kinds
 	stream  string         // of the imports
 	schemas map[string]int // of the source's kinds
-	byKind  map[kindSchema]transform.Chain
-	back    bool
+	chains  *transform.Chains
+	last    kit.Owned // the kind of the document before: most have the same
+}
+
+// newConverter returns what makes documents that come in the stream, in the
+// schemas by kind, into documents of this cluster.
+func newConverter(kinds *store.Kinds, stream string, schemas map[string]int) *converter {
+	return &converter{kinds: kinds, stream: stream, schemas: schemas, chains: transform.NewChains(false)}
 }
 
 // newReverter returns what takes documents of this cluster back into the
 // schemas, by kind.
 func newReverter(kinds *store.Kinds, schemas map[string]int) *converter {
-	return &converter{kinds: kinds, schemas: schemas, byKind: map[kindSchema]transform.Chain{}, back: true}
-}
-
-type kindSchema struct {
-	kind   string
-	schema int
+	return &converter{kinds: kinds, schemas: schemas, chains: transform.NewChains(true)}
 }
 
 // check returns an error unless documents of these kinds can be taken over.
@@ -71,19 +72,8 @@ func (c *converter) check(counts map[string]int64) error {
 // transformer returns what changes documents of the schema, or into it for the
 // way back. The kind must be known.
 func (c *converter) transformer(kind string, schema int) (transform.Chain, error) {
-	key := kindSchema{kind, schema}
-	if t, ok := c.byKind[key]; ok {
-		return t, nil
-	}
-	k, _ := c.kinds.Find(kind)
-	t, err := transform.Compile(k.Definition, schema)
-	if c.back {
-		t, _, err = transform.Back(k.Definition, schema)
-	}
-	if err == nil {
-		c.byKind[key] = t
-	}
-	return t, err
+	k, _ := c.kind(kind)
+	return c.chains.Of(k.Definition, schema)
 }
 
 // keeps returns what the source keeps of its own documents, by kind. It is for
@@ -118,7 +108,7 @@ func (c *converter) batch(b *batch) {
 		part := &batch{frames: b.frames[from:to], out: out[from:from:to]}
 		parts = append(parts, part)
 		worker := *c
-		worker.byKind = maps.Clone(c.byKind)
+		worker.chains = c.chains.Clone()
 		g.Go(func() { worker.part(part) })
 	}
 	g.Wait()
@@ -131,50 +121,75 @@ func (c *converter) batch(b *batch) {
 
 // part transforms the documents of a part of a batch.
 func (c *converter) part(b *batch) {
-	bodies := 0
-	for _, f := range b.frames {
-		bodies += len(f.Record.Body) + len(f.Record.Body)/4 + 32
-	}
-	buf := make([]byte, 0, bodies)
-	for _, f := range b.frames {
-		i, err := c.document(&buf, f)
-		var bad *transform.FieldError
-		switch {
-		case errors.As(err, &bad):
-			b.failed = append(b.failed, failure(f.Record.Link, bad.Field, bad.Err.Error()))
-		case err != nil:
-			b.err = err
+	const Some = 500 // that a processor has in its cache for both steps
+	for some := range slices.Chunk(b.frames, Some) {
+		done := len(b.out)
+		if b.err = c.some(b, some); b.err != nil {
 			return
-		case i.Origin.Stream != "":
-			b.out = append(b.out, i)
 		}
+		c.kinds.Prepare(b.out[done:])
 	}
-	c.kinds.Prepare(b.out)
 }
 
-// document returns f as it is imported, its body in buf; it has no stream if it
-// does not have to be. The error is a *transform.FieldError if it is about this
-// document only.
-func (c *converter) document(buf *[]byte, f frame.Frame) (store.Imported, error) {
-	k, ok := c.kinds.Find(f.Record.Kind)
+// some transforms some documents of a part.
+func (c *converter) some(b *batch, frames []frame.Frame) error {
+	bodies := 0
+	for n := range frames {
+		size := len(frames[n].Record.Body)
+		bodies += size + size/4 + 32
+	}
+	buf := make([]byte, 0, bodies)
+	for n := range frames {
+		r := &frames[n].Record
+		b.out = append(b.out, store.Imported{})
+		wanted, err := c.document(&buf, r, &b.out[len(b.out)-1])
+		if !wanted {
+			b.out = b.out[:len(b.out)-1]
+		}
+		if err == nil {
+			continue
+		}
+		var bad *transform.FieldError
+		if !errors.As(err, &bad) {
+			return err
+		}
+		b.failed = append(b.failed, failure(r.Link, bad.Field, bad.Err.Error()))
+	}
+	return nil
+}
+
+// document makes i what is imported of r, its body in buf. It returns false if
+// it does not have to be. The error is a *transform.FieldError if it is about
+// this document only.
+func (c *converter) document(buf *[]byte, r *kit.Record, i *store.Imported) (wanted bool, err error) {
+	k, ok := c.kind(r.Kind)
 	switch {
 	case ok && !k.Local:
-	case f.Record.Deleted:
-		return store.Imported{}, nil
+	case r.Deleted:
+		return false, nil
 	default:
-		return store.Imported{}, kit.Errorf(kit.ErrInvalid, f.Record.Link, "this cluster takes no documents of the kind %q", f.Record.Kind)
+		return false, kit.Errorf(kit.ErrInvalid, r.Link, "this cluster takes no documents of the kind %q", r.Kind)
 	}
-	i := store.Imported{Record: f.Record, Origin: c.origin(f.Record.Seq)}
-	i.Record.Schema = k.Schema
-	if f.Record.Deleted {
-		return i, nil
+	i.Record, i.Origin = *r, c.origin(r.Seq)
+	if r.Deleted {
+		i.Record.Schema = k.Schema
+		return true, nil
 	}
-	i.Origin.Hash = digest.Hash(f.Record)
-	var err error
-	i.Record, err = c.record(buf, f.Record, f.Record.Schema, k.Schema)
-	// What steps have written was scanned, and the frame's link was checked.
-	i.Valid = !c.byKind[kindSchema{f.Record.Kind, f.Record.Schema}].Empty()
-	return i, err
+	i.Origin.Hash = digest.Of(r.Link, uint64(r.Version), r.Body)
+	i.Valid, err = c.change(buf, &i.Record, r.Schema, k.Schema)
+	return err == nil, err
+}
+
+// kind returns the kind with the name, and whether there is one.
+func (c *converter) kind(name string) (*kit.Owned, bool) {
+	if c.last.Definition != nil && c.last.Name == name {
+		return &c.last, true
+	}
+	k, ok := c.kinds.Find(name)
+	if ok {
+		c.last = k
+	}
+	return &k, ok
 }
 
 // reverted returns the document r of this cluster as it goes back. The error is
@@ -185,26 +200,28 @@ func (c *converter) reverted(r kit.Record) (kit.Record, error) {
 		r.Schema = to
 		return r, nil
 	}
-	return c.record(new([]byte), r, to, to)
+	_, err := c.change(new([]byte), &r, to, to)
+	return r, err
 }
 
-// record returns r by the transformer of the schema, its body in buf, as a
-// document of the schema to.
-func (c *converter) record(buf *[]byte, r kit.Record, schema, to int) (kit.Record, error) {
+// change takes r through the transformer of the schema, its body in buf, and
+// makes it a document of the schema to. It is valid if its body is known to be
+// JSON: what steps have written was scanned, and the frame's link was checked.
+func (c *converter) change(buf *[]byte, r *kit.Record, schema, to int) (valid bool, err error) {
 	t, err := c.transformer(r.Kind, schema)
 	if err != nil {
-		return r, err
+		return false, err
 	}
 	r.Schema = to
 	if !t.Empty() {
 		start := len(*buf)
 		if *buf, err = t.Append(*buf, r.Body); err != nil {
-			return r, err
+			return false, err
 		}
 		r.Body = (*buf)[start:len(*buf):len(*buf)]
 	}
 	r.Pending, err = c.pending(r.Pending)
-	return r, err
+	return !t.Empty(), err
 }
 
 // origin returns where a document at seq of the source comes from.

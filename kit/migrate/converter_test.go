@@ -85,7 +85,7 @@ func TestTheBodiesOfABatchDoNotTouchEachOther(t *testing.T) {
 		link := kit.Link(fmt.Sprintf("items/%d", i))
 		b.frames = append(b.frames, frame.Frame{Record: kit.Record{Meta: kit.Meta{Link: link, Kind: "items", Schema: 1, Version: 1}, Body: body, Seq: int64(i) + 1}})
 	}
-	c := &converter{kinds: itemKinds(), stream: "s", schemas: map[string]int{"items": 1}, byKind: map[kindSchema]transform.Chain{}}
+	c := newConverter(itemKinds(), "s", map[string]int{"items": 1})
 	c.batch(b)
 	if b.err != nil || len(b.out) != 99 || len(b.failed) != 1 || b.failed[0].Link != "items/50" || b.failed[0].Field != "owner" {
 		t.Fatalf("%d documents, failed %+v, %v", len(b.out), b.failed, b.err)
@@ -107,7 +107,7 @@ func BenchmarkBatch(b *testing.B) {
 	for i := range frames {
 		frames[i].Record = kit.Record{Meta: kit.Meta{Link: kit.NewLink("items", fmt.Sprint(i)), Kind: "items", Schema: 1, Version: 1}, Body: body, Seq: int64(i) + 1}
 	}
-	c := &converter{kinds: itemKinds(), stream: "s", schemas: map[string]int{"items": 1}, byKind: map[kindSchema]transform.Chain{}}
+	c := newConverter(itemKinds(), "s", map[string]int{"items": 1})
 	b.ReportAllocs()
 	for b.Loop() {
 		x := &batch{frames: frames}

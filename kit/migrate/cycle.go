@@ -258,7 +258,7 @@ func (c *cycle) begin(h exportHead) error {
 		c.unsaved = true
 	}
 	stream := c.kept.stream(c.way, at.Epoch)
-	c.convert = &converter{kinds: c.kinds, stream: stream, schemas: h.Schemas, byKind: map[kindSchema]transform.Chain{}}
+	c.convert = newConverter(c.kinds, stream, h.Schemas)
 	return nil
 }
 
@@ -351,19 +351,20 @@ func (c *cycle) sweep(ctx context.Context) error {
 	if !c.kept.Filling {
 		return nil
 	}
-	frames, err := c.store.Snapshot().Frames(kit.Position{}, kit.Position{})
+	pieces, err := c.store.Snapshot().Pieces(kit.Position{}, kit.Position{})
 	if err != nil {
 		return err
 	}
 	exported, _ := c.exported()
 	stream := c.convert.origin(1).Stream
 	var gone []store.Imported
-	for f := range frames {
-		r := f.Record
-		if r.Deleted || c.waiting.has(r.Link) || exported[r.Kind] == 0 || f.Origin.Stream == stream {
+	for p := range pieces {
+		if p.Deleted() || p.Origin().Stream == stream {
 			continue
 		}
-		gone = append(gone, c.deletion(r))
+		if r := p.Frame().Record; !c.waiting.has(r.Link) && exported[r.Kind] > 0 {
+			gone = append(gone, c.deletion(r))
+		}
 	}
 	for chunk := range slices.Chunk(gone, maxDocuments) {
 		if err := c.commit(ctx, chunk, nil, c.after); err != nil {

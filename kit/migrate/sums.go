@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
@@ -39,8 +38,7 @@ const (
 	sideReturned = "returned"
 )
 
-// sumsJSON is the wire form: buckets are base64 of the count, 8 bytes, and the
-// sum, 16 bytes, both big-endian, of each.
+// sumsJSON is the wire form: buckets are base64 of their bytes.
 type sumsJSON struct {
 	Side      string `json:"side"`
 	Position  string `json:"position"`
@@ -48,16 +46,9 @@ type sumsJSON struct {
 	Buckets   []byte `json:"buckets"`
 }
 
-const bucketSize = 8 + 16
-
 // MarshalJSON writes the wire form.
 func (s Sums) MarshalJSON() ([]byte, error) {
-	j := sumsJSON{Side: s.Side, Position: s.Position, Documents: s.Documents}
-	for _, b := range s.Buckets {
-		j.Buckets = binary.BigEndian.AppendUint64(j.Buckets, uint64(b.Count))
-		j.Buckets = append(j.Buckets, b.Sum[:]...)
-	}
-	return json.Marshal(j)
+	return json.Marshal(sumsJSON{s.Side, s.Position, s.Documents, s.Buckets.Bytes()})
 }
 
 // UnmarshalJSON reads the wire form.
@@ -66,15 +57,9 @@ func (s *Sums) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	if len(j.Buckets) != digest.Buckets*bucketSize {
-		return kit.Errorf(kit.ErrInvalid, "", "sums have %d buckets of %d bytes, not %d bytes in all", digest.Buckets, bucketSize, len(j.Buckets))
-	}
-	*s = Sums{Side: j.Side, Position: j.Position, Documents: j.Documents, Buckets: make(digest.Sums, digest.Buckets)}
-	for i := range s.Buckets {
-		at := j.Buckets[i*bucketSize:]
-		s.Buckets[i] = digest.Bucket{Count: int64(binary.BigEndian.Uint64(at)), Sum: [16]byte(at[8:bucketSize])}
-	}
-	return nil
+	buckets, err := digest.ParseSums(j.Buckets)
+	*s = Sums{j.Side, j.Position, j.Documents, buckets}
+	return err
 }
 
 // Compare returns how many documents blue has, and the numbers of the buckets

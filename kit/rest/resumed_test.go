@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -82,27 +83,30 @@ func TestNodeThatIsBehindRefusesNoTokenThatTheLeaderMayKnow(t *testing.T) {
 		{"that is none", "secret", true, http.StatusUnauthorized, false},
 	} {
 		for _, r := range requests {
-			n, url := resume(t, leader, test.alone)
-			header := []string{"Authorization: Bearer " + test.token}
-			if r.header != "" {
-				header = append(header, r.header)
-			}
-			res, body := call(t, r.method, url+r.path, r.body, header...)
-			want := test.status
-			switch {
-			case want == 0 && r.path == "/api/notes":
-				want = http.StatusCreated
-			case want == 0:
-				want = http.StatusOK
-			case test.alone && r.path == "/api/notes":
-				want = http.StatusServiceUnavailable // there is no leader to pass it on to
-			}
-			if res.StatusCode != want || want == http.StatusServiceUnavailable && res.Header.Get("Retry-After") == "" {
-				t.Errorf("a token %s: %s %s (%s): %d %s, Retry-After %q, want %d", test.name, r.method, r.path, r.header, res.StatusCode, body, res.Header.Get("Retry-After"), want)
-			}
-			if asked := n.asked.Load(); !test.asks && asked > 0 || !test.alone && asked > 1 {
-				t.Errorf("a token %s: %s %s: caught up with the leader %d times", test.name, r.method, r.path, asked)
-			}
+			t.Run(fmt.Sprintf("%s, %s %s %s", test.name, r.method, r.path, r.header), func(t *testing.T) {
+				t.Parallel() // some wait
+				n, url := resume(t, leader, test.alone)
+				header := []string{"Authorization: Bearer " + test.token}
+				if r.header != "" {
+					header = append(header, r.header)
+				}
+				res, body := call(t, r.method, url+r.path, r.body, header...)
+				want := test.status
+				switch {
+				case want == 0 && r.path == "/api/notes":
+					want = http.StatusCreated
+				case want == 0:
+					want = http.StatusOK
+				case test.alone && r.path == "/api/notes":
+					want = http.StatusServiceUnavailable // there is no leader to pass it on to
+				}
+				if res.StatusCode != want || want == http.StatusServiceUnavailable && res.Header.Get("Retry-After") == "" {
+					t.Errorf("a token %s: %s %s (%s): %d %s, Retry-After %q, want %d", test.name, r.method, r.path, r.header, res.StatusCode, body, res.Header.Get("Retry-After"), want)
+				}
+				if asked := n.asked.Load(); !test.asks && asked > 0 || !test.alone && asked > 1 {
+					t.Errorf("a token %s: %s %s: caught up with the leader %d times", test.name, r.method, r.path, asked)
+				}
+			})
 		}
 	}
 }

@@ -146,8 +146,9 @@ func (s *Server) Attach(n Node) {
 	close(s.attached)
 }
 
-// startWait is how long a request waits for a node that is starting.
-const startWait = 3 * time.Second
+// startWait is how long a request waits for a node that is starting: as long as a
+// front door makes it wait for a switch.
+const startWait = 10 * time.Second
 
 // begun returns once there is a node. Before, not even a token is known. A
 // request waits for that, since who sent it, as a front door does, takes a

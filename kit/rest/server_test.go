@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"landfall.dev/kit"
@@ -137,15 +138,17 @@ func TestCausesOfInternalErrorsGoToTheLogOnly(t *testing.T) {
 }
 
 func TestServerWithoutLeaderAsksToTryAgain(t *testing.T) {
-	kinds := store.NewKinds()
-	s := rest.New(rest.Options{Store: store.New(kinds), Kinds: kinds, Logger: kittest.Log(t, slog.LevelInfo)})
-	for _, path := range []string{"/healthz", "/api/tokens/a"} {
-		w := httptest.NewRecorder()
-		s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
-		if w.Code != 503 || w.Header().Get("Retry-After") == "" {
-			t.Errorf("%s: %d, Retry-After %q, want 503 with a time", path, w.Code, w.Header().Get("Retry-After"))
+	synctest.Test(t, func(t *testing.T) {
+		kinds := store.NewKinds()
+		s := rest.New(rest.Options{Store: store.New(kinds), Kinds: kinds, Logger: kittest.Log(t, slog.LevelInfo)})
+		for _, path := range []string{"/healthz", "/api/tokens/a"} {
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+			if w.Code != 503 || w.Header().Get("Retry-After") == "" {
+				t.Errorf("%s: %d, Retry-After %q, want 503 with a time", path, w.Code, w.Header().Get("Retry-After"))
+			}
 		}
-	}
+	})
 }
 
 func TestPanickingRouteIsAnInternalError(t *testing.T) {

@@ -41,8 +41,7 @@ func (p *plan) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := bytes.NewBuffer(make([]byte, 0, p.size+len(raw)+16*(len(p.changes)+4)))
-	w := frame.NewWriter(b)
+	w := frame.NewBuffer(p.size + len(raw) + 16*(len(p.changes)+4))
 	if err := w.Write(frame.Frame{Head: raw}); err != nil {
 		return nil, err
 	}
@@ -52,7 +51,7 @@ func (p *plan) encode() ([]byte, error) {
 		}
 	}
 	err = w.Close()
-	return b.Bytes(), err
+	return w.Bytes(), err
 }
 
 // Apply carries out an entry, on every node in log order. It is ErrConflict,

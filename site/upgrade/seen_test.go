@@ -33,6 +33,7 @@ func TestMetricsTellOfUpgradesThatGoOn(t *testing.T) {
 			`landfall_upgrade_state{environment="acme",state="soak",upgrade="1"} 1`,
 			`landfall_upgrade_cycles{environment="acme",upgrade="1"} 4`,
 			`landfall_upgrade_back_left_documents{environment="acme",upgrade="1"} 0`,
+			`landfall_upgrade_bound_documents_per_second{environment="acme",upgrade="1"} 0`,
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s is missing in\n%s", want, text)

@@ -13,7 +13,7 @@ import (
 )
 
 // trees is how many trees a run compares.
-const trees = 150
+const trees = 100
 
 func TestLandfallExpandsAsDebiansJenkinsJobBuilderDoes(t *testing.T) {
 	first, last := uint64(1), uint64(trees)

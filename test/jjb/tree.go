@@ -189,7 +189,15 @@ func (g *generator) makeTemplates() items {
 				t.ref += "-{" + axis + "}"
 			}
 		}
-		body := table{{"name", t.ref}}
+		var own table
+		if g.chance(12) { // a list that is no axis, for it is not the project's
+			t.ref += "-{variant}"
+			own = table{{"variant", pick[any](g, items{"v1", plain("2")}, plain("1.0"), "v3")}}
+		}
+		if g.chance(12) {
+			t.ref += "-{mode|fast}"
+		}
+		body := append(table{{"name", t.ref}}, own...)
 		if g.chance(25) {
 			t.ref = fmt.Sprintf("template-%d", n)
 			body = append(body, entry{"id", t.ref})
@@ -279,6 +287,9 @@ func (g *generator) projects() items {
 			{"list", items{"x", plain("yes"), plain("1.10"), "it's"}},
 			{"related", pick(g, "{colour}-{flavour}", "{name}{{}}", "{missing|none}", "plain")},
 			{"system", pick(g, "linux", "bsd")},
+		}
+		if g.chance(30) {
+			body = append(body, entry{"mode", pick[any](g, items{"slow", plain("no")}, "slow", plain("~"))})
 		}
 		if g.chance(40) {
 			body = append(body, entry{"exclude", items{table{{"os", "linux"}, {"arch", plain(pick(g, "1", "'1'", "arm"))}}}})
@@ -375,5 +386,6 @@ func (g *generator) word() string {
 // scalar returns YAML whose type depends on the version of YAML.
 func (g *generator) scalar() string {
 	return pick(g, "1", "1.10", "yes", "Off", "010", "0o17", "0x1F", "1_000", "12:30", "1e3", "1.0e+3", "~", "''", "'1'",
-		"08", "+7", ".5", "text", "y", "-0.0", "190:20:30", "0b11", "1.5e-7", "NULL", "'~'")
+		"08", "+7", ".5", "text", "y", "-0.0", "190:20:30", "0b11", "1.5e-7", "NULL", "'~'",
+		"2024-01-02", "2024-01-02 03:04:05", "2024-01-02T03:04:05.5+02:00", "<", "1e+3", "0x", "-0x1f", "1__0", "1:60")
 }

@@ -17,11 +17,17 @@ type line struct {
 	zone *time.Location
 }
 
+// maxLines bounds what a job can ask for: definitions come from patches.
+const maxLines = 100
+
 // Parse reads the lines of the triggers of the job called name. Its error has
 // all that is wrong in them.
 func Parse(name string, triggers ...string) (Table, error) {
 	var t Table
 	var wrong []error
+	if n := strings.Count(strings.Join(triggers, "\n"), "\n"); n >= maxLines {
+		return t, fmt.Errorf("there are %d lines, more than %d", n+1, maxLines)
+	}
 	draw := newDraw(name)
 	for _, text := range triggers {
 		zone := time.UTC
@@ -75,13 +81,14 @@ func (t Table) Next(after time.Time) time.Time {
 	return first.UTC()
 }
 
-// horizon is how far Next looks, in years: the 29th of February falls on each
-// day of the week within it, even where a year has none.
+// horizon is how far Next looks, in years. Within it the 29th of February falls
+// on each day of the week, also where a century ends without one.
 const horizon = 40
 
 // possible tells whether there is a day that l fits.
 func (l line) possible() bool {
-	d := date{2001, time.January, 1} // a leap year without one follows in 2100, as in each century
+	// These years have every date on every day of the week.
+	d := date{2001, time.January, 1}
 	for ; d.year < 2001+horizon; d = l.following(d) {
 		if l.on(d) {
 			return true

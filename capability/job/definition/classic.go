@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"landfall.dev/capability/job/definition/include"
 	"landfall.dev/capability/job/definition/yaml11"
 )
 
@@ -84,7 +85,7 @@ func (x *expansion) classicTemplate(t *definition, c call, made item) {
 		}
 	}
 	params := toVariables(updated(weak, project))
-	params["template-name"] = yaml11.New(t.name.At, doubled.Replace(t.name.Text()))
+	params["template-name"] = yaml11.New(t.name.At, include.Doubled.Replace(t.name.Text()))
 	wrong := 0
 	for point := range axes.points(false) {
 		if x.work.ended() || wrong == maxWrong {

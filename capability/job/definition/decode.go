@@ -36,7 +36,7 @@ func (d *decoder) job(i *item, components map[string][]Component) api.JobSpec {
 		switch {
 		case slices.Contains(fieldNames, key):
 			fields[key] = e.Value
-		case (slices.Contains(jobFields, key) || listKinds[key] != "") && key != "project-type" && key != "folder":
+		case (slices.Contains(catalog.JobKeys, key) || listKinds[key] != "") && key != "project-type" && key != "folder":
 			d.fail(e.Value, "Landfall does not run %q of a job: remove it", key)
 		}
 	}

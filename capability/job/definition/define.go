@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"landfall.dev/capability/job/definition/include"
 	"landfall.dev/capability/job/definition/yaml11"
 )
 
@@ -15,12 +16,14 @@ type Error = yaml11.Error
 // that it may be expanded by several goroutines.
 type Set struct {
 	options Options
-	tree    *tree
+	tree    *include.Tree
 	// byKind holds the definitions of each kind by id, or name without one.
 	byKind map[string]map[string]*definition
 	// order holds the definitions of each kind in the order of the files.
 	order map[string][]*definition
 	errs  []*Error
+	// underscore is where a kind begins with _ in the classic dialect.
+	underscore *yaml11.Position
 }
 
 // definition is one item of a file.
@@ -68,8 +71,8 @@ func (d *definition) key() string {
 	return d.name.Text()
 }
 
-func newSet(t *tree) *Set {
-	s := &Set{options: t.options, tree: t, byKind: map[string]map[string]*definition{}, order: map[string][]*definition{}}
+func newSet(t *include.Tree, o Options) *Set {
+	s := &Set{options: o, tree: t, byKind: map[string]map[string]*definition{}, order: map[string][]*definition{}}
 	for _, k := range kinds {
 		s.byKind[k] = map[string]*definition{}
 	}
@@ -134,6 +137,9 @@ func (s *Set) add(kind, body *yaml11.Value) {
 	if strings.HasPrefix(name, "_") && !classic {
 		return
 	}
+	if strings.HasPrefix(name, "_") && s.underscore == nil {
+		s.underscore = &kind.At
+	}
 	known := slices.Contains(kinds, name)
 	if !known && (!classic || s.options.Strict) {
 		s.report(kind.At.Errorf("unknown kind %q%s (the kinds are %s)",
@@ -192,7 +198,7 @@ func (s *Set) fill(d *definition, m yaml11.Map) bool {
 		case key == "name":
 			d.name = s.label(d, key, e.Value)
 			ok = ok && d.name != nil
-		case key == "id" && (d.kind != kindProject || s.options.Dialect == Classic):
+		case key == "id" && (s.options.Dialect == Classic || slices.Contains(counts, key)):
 			if id := s.label(d, key, e.Value); id != nil {
 				d.id = id.Text()
 			}

@@ -2,6 +2,7 @@ package definition
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +91,8 @@ func TestWhatTheDialectsMakeOfATree(t *testing.T) {
 			"p-j: shell(echo ${A}\n) shell(echo ${A}\n) shell(p\np)", "p-j: shell(echo ${{A}}\n) shell(echo ${A}\n) shell(p\np)"},
 		{"a file whose path has a variable", "- job-template: {name: '{name}-j', builders: [shell: !include-raw: 'd/{f}.sh']}\n- project: {name: p, f: s, jobs: ['{name}-j']}",
 			map[string]string{"d/s.sh": "{name}"}, "p-j: shell(p)", "p-j: shell({name})"},
+		{"a path with a variable in a plain job", "- job: {name: j, f: s, builders: [shell: !include-raw: '{f}.sh']}", map[string]string{"s.sh": "x"},
+			"j: shell(x)", "j: shell(raw {f}.sh) !1:42 a tag that needs variables stays as it is here: in the classic dialect, plain jobs and macros without arguments are not formatted"},
 		{"a path with a default", "- job-template: {name: '{name}-j', builders: [shell: !include-raw-verbatim: '{f|s}.sh']}\n- project: {name: p, jobs: ['{name}-j']}",
 			map[string]string{"s.sh": "{x}"}, "p-j: shell({x})", "error: the tag !include-raw-verbatim: is not known"},
 		{"a file of YAML in a folder of its own", "- job: {name: j, builders: !include: sub/b.inc}",
@@ -207,6 +210,54 @@ func TestPatternsChooseJobsByTheirFullNames(t *testing.T) {
 		made, err := set.Jobs(pattern)
 		if got := fmt.Sprint(outline(made)); err != nil || got != want {
 			t.Errorf("%s gave %s, %v, want %s", pattern, got, err, want)
+		}
+	}
+}
+
+func TestWarningsSayThatTheDialectLooksWrong(t *testing.T) {
+	for text, want := range map[string]map[Dialect]string{
+		"- job: {name: j, builders: [shell: 'echo ${{HOME}}']}":                      {Classic: "main.yaml:1:42: in the classic dialect, ${{ stays"},
+		"- builder: {name: m, builders: [shell: 'echo ${{HOME}}']}":                  {Classic: "main.yaml:1:46: in the classic dialect, ${{ stays"},
+		"- builder: {name: m, builders: [shell: 'echo ${{HOME}} {x}']}":              {},
+		"- job: {name: j, builders: [shell: 'echo ${HOME}']}":                        {Modern: "main.yaml:1:42: in the modern dialect, ${HOME} in a job"},
+		"- _x: {name: a}\n- job: {name: j, builders: [shell: 'echo $HOME {{}}']}":    {Classic: "main.yaml:1:3: a kind that begins with _"},
+		"- job-template: {name: j, builders: [shell: 'echo ${HOME} ${{PATH}} {x}']}": {},
+	} {
+		for _, dialect := range []Dialect{Modern, Classic} {
+			set, err := Load(treeOf(text, nil), []string{"main.yaml"}, Options{Dialect: dialect})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, w := range set.Warnings() {
+				got += w.Error()
+			}
+			if !strings.HasPrefix(got, want[dialect]) || (got == "") != (want[dialect] == "") {
+				t.Errorf("in the dialect %s, the warnings are %q, want %q, for\n%s", dialect, got, want[dialect], text)
+			}
+		}
+	}
+}
+
+func TestFilesBehindLinksAreReadOnceAndIncludeFromTheirOwnFolder(t *testing.T) {
+	link := func(target string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(target), Mode: fs.ModeSymlink}
+	}
+	fsys := fstest.MapFS{
+		"shared/jobs/a.yaml":   {Data: []byte("- job: {name: a, builders: [shell: !include-raw: ../sh/a.sh]}\n")},
+		"shared/jobs/b/b.yaml": {Data: []byte("- job: {name: b}\n")},
+		"shared/sh/a.sh":       {Data: []byte("x")},
+		"jobs/shared/jobs":     link("../../shared/jobs"),
+		"jobs/again.yaml":      link("../shared/jobs/a.yaml"),
+	}
+	for _, dialect := range []Dialect{Modern, Classic} {
+		set, err := Load(fsys, []string{"jobs"}, Options{Dialect: dialect, Recursive: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := set.Jobs()
+		if got := fmt.Sprint(outline(made)); err != nil || got != "[a: shell(x)]" {
+			t.Errorf("in the dialect %s, the jobs are %s, %v, want only a", dialect, got, err)
 		}
 	}
 }

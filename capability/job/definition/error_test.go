@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -277,31 +278,90 @@ func FuzzLoad(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
+	f.Add("- builder: {name: m, builders: [shell: !include-raw: [a.yml, '{x}.yml'], m: {x: '{x|y}'}]}\n- job: {name: j, builders: [m: {x: 1}], publishers: [postbuildscript: {builders: [m]}], properties: {a: 1}}\n")
+	f.Add("- view-template: {name: '{v}', regex: !j2: '{{ v }}'}\n- project: {name: p, views: ['{v}'], v: [!join: [',', [a, b]], !include: a.yml]}\n- job: {name: j, builders: !j2-yaml: \"- shell: {{ x|default('y') }}\"}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		_, err := expand(text)
-		if err == nil {
-			return
-		}
-		if len(all(err)) == 0 {
-			t.Fatalf("the error %v joins no *Error", err)
-		}
-		for _, e := range all(err) {
-			if e.File == "" || e.Line < 1 || e.Column < 1 || e.Message == "" || e.Error() == "" {
-				t.Errorf("the error %#v lacks something", e)
+		checkPlaces(t, err)
+		fsys := fstest.MapFS{"jobs/a.yml": {Data: []byte(text)}}
+		for _, dialect := range []Dialect{Modern, Classic} {
+			set, err := Load(fsys, []string{"jobs"}, Options{Dialect: dialect, AllowDuplicates: true, AllowEmptyVariables: true})
+			checkPlaces(t, err)
+			if err != nil {
+				continue
 			}
+			made, err := set.Jobs()
+			checkPlaces(t, err)
+			for _, j := range made {
+				for _, e := range j.Errs {
+					checkPlaces(t, errors.Join(e))
+				}
+				if _, err := json.Marshal(yaml11.New(j.At, j.Keys)); err != nil {
+					t.Errorf("the job %q has no JSON: %v", j.Name, err)
+				}
+			}
+			_, err = set.Views()
+			checkPlaces(t, err)
 		}
 	})
+}
+
+// checkPlaces checks that err, if there, joins errors with a place.
+func checkPlaces(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	if len(all(err)) == 0 {
+		t.Fatalf("the error %v joins no *Error", err)
+	}
+	for _, e := range all(err) {
+		if e.File == "" || e.Line < 1 || e.Column < 1 || e.Message == "" || e.Error() == "" {
+			t.Errorf("the error %#v lacks something", e)
+		}
+	}
 }
 
 func TestAnExpansionThatIsTooMuchWorkEnds(t *testing.T) {
 	at := yaml11.NewFile("a.yml", nil).Start()
 	text := func(text string) *yaml11.Value { return yaml11.New(at, text) }
-	x := newSet(&tree{}).expansion()
+	x := newSet(nil, Options{}).expansion()
 	x.work.left = 3 * costOfValue
 	s := x.scope(nil, variables{"v": text("x")})
 	list := yaml11.New(at, []*yaml11.Value{text("{v}"), text("{v}"), text("{v}"), text("{v}")})
 	if v := s.format(list); v != nil || len(x.errs) != 1 || !strings.Contains(x.errs[0].Message, "too much work") {
 		t.Errorf("format gave %v and reported %v, want nothing and one report", v, x.errs)
+	}
+}
+
+func TestMacrosAndIncludesThatExplodeEndWithAnError(t *testing.T) {
+	var macros strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&macros, "- builder: {name: m%d, builders: [m%d, m%[2]d, m%[2]d]}\n", i, i+1)
+	}
+	for name, text := range map[string]string{
+		"macros": macros.String() + "- builder: {name: m40, builders: [shell: x]}\n- job: {name: j, builders: [m0]}\n",
+		"files":  "- job: {name: j, builders: !include: jobs/b.inc}\n",
+	} {
+		for _, dialect := range []Dialect{Modern, Classic} {
+			fsys := fstest.MapFS{
+				"jobs/a.yml": {Data: []byte(text)},
+				"jobs/b.inc": {Data: []byte("[!include: jobs/b.inc, !include: jobs/b.inc, !include: jobs/b.inc]")},
+			}
+			set, err := Load(fsys, []string{"jobs"}, Options{Dialect: dialect})
+			if err != nil {
+				continue
+			}
+			x := set.expansion()
+			x.work.left = 1 << 22
+			x.run(jobs, nil)
+			for _, i := range x.items {
+				x.components(i)
+			}
+			if len(x.errs) == 0 {
+				t.Errorf("%s in the dialect %s gave no error", name, dialect)
+			}
+		}
 	}
 }
 

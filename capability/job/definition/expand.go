@@ -29,6 +29,8 @@ type expansion struct {
 	// owner has the errors in its components, nil while there are none yet.
 	owner *item
 	work  *work
+	// calls are the calls of macros that have been expanded.
+	calls map[callKey][]Component
 }
 
 // side tells jobs from views.
@@ -48,11 +50,13 @@ type item struct {
 	origin []string
 	errs   []*Error
 	seen   map[string]bool
+	// reports counts what has been reported, again or not.
+	reports int
 }
 
 func (s *Set) expansion() *expansion {
 	return &expansion{
-		set: s, options: s.options, side: jobs, seen: map[string]bool{}, work: &work{left: maxWork},
+		set: s, options: s.options, side: jobs, seen: map[string]bool{}, work: &work{left: maxWork}, calls: map[callKey][]Component{},
 		formatter: python.Formatter{Ordered: s.options.Dialect == Classic},
 	}
 }
@@ -81,15 +85,19 @@ func (x *expansion) run(of side, match func(name string) bool) {
 // shows at all points of its axes.
 func (x *expansion) report(at *frame, e *Error) {
 	e.Chain = at.chain()
-	x.work.left -= costOfError
 	id := fmt.Sprintf("%s:%d:%d %q %q", e.File, e.Line, e.Column, e.Message, e.Chain)
 	if x.owner != nil {
+		x.owner.reports++
+	}
+	if x.owner != nil && x.work.left >= 0 {
+		x.work.left -= costOfComponent
 		if !x.owner.seen[id] && len(x.owner.errs) < maxWrong {
 			x.owner.seen[id] = true
 			x.owner.errs = append(x.owner.errs, e)
 		}
 		return
 	}
+	x.work.left -= costOfError
 	if x.seen[id] || x.work.errors >= maxErrors {
 		return
 	}
@@ -284,7 +292,7 @@ func (x *expansion) modernTemplate(t *definition, c call, made item) {
 		if x.work.ended() || wrong == maxWrong {
 			return
 		}
-		if x.modernPoint(t, merged(vars, point), fields, made) {
+		if x.modernPoint(t, vars, point, fields, made) {
 			continue
 		}
 		wrong++
@@ -293,12 +301,12 @@ func (x *expansion) modernTemplate(t *definition, c call, made item) {
 
 // modernPoint makes the job of t at one point of its axes, unless it is
 // excluded, and reports whether all was right.
-func (x *expansion) modernPoint(t *definition, vars variables, fields yaml11.Map, made item) bool {
+func (x *expansion) modernPoint(t *definition, vars, point variables, fields yaml11.Map, made item) bool {
 	if err := x.work.spend(t.name, costOfVar*(len(vars)+len(fields))); err != nil {
 		x.report(made.frame, err)
 		return false
 	}
-	s := x.lazyScope(made.frame, vars)
+	s := x.lazyScope(made.frame, vars, point)
 	s.done["template-name"] = vars["template-name"]
 	if !s.formatAll() {
 		return false
@@ -330,33 +338,41 @@ func (s *scope) keys(d *definition, fields yaml11.Map) yaml11.Map {
 	if !ok || s.x.work.ended() {
 		return nil
 	}
+	if s.x.side == views && fields.Lookup("view-type") == nil {
+		keys = append(keys, yaml11.Entry{Key: viewTypeKey, Value: yaml11.New(d.at, "list")})
+	}
 	return append(keys, yaml11.Entry{Key: nameKey, Value: name})
 }
 
 var (
 	nameKey        = yaml11.New(yaml11.Position{}, "name")
+	viewTypeKey    = yaml11.New(yaml11.Position{}, "view-type")
 	descriptionKey = yaml11.New(yaml11.Position{}, "description")
 )
 
 // withDefaults returns vars and the fields of d, completed by the named
 // defaults and by the global ones.
 func (x *expansion) withDefaults(name *yaml11.Value, vars variables, d *definition, at *frame) (variables, yaml11.Map, bool) {
+	levels, fields, ok := x.defaults(name, at)
+	return merged(append(levels, vars)...), mergedFields(fields, d.fields), ok
+}
+
+// defaults returns the variables of the global and the named defaults, and
+// their fields.
+func (x *expansion) defaults(name *yaml11.Value, at *frame) (levels []variables, fields yaml11.Map, ok bool) {
 	known := x.set.byKind[kindDefaults]
-	all, fields := variables{}, yaml11.Map{}
 	if global := known[globalDefaults]; global != nil {
-		all, fields = merged(global.vars), global.fields
+		levels, fields = append(levels, global.vars), global.fields
 	}
-	if name != nil {
-		chosen := known[name.Text()]
-		if chosen == nil && name.Data != globalDefaults {
-			x.report(at, x.unknownDefaults(name))
-			return nil, nil, false
-		}
-		if chosen != nil {
-			all, fields = merged(all, chosen.vars), mergedFields(fields, chosen.fields)
-		}
+	if name == nil || name.Data == globalDefaults {
+		return levels, fields, true
 	}
-	return merged(all, vars), mergedFields(fields, d.fields), true
+	chosen := known[name.Text()]
+	if chosen == nil {
+		x.report(at, x.unknownDefaults(name))
+		return nil, nil, false
+	}
+	return append(levels, chosen.vars), mergedFields(fields, chosen.fields), true
 }
 
 func (x *expansion) unknownDefaults(name *yaml11.Value) *Error {

@@ -124,7 +124,7 @@ func compareGolden(t *testing.T, c goldenCase, dialect Dialect, want goldenResul
 		if i >= len(views) || views[i].Name != v.Name {
 			t.Fatalf("the views are %v, want %v", views, want.Views)
 		}
-		if got := object(t, views[i].Keys); dialect == Classic && !reflect.DeepEqual(got, v.Expanded) {
+		if got := object(t, views[i].Keys); !reflect.DeepEqual(got, v.Expanded) {
 			t.Errorf("view %s is\n%v\nwant\n%v", v.Name, got, v.Expanded)
 		}
 	}

@@ -36,28 +36,15 @@ func (s *Set) expand(of side, patterns []string) ([]Job, error) {
 			made[n].Errs = i.errs
 		}
 	}
+	if err := join(x.errs); err != nil { // too much work
+		return nil, err
+	}
 	return made, nil
 }
 
 // Expand returns what Jobs does as specs. Whatever is wrong, and whatever is in
 // a job that Landfall does not run, is an error.
-func (s *Set) Expand() ([]api.JobSpec, error) {
-	x := s.expansion()
-	x.run(jobs, nil)
-	var specs []api.JobSpec
-	for _, i := range x.items {
-		components := x.components(i)
-		x.errs = append(x.errs, i.errs...)
-		d := decoder{report: func(err *Error) { x.report(i.frame, err) }}
-		if spec := d.job(i, components); !d.failed && len(i.errs) == 0 {
-			specs = append(specs, spec)
-		}
-	}
-	if err := join(x.errs); err != nil {
-		return nil, err
-	}
-	return specs, nil
-}
+func (s *Set) Expand() ([]api.JobSpec, error) { return s.Translate(nil) }
 
 // join returns errs as one error, sorted and without repetitions, or nil.
 func join(errs []*Error) error {

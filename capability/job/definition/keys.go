@@ -1,6 +1,10 @@
 package definition
 
-import "slices"
+import (
+	"slices"
+
+	"landfall.dev/capability/job/definition/catalog"
+)
 
 // The kinds of definitions, but for macros.
 const (
@@ -33,31 +37,6 @@ var fieldNames = []string{
 	"triggers", "schedule", "once",
 }
 
-// jobFields lists the keys of jobs that are no variables in the modern dialect.
-var jobFields = []string{
-	"description", "builders", "parameters", "properties", "wrappers", "triggers", "publishers", "scm",
-	"pipeline-scm", "reporters", "project-type", "folder", "node", "jdk", "actions", "disabled",
-	"display-name", "block-downstream", "block-upstream", "auth-token", "concurrent", "workspace",
-	"child-workspace", "quiet-period", "retry-count", "logrotate", "raw", "prebuilders", "postbuilders",
-	"hipchat", "notifications", "dsl", "needs-workspace", "dsl-file", "prune-dead-branches", "days-to-keep",
-	"number-to-keep", "periodic-folder-trigger", "github-org", "script-path", "execution-strategy",
-	"yaml-strategy", "p4-strategy", "axes", "maven", "per-module-email", "sandbox", "script-id",
-}
-
-// viewFields lists those of views.
-var viewFields = []string{
-	"description", "view-type", "filter-executors", "filter-queue", "job-name", "job-filters", "width",
-	"alignment", "columns", "regex", "recurse", "sections", "text", "style", "views", "default-view",
-	"aggregated-changes-grouping-pattern", "allow-abort", "allow-manual-triggers", "allow-pipeline-start",
-	"allow-rebuild", "link-relative", "link-to-console-log", "max-number-of-visible-pipelines", "no-of-columns",
-	"no-of-pipelines", "paging-enabled", "show-absolute-date-time", "show-aggregated-changes",
-	"show-aggregated-pipeline", "show-avatars", "show-changes", "show-description", "show-promotions",
-	"show-static-analysis-results", "show-test-results", "show-total-build-time", "update-interval", "sorting",
-	"components", "regexps", "first-job", "no-of-displayed-builds", "title", "link-style", "css-Url",
-	"latest-job-only", "manual-trigger", "show-parameters", "parameters-in-headers", "start-with-parameters",
-	"refresh-frequency", "definition-header",
-}
-
 // keysOf returns the keys of a kind that are not variables: those of Landfall
 // among them only in the strict reading.
 func (o Options) keysOf(kind string) []string {
@@ -70,17 +49,17 @@ func (o Options) keysOf(kind string) []string {
 var laxKeys, strictKeys = allKeys(nil), allKeys(fieldNames)
 
 func allKeys(more []string) map[string][]string {
-	job := slices.Concat([]string{"name", "id", "defaults"}, jobFields, more)
-	view := slices.Concat([]string{"name", "id", "defaults"}, viewFields)
+	job := slices.Concat([]string{"name", "id", "defaults"}, catalog.JobKeys, more)
+	view := slices.Concat([]string{"name", "id", "defaults"}, catalog.ViewKeys)
 	all := map[string][]string{
 		kindJob: job, kindTemplate: job, kindView: view, kindViewTemplate: view,
-		kindDefaults:  slices.Concat([]string{"name", "id"}, jobFields, viewFields, more),
-		kindProject:   {"name", "id", "defaults", "jobs", "views"},
-		kindGroup:     {"name", "id", "jobs"},
-		kindViewGroup: {"name", "id", "views"},
+		kindDefaults:  slices.Concat([]string{"name", "id"}, catalog.JobKeys, catalog.ViewKeys, more),
+		kindProject:   {"name", "defaults", "jobs", "views"},
+		kindGroup:     {"name", "jobs"},
+		kindViewGroup: {"name", "views"},
 	}
 	for kind, list := range macroLists {
-		all[kind] = []string{"name", "id", "defaults", list}
+		all[kind] = []string{"name", "defaults", list}
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"landfall.dev/capability/job/definition/include"
 	"landfall.dev/capability/job/definition/python"
 	"landfall.dev/capability/job/definition/yaml11"
 )
@@ -28,12 +29,11 @@ func Load(fsys fs.FS, paths []string, o Options) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read job definitions: %w", err)
 	}
-	set := newSet(&tree{fsys: fsys, options: o, texts: map[string]*yaml11.Value{}, yamls: map[string]*yaml11.Value{}})
-	r := &resolver{tree: set.tree, report: set.report, done: map[*yaml11.Value]*yaml11.Value{}}
+	set := newSet(include.NewTree(fsys, o.Dialect == Classic, o.IncludePath), o)
 	var before string // the text of earlier files, if their anchors are kept
 	for _, name := range files {
-		text, err := readFile(fsys, name)
-		if errors.Is(err, errTooLarge) {
+		text, err := include.ReadFile(fsys, name)
+		if errors.Is(err, include.ErrTooLarge) {
 			set.report(yaml11.NewFile(name, nil).Start().Errorf("%v", err))
 			continue
 		}
@@ -45,7 +45,7 @@ func Load(fsys fs.FS, paths []string, o Options) (*Set, error) {
 			before += strings.TrimSuffix(text, "\n") + "\n"
 		}
 		if top != nil && o.Dialect == Classic {
-			top = r.resolve(top)
+			top = set.tree.Resolve(top, set.report)
 		}
 		if top != nil {
 			set.define(top)
@@ -66,11 +66,11 @@ func Load(fsys fs.FS, paths []string, o Options) (*Set, error) {
 func (s *Set) parse(name, before, text string) *yaml11.Value {
 	file := yaml11.NewFile(name, []byte(text))
 	var wrong []*Error
-	top := yaml11.Parse(file, tagsOf[s.options.Dialect], func(err *Error) { wrong = append(wrong, err) })
+	top := yaml11.Parse(file, s.tree.Tags(), func(err *Error) { wrong = append(wrong, err) })
 	if before != "" && len(wrong) > 0 {
 		both := file.After(before)
-		skipped := yaml11.Parse(yaml11.NewFile(name, []byte(before)), tagsOf[s.options.Dialect], func(*Error) {})
-		again := yaml11.Parse(both, tagsOf[s.options.Dialect], func(*Error) {})
+		skipped := yaml11.Parse(yaml11.NewFile(name, []byte(before)), s.tree.Tags(), func(*Error) {})
+		again := yaml11.Parse(both, s.tree.Tags(), func(*Error) {})
 		if n := len(skipped.List()); again != nil && len(again.List()) >= n {
 			return yaml11.New(again.At, again.List()[n:])
 		}
@@ -81,7 +81,7 @@ func (s *Set) parse(name, before, text string) *yaml11.Value {
 	return top
 }
 
-// files returns the files that paths mean, each once.
+// files returns the files that paths mean, each once, whatever links lead to it.
 func (o Options) files(fsys fs.FS, paths []string) ([]string, error) {
 	var all []string
 	for _, p := range paths {
@@ -91,7 +91,7 @@ func (o Options) files(fsys fs.FS, paths []string) ([]string, error) {
 			return nil, err
 		}
 		if !info.IsDir() {
-			all = append(all, p)
+			all = append(all, include.Real(fsys, p))
 			continue
 		}
 		inside, err := o.folder(fsys, p)
@@ -129,9 +129,11 @@ func (o Options) folder(fsys fs.FS, dir string) ([]string, error) {
 		ext := path.Ext(e.Name())
 		switch {
 		case !isDir && (ext == ".yml" || ext == ".yaml"):
-			all = append(all, p)
-		case e.IsDir() && o.Recursive && !o.excludes(p):
-			inside, err := o.folder(fsys, p)
+			all = append(all, include.Real(fsys, p))
+		case isDir && o.Recursive && !o.excludes(p):
+			in := o
+			in.Recursive = e.IsDir() // links are not followed further
+			inside, err := in.folder(fsys, p)
 			if err != nil {
 				return nil, err
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"landfall.dev/capability/job/definition/catalog"
+	"landfall.dev/capability/job/definition/include"
 	"landfall.dev/capability/job/definition/yaml11"
 )
 
@@ -88,6 +89,12 @@ func (c caller) components(v *yaml11.Value) []Component {
 // component returns the components that v stands for: itself, or those of the
 // macro that it calls.
 func (c caller) component(v *yaml11.Value) []Component {
+	if err := c.x.work.spend(v, costOfComponent); err != nil {
+		c.x.report(c.at, err)
+	}
+	if c.x.work.left < 0 {
+		return nil
+	}
 	name, args := v, (*yaml11.Value)(nil)
 	if m, ok := v.Data.(yaml11.Map); ok {
 		if len(m) == 0 || len(m) > 1 && c.x.options.Strict {
@@ -102,12 +109,36 @@ func (c caller) component(v *yaml11.Value) []Component {
 	}
 	macro := c.x.set.byKind[listKinds[c.list]][name.Text()]
 	if macro != nil {
-		return c.call(macro, v, args)
+		return c.remembered(macro, v, args)
 	}
 	c.check(name)
+	if args != nil && hasTag(args) {
+		c.x.report(c.at, args.At.Errorf("a tag that needs variables stays as it is here: in the classic dialect, plain jobs and macros without arguments are not formatted"))
+	}
 	made := Component{Kind: c.list, Type: name.Text(), Args: args, At: v.At, Via: c.via}
 	made.Children = c.children(made)
 	return []Component{made}
+}
+
+// remembered is call, done once for a call in a job that is the same in all
+// jobs: without variables, and right.
+func (c caller) remembered(macro *definition, v, args *yaml11.Value) []Component {
+	key := callKey{c.list, v}
+	if got, ok := c.x.calls[key]; ok && c.via == nil {
+		return got
+	}
+	before := c.job.reports
+	got := c.call(macro, v, args)
+	if c.via == nil && v.Plain && c.list != "properties" && c.job.reports == before {
+		c.x.calls[key] = got
+	}
+	return got
+}
+
+// callKey is a call of a macro in a list of a job.
+type callKey struct {
+	list string
+	call *yaml11.Value
 }
 
 // check reports a component that nobody knows: in the modern dialect, of which
@@ -127,11 +158,27 @@ func (c caller) check(name *yaml11.Value) {
 		kind, yaml11.Brief(text), hint))
 }
 
+// hasTag reports whether a tag is left in v.
+func hasTag(v *yaml11.Value) bool {
+	if v.Plain {
+		return false
+	}
+	switch data := v.Data.(type) {
+	case yaml11.Tag:
+		return true
+	case []*yaml11.Value:
+		return slices.ContainsFunc(data, hasTag)
+	case yaml11.Map:
+		return slices.ContainsFunc(data, func(e yaml11.Entry) bool { return hasTag(e.Value) })
+	}
+	return false
+}
+
 // formatClassic formats the arguments of an element of a macro by those of the
 // call: in the classic dialect, and only if there are any.
 func (c caller) formatClassic(args *yaml11.Value) *yaml11.Value {
 	tag, isTag := args.Data.(yaml11.Tag)
-	isJinja := isTag && (tag.Kind == tagJinja || tag.Kind == tagJinjaYAML || tag.Kind == tagJinjaFile)
+	isJinja := isTag && (tag.Kind == include.Jinja || tag.Kind == include.JinjaYAML || tag.Kind == include.JinjaFile)
 	if c.x.options.Dialect != Classic || len(c.args) == 0 && !isJinja {
 		return args
 	}
@@ -174,14 +221,15 @@ func (c caller) call(macro *definition, v, args *yaml11.Value) []Component {
 // element is formatted by the arguments, those of the macro itself and those
 // of its defaults.
 func (c caller) modern(macro *definition, args yaml11.Map) []Component {
-	vars, _, ok := c.x.withDefaults(macro.defaults, merged(macro.vars, toVariables(args)), macro, c.at)
+	levels, _, ok := c.x.defaults(macro.defaults, c.at)
 	if !ok {
 		return nil
 	}
+	levels = append(levels, macro.vars, toVariables(args))
 	if c.list == "properties" {
-		vars = merged(vars, toVariables(c.job.keys))
+		levels = append(levels, toVariables(c.job.keys))
 	}
-	s := c.x.scope(c.at, vars)
+	s := c.x.scope(c.at, levels...)
 	elements := macro.elements
 	if tag, isTag := elements.Data.(yaml11.Tag); isTag {
 		s.texts = true

@@ -18,12 +18,14 @@ var errReported = errors.New("reported")
 type scope struct {
 	x  *expansion
 	at *frame
-	// raw are the variables; done those that are formatted (nil: was wrong,
-	// which has been reported). Without lazy, variables are used as they are.
-	raw, done variables
-	lazy      bool
-	stack     []string // the variables that are being formatted, outermost first
-	depth     int      // of included files
+	// levels are the variables, the strongest last; done those that are
+	// formatted (nil: was wrong, which has been reported). Without lazy,
+	// variables are used as they are.
+	levels []variables
+	done   variables
+	lazy   bool
+	stack  []string // the variables that are being formatted, outermost first
+	depth  int      // of included files
 
 	// allowEmpty makes variables that are not defined empty, but not in other
 	// variables.
@@ -72,6 +74,9 @@ const (
 	costOfValue = 64      // to format it
 	costOfVar   = 128     // to put it into a scope
 	costOfError = 1 << 16 // to report it, found before or not
+
+	costOfComponent = 1 << 11 // to find what it stands for, and to keep it
+	costOfTag       = 1 << 13 // to find and read its files
 )
 
 // spend takes size off and returns an error at v once all is spent.
@@ -89,40 +94,52 @@ func (w *work) spend(v *yaml11.Value, size int) *Error {
 func (w *work) ended() bool { return w.left < 0 || w.errors >= maxErrors }
 
 // scope returns a scope in which variables are used as they are.
-func (x *expansion) scope(at *frame, raw variables) *scope {
-	return &scope{x: x, at: at, raw: raw, allowEmpty: x.options.AllowEmptyVariables}
+func (x *expansion) scope(at *frame, levels ...variables) *scope {
+	return &scope{x: x, at: at, levels: levels, allowEmpty: x.options.AllowEmptyVariables}
 }
 
 // lazyScope returns a scope in which variables may use each other: each is
 // formatted when it is needed first.
-func (x *expansion) lazyScope(at *frame, raw variables) *scope {
-	s := x.scope(at, raw)
-	s.lazy, s.done = true, make(variables, len(raw))
+func (x *expansion) lazyScope(at *frame, levels ...variables) *scope {
+	s := x.scope(at, levels...)
+	s.lazy, s.done = true, variables{}
 	return s
 }
 
 func (s *scope) report(err *Error) { s.x.report(s.at, err) }
 
 // Has reports whether the variable is defined.
-func (s *scope) Has(name string) bool { return s.raw[name] != nil }
+func (s *scope) Has(name string) bool { return s.raw(name) != nil }
+
+// raw returns a variable as it is written, or nil.
+func (s *scope) raw(name string) *yaml11.Value {
+	for i := len(s.levels) - 1; i >= 0; i-- {
+		if v := s.levels[i][name]; v != nil {
+			return v
+		}
+	}
+	return nil
+}
 
 // names returns the names of all variables.
-func (s *scope) names() []string { return slices.Sorted(maps.Keys(s.raw)) }
+func (s *scope) names() []string { return slices.Sorted(maps.Keys(merged(s.levels...))) }
 
 // formatAll formats all variables, whether used or not, and reports whether
 // all were right.
 func (s *scope) formatAll() bool {
 	ok := true
 	var rest []string
-	for name, v := range s.raw {
-		if v.Plain {
-			s.done[name] = v
-		} else {
-			rest = append(rest, name)
+	for _, level := range s.levels {
+		for name := range level {
+			if v := s.raw(name); v.Plain {
+				s.done[name] = v
+			} else {
+				rest = append(rest, name)
+			}
 		}
 	}
 	slices.Sort(rest)
-	for _, name := range rest {
+	for _, name := range slices.Compact(rest) {
 		ok = s.variable(name) != nil && ok
 	}
 	return ok
@@ -131,12 +148,12 @@ func (s *scope) formatAll() bool {
 // variable returns a defined variable, or nil after its error was reported.
 func (s *scope) variable(name string) *yaml11.Value {
 	if !s.lazy {
-		return s.raw[name]
+		return s.raw(name)
 	}
 	if v, ok := s.done[name]; ok {
 		return v
 	}
-	raw := s.raw[name]
+	raw := s.raw(name)
 	if i := slices.Index(s.stack, name); i >= 0 {
 		cycle := strings.Join(append(slices.Clone(s.stack[i:]), name), " -> ")
 		s.report(raw.At.Errorf("variables refer to each other in a cycle: %s", cycle))

@@ -3,6 +3,7 @@ package definition
 import (
 	"slices"
 
+	"landfall.dev/capability/job/definition/include"
 	"landfall.dev/capability/job/definition/jinja"
 	"landfall.dev/capability/job/definition/python"
 	"landfall.dev/capability/job/definition/yaml11"
@@ -17,31 +18,35 @@ func (s *scope) expandTag(v *yaml11.Value, tag yaml11.Tag) *yaml11.Value {
 		s.report(v.At.Errorf("files include each other more than %d deep", maxIncludes))
 		return nil
 	}
+	if err := s.x.work.spend(v, costOfTag); err != nil {
+		s.report(err)
+		return nil
+	}
 	s.depth++
 	defer func() { s.depth-- }()
 	classic := s.x.options.Dialect == Classic
 	switch tag.Kind {
-	case tagJoin:
-		return joined(v, tag, s.report, s.format)
-	case tagInclude:
-		return concatenated(v, tag, s.includeYAML)
-	case tagRaw, tagEscape, tagVerbatim:
-		if tag.Kind == tagVerbatim && s.objects {
+	case include.Join:
+		return include.Joined(v, tag, s.report, s.format)
+	case include.YAML:
+		return include.Concatenated(v, tag, s.includeYAML)
+	case include.Raw, include.Escape, include.Verbatim:
+		if tag.Kind == include.Verbatim && s.objects {
 			return v
 		}
-		return concatenated(v, tag, s.includeText)
-	case tagExpand:
-		return concatenated(v, tag, func(p *yaml11.Value) *yaml11.Value {
+		return include.Concatenated(v, tag, s.includeText)
+	case include.Expand:
+		return include.Concatenated(v, tag, func(p *yaml11.Value) *yaml11.Value {
 			text := s.includeText(p)
 			if text == nil {
 				return nil
 			}
 			return s.within(text, p, func() *yaml11.Value { return s.formatText(text, text.Text()) })
 		})
-	case tagJinja:
+	case include.Jinja:
 		return s.render(tag.Arg)
-	case tagJinjaFile:
-		return concatenated(v, tag, func(p *yaml11.Value) *yaml11.Value {
+	case include.JinjaFile:
+		return include.Concatenated(v, tag, func(p *yaml11.Value) *yaml11.Value {
 			text := s.includeText(p)
 			if text == nil {
 				return nil
@@ -55,9 +60,9 @@ func (s *scope) expandTag(v *yaml11.Value, tag yaml11.Tag) *yaml11.Value {
 		return nil
 	}
 	made := yaml11.NewFile(v.At.File().Name()+" ("+v.At.String()+", made by !j2-yaml)", []byte(text.Text())).At(v.At.Base())
-	inner := s.x.set.tree.parse(made.Text(), s.report)
+	inner := s.x.set.tree.Parse(made.Text(), s.report)
 	if inner != nil && classic {
-		inner = s.x.resolve(inner, s.report)
+		inner = s.x.set.tree.Resolve(inner, s.report)
 	}
 	if inner == nil {
 		return nil
@@ -86,7 +91,7 @@ func (s *scope) includeText(p *yaml11.Value) *yaml11.Value {
 	if name == nil {
 		return nil
 	}
-	text, err := s.x.set.tree.text(name.Text(), p.At)
+	text, err := s.x.set.tree.Text(name.Text(), p.At)
 	if err != nil {
 		s.report(err)
 	}
@@ -100,20 +105,14 @@ func (s *scope) includeYAML(p *yaml11.Value) *yaml11.Value {
 	if name == nil {
 		return nil
 	}
-	v := s.x.set.tree.yaml(name.Text(), p.At, s.report)
+	v := s.x.set.tree.YAML(name.Text(), p.At, s.report)
 	if v == nil {
 		return nil
 	}
 	if s.x.options.Dialect == Classic {
-		return s.x.resolve(v, s.report)
+		return s.x.set.tree.Resolve(v, s.report)
 	}
 	return s.within(v, p, func() *yaml11.Value { return s.format(v) })
-}
-
-// resolve replaces the classic dialect's tags in a file that is read late.
-func (x *expansion) resolve(v *yaml11.Value, report func(*Error)) *yaml11.Value {
-	r := resolver{tree: x.set.tree, report: report, done: map[*yaml11.Value]*yaml11.Value{}}
-	return r.resolve(v)
 }
 
 // render returns what a template of Jinja2 makes.
@@ -139,7 +138,7 @@ func (s *scope) render(text *yaml11.Value) *yaml11.Value {
 		vars[name] = v
 	}
 	out, err := jinja.Render(text.Text(), vars, func(name string) (string, error) {
-		included, err := s.x.set.tree.text(name, text.At)
+		included, err := s.x.set.tree.Text(name, text.At)
 		if err != nil {
 			return "", err
 		}
@@ -154,7 +153,7 @@ func (s *scope) render(text *yaml11.Value) *yaml11.Value {
 
 // namesInTag calls add for the names that a tag and the files that it names may
 // use.
-func namesInTag(t *tree, tag yaml11.Tag, add func(name string)) {
+func namesInTag(t *include.Tree, tag yaml11.Tag, add func(name string)) {
 	words := func(v *yaml11.Value) {
 		for name := range python.Names(v.Text()) {
 			add(name)
@@ -163,13 +162,13 @@ func namesInTag(t *tree, tag yaml11.Tag, add func(name string)) {
 			add(name)
 		}
 	}
-	for _, p := range paths(tag) {
+	for _, p := range include.Paths(tag) {
 		words(p)
 		switch tag.Kind {
-		case tagJoin, tagJinja, tagJinjaYAML:
+		case include.Join, include.Jinja, include.JinjaYAML:
 			continue
 		}
-		if text, err := t.text(p.Text(), p.At); err == nil {
+		if text, err := t.Text(p.Text(), p.At); err == nil {
 			words(text)
 		}
 	}

@@ -54,7 +54,9 @@ func (t *translation) check(c definition.Component, m yaml11.Map, takes, free, l
 		default:
 			hint := yaml11.Suggest(name, slices.Concat(takes, free, lacks))
 			t.miss(c, Without, "unknown argument %q%s", yaml11.Brief(name), hint)
-			t.mistake(e.Key.At, "unknown argument %q of %s%s", yaml11.Brief(name), c.Type, hint)
+			if hint != "" { // else newer versions of Jenkins' plugins may know it
+				t.mistake(e.Key.At, "unknown argument %q of %s%s", yaml11.Brief(name), c.Type, hint)
+			}
 		}
 	}
 }

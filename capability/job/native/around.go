@@ -3,6 +3,8 @@ package native
 import (
 	"encoding/json"
 	"maps"
+	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,8 +180,15 @@ func image(t *translation, a args) {
 
 // sources says what is not fetched as git would.
 func sources(t *translation, a args) {
-	if d := a.text("basedir"); d != "" && d != "." {
-		t.miss(a.c, Cannot, "basedir %q: the sources are in the workspace itself", yaml11.Brief(d))
+	dir := path.Clean(or(t.expand(a.c, a.text("basedir")), "."))
+	switch {
+	case dir == ".":
+	case !filepath.IsLocal(dir) || strings.Contains(dir, "$"):
+		t.miss(a.c, Cannot, "basedir %q: it must be a folder in the workspace, without variables", yaml11.Brief(dir))
+	case len(t.job.Components["scm"]) > 1:
+		t.miss(a.c, Cannot, "basedir %q among several: a build has the sources of one project", yaml11.Brief(dir))
+	default:
+		t.spec.SourceDir = dir
 	}
 	if n := len(a.get("remotes").List()); n > 1 {
 		t.miss(a.c, Cannot, "%d remotes: a build has the sources of one project", n)

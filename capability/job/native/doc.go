@@ -78,7 +78,8 @@ func Translate(j definition.Job) (api.JobSpec, []Missing) {
 }
 
 // Strict is Translate for a job that is to be deployed. What is missing is in
-// its spec; what nobody knows, most likely because it is misspelt, is an error.
+// its spec; an argument that is most likely misspelt is an error. (What expands
+// definitions has looked at the types.)
 func Strict(j definition.Job) (api.JobSpec, []*definition.Error) {
 	t := translate(j)
 	for _, m := range t.missing {
@@ -153,11 +154,7 @@ func (t *translation) known(c definition.Component) (kind, bool) {
 	k, ok := types[list][c.Type]
 	switch {
 	case !ok:
-		hint := yaml11.Suggest(c.Type, names(list))
-		t.miss(c, unknownSeverity(list), "nothing here runs this type%s", hint)
-		if hint != "" {
-			t.mistake(c.At, "unknown type %q in %s%s", yaml11.Brief(c.Type), list, hint)
-		}
+		t.miss(c, unknownSeverity(list), "nothing here runs this type")
 		return k, false
 	case k.support == CannotRun:
 		t.miss(c, Cannot, "%s", k.note)
@@ -177,15 +174,6 @@ func unknownSeverity(list string) Severity {
 		return Cannot
 	}
 	return Without
-}
-
-func names(list string) []string {
-	var all []string
-	for name := range types[list] {
-		all = append(all, name)
-	}
-	slices.Sort(all)
-	return all
 }
 
 // miss reports a part that is missing of c.

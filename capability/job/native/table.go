@@ -38,6 +38,8 @@ func init() { // what is done about some types looks others up
 }
 
 var builderTypes = map[string]kind{
+	"fingerprint": free, "github-notifier": left(elsewhere), "build-name-setter": left("a name that is read from a file: use the wrapper build-name"),
+	"publish-over-ssh": no(elsewhere), "publish-over-cifs": no(elsewhere), "ssh-builder": no(elsewhere), "http-request": no("a build has no network"), "builders-from": no("the steps of another job: use a macro"),
 	"shell":  {support: Runs, takes: "command unstable-return"},
 	"python": {support: Runs},
 	"inject": {support: Runs, takes: "properties-file properties-content script-file script-content"},
@@ -67,6 +69,8 @@ var builderTypes = map[string]kind{
 }
 
 var publisherTypes = map[string]kind{
+	"chuck-norris": free, "emotional-jenkins": free, "sounds": free, "cigame": free, "rich-text-publisher": left(look), "coverage": left(analysis), "cppcheck": left(analysis),
+	"jira": left(elsewhere), "phabricator": left(elsewhere), "rocket": left(chat), "zulip": left(chat), "campfire": left(chat), "javadoc": left("it is not shown as pages: keep it with archive"), "doxygen": left("it is not shown as pages: keep it with archive"),
 	"postbuildscript": {support: Runs, takes: "generic-script groovy groovy-script builders mark-unstable-if-failed onsuccess onfailure script-only-if-succeeded script-only-if-failed",
 		free: "execute-on", do: postbuild},
 	"post-tasks":         {support: Runs, takes: "matches escalate-status run-if-job-successful script", do: postTasks},
@@ -90,7 +94,6 @@ var publisherTypes = map[string]kind{
 	"pipeline":         left(pipelines),
 	"groovy-postbuild": left(groovy),
 	"jacoco":           left("its binary reports are not read: let it write XML and name that in reports, as coverage"),
-	"clover":           left("its report is not read: let it write Cobertura's format"),
 	"xunit":            left("only JUnit's format is read: name such files in reports"),
 	"tap":              left("only JUnit's format is read: name such files in reports"),
 	"robot":            left("only JUnit's format is read: name such files in reports"),
@@ -106,6 +109,9 @@ var publisherTypes = map[string]kind{
 }
 
 var wrapperTypes = map[string]kind{
+	"build-keeper": free, "job-log-logger": free, "m2-repository-cleanup": free, "matrix-tie-parent": free, "inject-ownership-variables": free,
+	"github-pull-request": left(elsewhere), "logstash": left(elsewhere), "artifactory-generic": left(elsewhere), "artifactory-maven": left(elsewhere), "artifactory-maven-freestyle": left(elsewhere),
+	"vault-secrets": left(secrets), "release": left("releases: a pipeline's release node makes them"), "sonar": left("no server of Sonar is named to it"), "ci-skip": left(pipelines), "pathignore": left(pipelines),
 	"timeout": {support: Runs, takes: "fail timeout timeout-var type elastic-default-timeout", free: "abort write-description elastic-percentage elastic-number-builds",
 		lacks: "abort-and-restart max-restarts deadline-time deadline-tolerance", do: timeout},
 	"timestamps": free, "ansicolor": free, "mask-passwords": free, "workspace-cleanup": free, "build-user-vars": free, "logfilesize": free, "live-screenshot": free, "delivery-pipeline": free,
@@ -127,6 +133,7 @@ var wrapperTypes = map[string]kind{
 const parameterArgs = "name default description"
 
 var parameterTypes = map[string]kind{
+	"parameter-separator": free, "matrix-combinations": left("a matrix of builds is not run from one job"),
 	"string": {support: Runs, takes: parameterArgs, free: "trim", do: parameter}, "text": {support: Runs, takes: parameterArgs, free: "trim", do: parameter},
 	"bool": {support: Runs, takes: parameterArgs, do: parameter}, "password": {support: Runs, takes: parameterArgs, do: parameter},
 	"persistent-string": {support: Runs, takes: parameterArgs, free: "trim", do: parameter}, "persistent-bool": {support: Runs, takes: parameterArgs, do: parameter},
@@ -147,14 +154,15 @@ var parameterTypes = map[string]kind{
 }
 
 var propertyTypes = map[string]kind{
+	"builds-chain-fingerprinter": free, "disk-usage": free, "rebuild": free, "slave-utilization": free, "speed-durability": free, "naginator-opt-out": free,
+	"office-365-connector": left(chat),
 	"inject": {support: Runs, takes: "properties-file properties-content script-file script-content enabled", free: "keep-system-variables keep-build-variables load-from-master override-build-parameters groovy-sandbox",
 		lacks: "groovy-content", do: injectFirst},
-	"build-discarder": free, "github": free, "sidebar": free, "documentation": free, "zeromq-event": free, "delivery-pipeline": free, "ownership": free,
-	"copyartifact": free, "gitlab": free, "gogs": free, "least-load": free, "disable-resume": free, "document": free, "batch-tasks": left("tasks to start by hand"),
+	"build-discarder": free, "github": free, "sidebar": free, "zeromq-event": free, "delivery-pipeline": free, "ownership": free,
+	"copyartifact": free, "gitlab": free, "gogs": free, "least-load": free, "disable-resume": free, "batch-tasks": left("tasks to start by hand"),
 	"throttle": left(locking), "build-blocker": left(locking), "heavy-job": left("how much room it takes: a runner's limit is one number of builds"), "lockable-resources": left(locking),
 	"rate-limit": left(locking), "priority-sorter": left("its priority: the queue has its own order"), "authorization": left("who may see and start it: the roles of Landfall say that"),
-	"promoted-build": left("promotion: a pipeline's release node does that"), "slack": left(chat), "hipchat": left(chat),
-	"disable-concurrent-builds": left(locking), "raw": left("raw XML for Jenkins"),
+	"promoted-build": left("promotion: a pipeline's release node does that"), "slack": left(chat), "disable-concurrent-builds": left(locking), "raw": left("raw XML for Jenkins"),
 }
 
 var triggerTypes = map[string]kind{
@@ -173,7 +181,6 @@ var scmTypes = map[string]kind{
 			"changelog-against choosing-strategy committer excluded-users included-users included-regions excluded-regions ignore-commits-with-messages ignore-commits-with-messages force-polling-using-workspace ignore-notify " +
 			"local-branch per-build-tag prune scm-name shallow-clone depth do-not-fetch-tags honor-refspec skip-notifications sparse-checkout timeout use-author wipe-workspace disable-submodules",
 		lacks: "merge recursive-submodules lfs-pull", do: sources},
-	"none": free, "nothing": free,
 	"svn": no("sources come from Git"), "hg": no("sources come from Git"), "repo": no("a build has the sources of one project"), "multi-scm": no("a build has the sources of one project"),
 	"url": no("sources come from Git"), "tfs": no("sources come from Git"), "cvs": no("sources come from Git"), "p4": no("sources come from Git"), "workspace": no("a workspace is not shared"), "store": no("sources come from Git"),
 	"raw": no("raw XML for Jenkins"),

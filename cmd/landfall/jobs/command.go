@@ -21,7 +21,7 @@ type Hub interface {
 
 // Commands returns the commands about definitions.
 func Commands(h Hub) []*cobra.Command {
-	return []*cobra.Command{testCommand(h), planCommand(h), applyCommand(h), explainCommand(h), importCommand(h)}
+	return []*cobra.Command{testCommand(h), planCommand(h), applyCommand(h), explainCommand(h), importCommand(h), historyCommand(h)}
 }
 
 // Exit ends the program with a code that says something, and no message.

@@ -120,8 +120,8 @@ func line(w io.Writer, indent, what string, v *yaml11.Value, at yaml11.Position,
 	if v == nil || v.Data == nil {
 		return
 	}
-	text := strings.TrimSuffix(v.Text(), "<!-- Managed by Jenkins Job Builder -->")
-	for text := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
-		fmt.Fprintf(w, "%s    %s\n", indent, text)
+	text := strings.TrimSpace(strings.TrimSuffix(v.Text(), "<!-- Managed by Jenkins Job Builder -->"))
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(w, "%s    %s\n", indent, strings.TrimSuffix(line, "\n"))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing/fstest"
 
@@ -46,6 +47,9 @@ func testLine(c *cobra.Command, h Hub, d definition.Dialect, line []string) erro
 	if err != nil {
 		return err
 	}
+	if n := damaged(r.Jobs); n > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "landfall: warning: the scripts of %d jobs have ${{, which no shell understands: is %s the dialect that they are written in?\n", n, d)
+	}
 	out := c.OutOrStdout()
 	if h.JSON() {
 		if err := writeJSON(out, r); err != nil {
@@ -64,6 +68,22 @@ func testLine(c *cobra.Command, h Hub, d definition.Dialect, line []string) erro
 		return nil
 	}
 	return errors.New(r.Error + otherDialect(d, line))
+}
+
+// damaged counts the jobs with braces that the other dialect would have made
+// single ones.
+func damaged(list []Job) int {
+	n := 0
+	for _, j := range list {
+		if slices.ContainsFunc(j.Components["builders"], doubled) {
+			n++
+		}
+	}
+	return n
+}
+
+func doubled(c Component) bool {
+	return c.Type == "shell" && c.Args != nil && strings.Contains(c.Args.Text(), "${{") || slices.ContainsFunc(c.Children, doubled)
 }
 
 // otherDialect is a hint if definitions that are wrong in d are right in the
@@ -135,11 +155,43 @@ func printJob(w io.Writer, s api.JobSpec) {
 		fmt.Fprintf(w, "  image  %s\n", s.Image)
 	}
 	for _, step := range s.Script {
-		fmt.Fprintf(w, "  step   %s\n", strings.ReplaceAll(strings.TrimSpace(step), "\n", "\n         "))
+		printStep(w, "  ", "step   "+step)
+	}
+	printSteps(w, "  ", s.Steps)
+	for _, a := range s.After {
+		printSteps(w, "  after  ", a.Steps)
 	}
 	if s.Pack != nil {
 		fmt.Fprintf(w, "  pack   %s\n", s.Pack.Repository)
 	}
+	for _, m := range s.Missing {
+		what := "without"
+		if m.Needed {
+			what = "cannot run:"
+		}
+		fmt.Fprintf(w, "  %s %s (%s)\n", what, m.Component, m.Reason)
+	}
+}
+
+// printSteps prints the steps of a job that was written for Jenkins.
+func printSteps(w io.Writer, indent string, steps []api.Step) {
+	for _, s := range steps {
+		switch {
+		case s.Shell != nil:
+			printStep(w, indent, "step   "+s.Shell.Script)
+		case s.If != nil:
+			printStep(w, indent, fmt.Sprintf("if     %s %s %s", s.If.Condition.Type, s.If.Condition.A, s.If.Condition.B))
+			printSteps(w, indent+"  ", s.If.Steps)
+		case s.Inject != nil:
+			printStep(w, indent, "inject")
+		case s.Copy != nil:
+			printStep(w, indent, "copy")
+		}
+	}
+}
+
+func printStep(w io.Writer, indent, text string) {
+	fmt.Fprintln(w, indent+strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+indent+"       "))
 }
 
 func writeJSON(w io.Writer, v any) error {

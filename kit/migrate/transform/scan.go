@@ -91,6 +91,15 @@ func find(ms []member, name []byte) int {
 	return -1
 }
 
+// objectSize is how many bytes the members have as a JSON object.
+func objectSize(ms []member) int {
+	size := len("{}")
+	for i := range ms {
+		size += len(ms[i].key) + len(ms[i].value) + len(":,")
+	}
+	return size
+}
+
 // appendObject appends the members as a JSON object to b.
 func appendObject(b []byte, ms []member) []byte {
 	b = append(b, '{')

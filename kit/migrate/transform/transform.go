@@ -202,7 +202,7 @@ func (s *step) taken(to member) error {
 // rewrite takes the whole document through a function. The envelope is not its
 // business.
 func (s *step) rewrite(ms []member) ([]member, error) {
-	out, err := guard(s.Convert, appendObject(nil, ms))
+	out, err := guard(s.Convert, appendObject(make([]byte, 0, objectSize(ms)), ms))
 	if err != nil {
 		return ms, err
 	}

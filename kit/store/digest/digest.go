@@ -39,6 +39,31 @@ type Bucket struct {
 // the links, so that two clusters can tell where they differ.
 type Sums []Bucket
 
+const bucketSize = 8 + 16 // bytes
+
+// Bytes returns the count, 8 bytes, and the sum, 16 bytes, both big-endian, of
+// each.
+func (s Sums) Bytes() []byte {
+	var all []byte
+	for _, b := range s {
+		all = append(binary.BigEndian.AppendUint64(all, uint64(b.Count)), b.Sum[:]...)
+	}
+	return all
+}
+
+// ParseSums returns the sums that Bytes has written.
+func ParseSums(all []byte) (Sums, error) {
+	if len(all) != Buckets*bucketSize {
+		return nil, kit.Errorf(kit.ErrInvalid, "", "sums have %d buckets of %d bytes, not %d bytes in all", Buckets, bucketSize, len(all))
+	}
+	s := make(Sums, Buckets)
+	for i := range s {
+		at := all[i*bucketSize:]
+		s[i] = Bucket{Count: int64(binary.BigEndian.Uint64(at)), Sum: [16]byte(at[8:bucketSize])}
+	}
+	return s, nil
+}
+
 // Differ returns the numbers of the buckets in which s and o differ.
 func (s Sums) Differ(o Sums) []int {
 	var differ []int
@@ -58,10 +83,10 @@ func BucketOf[L ~string | ~[]byte](link L) int {
 // Hash returns the hash of a document's link, version and bytes: the first
 // half of the SHA-256 of the link, a zero byte, the version as 8 bytes,
 // big-endian, and the body.
-func Hash(r kit.Record) [16]byte { return Of([]byte(r.Link), uint64(r.Version), r.Body) }
+func Hash(r kit.Record) [16]byte { return Of(r.Link, uint64(r.Version), r.Body) }
 
 // Of is Hash of the parts of a document.
-func Of(link []byte, version uint64, body []byte) [16]byte {
+func Of[L ~string | ~[]byte](link L, version uint64, body []byte) [16]byte {
 	buf := make([]byte, 0, 1024)
 	buf = append(append(buf, link...), 0)
 	buf = binary.BigEndian.AppendUint64(buf, version)

@@ -71,7 +71,7 @@ type Frame struct {
 
 // Writer writes frames. Its methods must not be called concurrently.
 type Writer struct {
-	w       io.Writer
+	w       io.Writer // nil for a buffer
 	payload []byte
 	out     []byte
 	count   uint64
@@ -81,6 +81,13 @@ type Writer struct {
 // NewWriter returns a writer of frames to w, which gets each frame in one
 // Write.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+
+// NewBuffer returns a writer of frames that are kept, for Bytes. It makes room
+// for so many bytes.
+func NewBuffer(size int) *Writer { return &Writer{out: make([]byte, 0, size)} }
+
+// Bytes returns what was written to a buffer.
+func (w *Writer) Bytes() []byte { return w.out }
 
 // Write writes f.
 func (w *Writer) Write(f Frame) error {
@@ -110,7 +117,9 @@ func (w *Writer) Close() error {
 }
 
 func (w *Writer) write(frame byte, raw []byte) error {
-	w.out = w.out[:0]
+	if w.w != nil {
+		w.out = w.out[:0]
+	}
 	if !w.started {
 		w.out = binary.AppendUvarint(append(w.out, magicText...), formatNumber)
 		w.started = true
@@ -119,6 +128,9 @@ func (w *Writer) write(frame byte, raw []byte) error {
 	start := len(w.out)
 	w.out = append(append(w.out, frame), raw...)
 	w.out = binary.LittleEndian.AppendUint32(w.out, Checksum(w.out[start:]))
+	if w.w == nil {
+		return nil
+	}
 	_, err := w.w.Write(w.out)
 	return err
 }

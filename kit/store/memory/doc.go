@@ -19,7 +19,9 @@
 //
 // To look at a document costs more than all else that a change does, for it is
 // in no cache of the processor. So trees have the starts of keys, and nothing
-// but a document's own last version is looked at when it changes.
+// but a document's own last version is looked at when it changes. What a large entry
+// adds to a tree is put in all at once, in the order of the keys (gather.go,
+// insert.go): then each node is gone to once, not once for each record.
 //
 // # History
 //

@@ -3,7 +3,7 @@
 //
 // It looks at the 99th percentile of the time in which the front doors answer,
 // in windows, and changes the rate of copying as TCP does that of sending: it is
-// halved when the percentile has risen too much, and grows otherwise, slowly near
+// cut when the percentile has risen too much, and grows otherwise, slowly near
 // to what was too much last (RFC 5681), and not as long as it is not made use of
 // (RFC 7661). It decides only: there is no clock and no network in here.
 package spare
@@ -43,9 +43,9 @@ const (
 	// was too much last, and forgotten once the rate is past it by so much.
 	cut  = 0.6
 	fast = 0.25
-	near = 0.8
-	slow = 0.05
-	past = 1.3
+	near = 0.65
+	slow = 0.04
+	past = 1.6
 )
 
 // Window is what the front doors did in a span of time.

@@ -29,6 +29,8 @@ const (
 	maxTemplate = 256 << 10
 	// maxSteps is how often loops may run, nested ones multiplied.
 	maxSteps = 1_000_000
+	// maxMessage is how much of an error of the library is shown: its end.
+	maxMessage = 200
 	// maxIncludes is how many files a template may include.
 	maxIncludes = 20
 )
@@ -110,7 +112,11 @@ func explain(err error) error {
 	if i := strings.LastIndex(message, "': "); strings.HasPrefix(message, "failed to parse template") && i >= 0 {
 		message = message[i+3:]
 	}
-	return fmt.Errorf("the template of Jinja2 cannot be rendered: %s", yaml11.Brief(strings.TrimPrefix(message, "unable to execute template: ")))
+	message = strings.TrimPrefix(message, "unable to execute template: ")
+	if runes := []rune(message); len(runes) > maxMessage {
+		message = "..." + string(runes[len(runes)-maxMessage:])
+	}
+	return fmt.Errorf("the template of Jinja2 cannot be rendered: %s", message)
 }
 
 // checkLoops returns an error if a template may run for long.
