@@ -16,7 +16,9 @@ type Result struct {
 	// they are made of.
 	Status string `json:"status"`
 	Error  string `json:"error,omitempty"`
-	Jobs   []Job  `json:"jobs"`
+	// Warnings say what looks as if it were of the other dialect.
+	Warnings []string `json:"warnings,omitempty"`
+	Jobs     []Job    `json:"jobs"`
 }
 
 // Job is a job without its macros.
@@ -39,17 +41,17 @@ type Component struct {
 // Expand returns what the definitions of a command line of jenkins-jobs, run in
 // dir, expand to. Its error is of the command line.
 func Expand(dir string, dialect definition.Dialect, line []string) (Result, error) {
-	jobs, wrong, err := expand(dir, dialect, line)
+	x, err := expand(dir, dialect, line)
 	if err != nil {
 		return Result{}, err
 	}
-	r := Result{Status: "ok", Jobs: []Job{}}
-	if wrong != nil {
-		r.Status, r.Error = "error", wrong.Error()
+	r := Result{Status: "ok", Jobs: []Job{}, Warnings: x.warnings}
+	if x.wrong != nil {
+		r.Status, r.Error = "error", x.wrong.Error()
 		return r, nil
 	}
 	var all []error
-	for _, j := range jobs {
+	for _, j := range x.jobs {
 		e := errorOf(j)
 		job := Job{Name: j.Name, Components: map[string][]Component{}}
 		if v := j.Keys.Lookup("description"); v != nil && v.Data != nil {
@@ -91,16 +93,23 @@ func errorOf(j definition.Job) error {
 	return errors.Join(all...)
 }
 
-// expand returns the jobs of a command line of jenkins-jobs that is run in dir;
-// wrong is what is wrong in the definitions, err in the line. Definitions may
-// include files from anywhere, as they may there.
-func expand(dir string, dialect definition.Dialect, line []string) (jobs []definition.Job, wrong, err error) {
+// expansion is what definitions expand to; wrong is what is wrong in them.
+type expansion struct {
+	jobs     []definition.Job
+	warnings []string
+	wrong    error
+}
+
+// expand expands what a command line of jenkins-jobs that is run in dir names.
+// Its error is of the line. Definitions may include files from anywhere, as they
+// may there.
+func expand(dir string, dialect definition.Dialect, line []string) (x expansion, err error) {
 	a, err := parseArguments(dir, line)
 	if err != nil {
-		return nil, nil, err
+		return x, err
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, nil, err
+		return x, err
 	}
 	inRoot := func(paths []string) {
 		for i, p := range paths {
@@ -122,12 +131,15 @@ func expand(dir string, dialect definition.Dialect, line []string) (jobs []defin
 	a.options.Dialect = dialect
 	set, wrong := definition.Load(os.DirFS("/"), a.paths, a.options)
 	if wrong == nil {
-		jobs, wrong = set.Jobs(a.globs...)
+		for _, w := range set.Warnings() {
+			x.warnings = append(x.warnings, local(dir, w.Error()))
+		}
+		x.jobs, wrong = set.Jobs(a.globs...)
 	}
 	if wrong != nil {
-		wrong = errors.New(local(dir, wrong.Error()))
+		x.wrong = errors.New(local(dir, wrong.Error()))
 	}
-	return jobs, wrong, nil
+	return x, nil
 }
 
 // local returns text with paths as they are seen from dir.

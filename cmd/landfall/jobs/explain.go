@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,23 +27,19 @@ func explainCommand(h Hub) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var jobs []definition.Job
-		var wrong error
+		var x expansion
 		switch {
 		case c.ArgsLenAtDash() == 1:
-			jobs, wrong, err = expand(".", d, args[1:])
+			x, err = expand(".", d, args[1:])
 		case c.ArgsLenAtDash() < 0 && len(args) == 2:
-			jobs, err = expandFolder(args[1])
+			x.jobs, x.wrong = expandFolder(args[1])
 		default:
 			err = fmt.Errorf("name a job and a folder, or a job, -- and a command line of jenkins-jobs")
 		}
-		if err == nil {
-			err = wrong
-		}
-		if err != nil {
+		if err = cmp.Or(err, x.wrong); err != nil {
 			return err
 		}
-		j, err := find(jobs, args[0])
+		j, err := find(x.jobs, args[0])
 		if err != nil {
 			return err
 		}

@@ -61,12 +61,12 @@ func importCommand(h Hub) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		jobs, wrong, err := expand(".", d, args)
-		if err := cmp.Or(err, wrong); err != nil {
+		x, err := expand(".", d, args)
+		if err = cmp.Or(err, x.wrong); err != nil {
 			return err
 		}
-		verdicts := make([]Verdict, 0, len(jobs))
-		for _, j := range jobs {
+		verdicts := make([]Verdict, 0, len(x.jobs))
+		for _, j := range x.jobs {
 			verdicts = append(verdicts, judge(j))
 		}
 		if h.JSON() {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"testing/fstest"
 
@@ -47,8 +46,8 @@ func testLine(c *cobra.Command, h Hub, d definition.Dialect, line []string) erro
 	if err != nil {
 		return err
 	}
-	if n := damaged(r.Jobs); n > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "landfall: warning: the scripts of %d jobs have ${{, which no shell understands: is %s the dialect that they are written in?\n", n, d)
+	for _, w := range r.Warnings {
+		fmt.Fprintln(c.ErrOrStderr(), "landfall: warning:", w)
 	}
 	out := c.OutOrStdout()
 	if h.JSON() {
@@ -68,22 +67,6 @@ func testLine(c *cobra.Command, h Hub, d definition.Dialect, line []string) erro
 		return nil
 	}
 	return errors.New(r.Error + otherDialect(d, line))
-}
-
-// damaged counts the jobs with braces that the other dialect would have made
-// single ones.
-func damaged(list []Job) int {
-	n := 0
-	for _, j := range list {
-		if slices.ContainsFunc(j.Components["builders"], doubled) {
-			n++
-		}
-	}
-	return n
-}
-
-func doubled(c Component) bool {
-	return c.Type == "shell" && c.Args != nil && strings.Contains(c.Args.Text(), "${{") || slices.ContainsFunc(c.Children, doubled)
 }
 
 // otherDialect is a hint if definitions that are wrong in d are right in the
