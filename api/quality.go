@@ -107,19 +107,19 @@ const (
 
 // Condition is the verdict on one part of a Report.
 type Condition struct {
-	Name  string         `json:"name"` // reports, tests, coverage, issues
-	State ConditionState `json:"state"`
-	Text  string         `json:"text"` // for people
+	Name  string          `json:"name"` // reports, tests, coverage, issues
+	State ConditionResult `json:"state"`
+	Text  string          `json:"text"` // for people
 }
 
-// ConditionState is a verdict.
-type ConditionState string
+// ConditionResult is a verdict.
+type ConditionResult string
 
 // The verdicts on a condition.
 const (
-	ConditionPassed   ConditionState = "passed"
-	ConditionFailed   ConditionState = "failed"
-	ConditionUnjudged ConditionState = "unjudged" // the text says why
+	ConditionPassed   ConditionResult = "passed"
+	ConditionFailed   ConditionResult = "failed"
+	ConditionUnjudged ConditionResult = "unjudged" // the text says why
 )
 
 // TestsReport is what the tests of a build came to.

@@ -26,6 +26,12 @@ type place struct {
 	maybe string
 }
 
+// What the jobs of the platform on this path do not ask for.
+const (
+	noTimes   = "no job is timed, and a build that is due is one write with the next time"
+	noReports = "no job has reports, and judging is repeated until it is acknowledged, as all actions are"
+)
+
 // The hub's places.
 var hubPlaces = []place{
 	{name: "changes", kind: "changes", typ: "ChangeStatus", states: status},
@@ -44,6 +50,15 @@ var hubPlaces = []place{
 	}},
 	{name: "statuses", kind: "statuses", typ: "DeploymentState", states: state, never: map[string]string{
 		"queued": "an agent says nothing of what it has not taken on", "failed": "nothing fails that the hub's death could make fail",
+	}},
+	{name: "generations", kind: "generations", typ: "GenerationState", states: state, never: map[string]string{
+		"held": "no version deletes jobs", "failed": "the definitions can be expanded",
+	}},
+	{name: "schedules", kind: "schedules", typ: "ScheduleState", states: state, never: map[string]string{
+		"active": noTimes, "paused": noTimes, "broken": noTimes,
+	}},
+	{name: "reports", kind: "reports", typ: "ReportState", states: state, never: map[string]string{
+		"judging": noReports, "passed": noReports, "failed": noReports, "error": noReports,
 	}},
 	{name: "releases", kind: "releases", typ: "ReleaseState", states: state, never: map[string]string{
 		"failed": "the notes can be made",
