@@ -27,6 +27,8 @@ const (
 	pauseNodes   = 3
 	// writeConnections are those of the writers.
 	writeConnections = 256
+	// resting is the time before each upgrade.
+	resting = 15 * time.Second
 )
 
 const pauseSetup = `Live upgrades are those of the product: a hub, the environment's agent with its
@@ -36,10 +38,11 @@ which all documents are copied anew. There is one more schema for each: the odd
 steps rename a field and add one, the even ones rename it back and drop the
 other. All the time a program updates documents through the front door, each at
 its moment, %d a second, over %d connections of plain HTTP that try nothing
-again. The pause of an upgrade is the longest that an update took which was under
-way at any time from the hold until the release. So what an update takes without
-a pause is part of it; how late it was sent, because all connections were busy,
-is told beside.`
+again. Before each upgrade they are left alone for %v, which the agent then takes
+for the platform's own pace. The pause of an upgrade is the longest that an
+update took which was under way at any time from the hold until the release. So
+what an update takes without a pause is part of it; how late it was sent, because
+all connections were busy, is told beside.`
 
 // pause is one upgrade as it was seen.
 type pause struct {
@@ -47,7 +50,8 @@ type pause struct {
 	upgrade api.Upgrade
 	whole   steady.Seen // from the order to the end
 	took    time.Duration
-	given   error // why it was given up, or nil
+	before  steady.Seen // in the rest before
+	given   error       // why it was given up, or nil
 }
 
 // measurePauses upgrades a platform again and again while it is written.
@@ -57,7 +61,7 @@ func measurePauses(ctx context.Context, m *measurement, program string) error {
 		return err
 	}
 	defer s.stop()
-	m.setup = append(m.setup, fmt.Sprintf(pauseSetup, m.writes, writeConnections))
+	m.setup = append(m.setup, fmt.Sprintf(pauseSetup, m.writes, writeConnections, resting))
 	d, err := s.deploy(ctx, 1)
 	if err == nil && d.State != api.DeploymentPassed {
 		err = errors.New(d.Error)
@@ -120,6 +124,10 @@ func updates(url, token string, documents int) steady.Op {
 func (s *site) upgrades(ctx context.Context, w *steady.Load) ([]pause, error) {
 	var pauses []pause
 	for i := range s.m.upgrades {
+		rested := time.Now()
+		if err := settle(ctx, rested.Add(resting)); err != nil {
+			return nil, err
+		}
 		began := time.Now()
 		u, err := s.upgrade(ctx, i+2)
 		if err != nil && !errors.Is(err, errNotUpgraded) {
@@ -132,7 +140,7 @@ func (s *site) upgrades(ctx context.Context, w *steady.Load) ([]pause, error) {
 			if err := settle(ctx, to.Add(time.Second)); err != nil {
 				return nil, err
 			}
-			p.Seen, p.whole = w.During(from, to), w.During(began, time.Now())
+			p.before, p.Seen, p.whole = w.During(rested, began), w.During(from, to), w.During(began, time.Now())
 		}
 		fmt.Fprintln(s.m.out, p)
 		pauses = append(pauses, p)
@@ -164,13 +172,14 @@ func (p pause) String() string {
 			states = append(states, fmt.Sprintf("%s %s", p.upgrade.History[i-1].State, ms(h.At.Sub(p.upgrade.History[i-1].At))))
 		}
 	}
-	return fmt.Sprintf("upgrade in %.1f s, %d cycles: the longest update took %s ms, none was answered for %s ms; recorded %s ms, predicted %s ms (ms in each state: %s)",
-		p.took.Seconds(), len(p.upgrade.Cycles), ms(p.Longest), ms(p.Gap), ms(p.upgrade.Pause.Std()), ms(p.upgrade.Predicted.Std()), strings.Join(states, ", "))
+	return fmt.Sprintf("upgrade in %.1f s, %d cycles: the longest update took %s ms, none was answered for %s ms; recorded %s ms, predicted %s ms; 99 %% answered within %s ms before, %s ms while it copied (ms in each state: %s)",
+		p.took.Seconds(), len(p.upgrade.Cycles), ms(p.Longest), ms(p.Gap), ms(p.upgrade.Pause.Std()), ms(p.upgrade.Predicted.Std()),
+		ms(p.upgrade.Sparing.Base.Std()), ms(p.upgrade.Sparing.P99.Std()), strings.Join(states, ", "))
 }
 
 // judgePauses makes the bars of what was seen.
 func judgePauses(m *measurement, pauses []pause, w *steady.Load) {
-	var longest, due, gaps, recorded, predicted, took, whole []float64
+	var longest, due, gaps, recorded, predicted, took, before, whole []float64
 	for _, p := range pauses {
 		if p.given != nil {
 			longest = append(longest, math.Inf(1))
@@ -179,7 +188,7 @@ func judgePauses(m *measurement, pauses []pause, w *steady.Load) {
 		ms := func(d time.Duration) float64 { return d.Seconds() * 1000 }
 		longest, due, gaps = append(longest, ms(p.Longest)), append(due, ms(p.Due)), append(gaps, ms(p.Gap))
 		recorded, predicted = append(recorded, ms(p.upgrade.Pause.Std())), append(predicted, ms(p.upgrade.Predicted.Std()))
-		took, whole = append(took, p.took.Seconds()), append(whole, ms(p.whole.Longest))
+		took, before, whole = append(took, p.took.Seconds()), append(before, ms(p.before.Longest)), append(whole, ms(p.whole.Longest))
 	}
 	answered, failed, failure := w.Outcome()
 	what := fmt.Sprintf("ms, the longest that an update took which was held, %%s of %d upgrades of %s documents", len(pauses), count(m.upgraded()))
@@ -196,6 +205,7 @@ func judgePauses(m *measurement, pauses []pause, w *steady.Load) {
 		{"pauses, ms", longest}, {"pauses from when updates were due, ms", due}, {"times without an answer to anybody, ms", gaps},
 		{"pauses that the upgrades recorded, ms", recorded}, {"pauses that they predicted, ms", predicted},
 		{"from the order until green was in charge, s", took}, {"the longest that an update took in all that time, ms", whole},
+		{"the longest that one took in the rest before, ms", before},
 	} {
 		if len(s.values) > 0 {
 			m.tell("%s: p50 %s, p99 %s", s.what, figure(percentile(s.values, 50)), figure(percentile(s.values, 99)))
