@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest"
 )
@@ -195,7 +196,7 @@ func (a *app) callJSON(ctx context.Context, method, path string, in, out any) er
 // show prints one document: as JSON, or by the lines that text makes.
 func show[T any](a *app, w io.Writer, doc T, text func(T) []string) error {
 	if a.output == "json" {
-		return writeJSON(w, doc)
+		return console.WriteJSON(w, doc)
 	}
 	for _, l := range text(doc) {
 		if _, err := fmt.Fprintln(w, l); err != nil {
@@ -203,13 +204,6 @@ func show[T any](a *app, w io.Writer, doc T, text func(T) []string) error {
 		}
 	}
 	return nil
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }
 
 // list prints the documents of a kind that pass filter: as JSON, or as a
@@ -227,7 +221,7 @@ func list[T any](ctx context.Context, a *app, w io.Writer, k kit.Kind[T], filter
 		docs = append(docs, d)
 	}
 	if a.output == "json" {
-		return writeJSON(w, docs)
+		return console.WriteJSON(w, docs)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, strings.ToUpper(strings.Join(head, "\t")))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 	"landfall.dev/kit/cluster"
 	"landfall.dev/kit/platform"
@@ -40,7 +41,7 @@ func (a *app) membersCommand() *cobra.Command {
 			return err
 		}
 		if a.output == "json" {
-			return writeJSON(c.OutOrStdout(), m)
+			return console.WriteJSON(c.OutOrStdout(), m)
 		}
 		t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "ID\tURL\tROLE\tSTATE\tDURABILITY")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 )
 
@@ -64,7 +65,7 @@ func (a *app) docGet() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return writeJSON(c.OutOrStdout(), r)
+		return console.WriteJSON(c.OutOrStdout(), r)
 	})
 	f.flags(c)
 	return c
@@ -78,7 +79,7 @@ func told(c *cobra.Command, client kit.Client, q kit.Query) error {
 		case err != nil:
 			return err
 		case p.Plan != nil:
-			return writeJSON(c.OutOrStdout(), p.Plan)
+			return console.WriteJSON(c.OutOrStdout(), p.Plan)
 		case p.Count != nil:
 			_, err := fmt.Fprintln(c.OutOrStdout(), *p.Count)
 			return err
@@ -244,7 +245,7 @@ func (a *app) docPut() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return writeJSON(c.OutOrStdout(), r)
+		return console.WriteJSON(c.OutOrStdout(), r)
 	})
 	f.flags(c, false)
 	return c
@@ -265,7 +266,7 @@ func (a *app) docPatch() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return writeJSON(c.OutOrStdout(), r)
+		return console.WriteJSON(c.OutOrStdout(), r)
 	})
 	f.flags(c, true)
 	return c

@@ -12,6 +12,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/capability/release/trust"
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 )
 
@@ -93,7 +94,7 @@ func (a *app) renewTrust(c *cobra.Command, keys string) error {
 
 func (a *app) showRoles(c *cobra.Command, roles []api.TrustRole) error {
 	if a.output == "json" {
-		return writeJSON(c.OutOrStdout(), roles)
+		return console.WriteJSON(c.OutOrStdout(), roles)
 	}
 	const day = "2006-01-02"
 	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)

@@ -1,26 +1,15 @@
 package jobs
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"landfall.dev/capability/job/definition"
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 )
 
-// Hub is how the commands reach the hub, and what they are to print.
-type Hub interface {
-	// Client returns the hub's documents.
-	Client() (kit.Client, error)
-	// Ask sends a request to a route of the hub and reads the answer into out.
-	Ask(ctx context.Context, method, path string, out any) error
-	// JSON tells whether to print JSON instead of text.
-	JSON() bool
-}
-
 // Commands returns the commands about definitions.
-func Commands(h Hub) []*cobra.Command {
+func Commands(h console.Hub) []*cobra.Command {
 	return []*cobra.Command{testCommand(h), planCommand(h), applyCommand(h), explainCommand(h), importCommand(h), historyCommand(h)}
 }
 

@@ -13,10 +13,11 @@ import (
 
 	"landfall.dev/capability/job/definition"
 	"landfall.dev/capability/job/definition/yaml11"
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 )
 
-func explainCommand(h Hub) *cobra.Command {
+func explainCommand(h console.Hub) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain JOB DIR | JOB -- JENKINS-JOBS ARGUMENTS",
 		Short: "Tell where each part of a job comes from",

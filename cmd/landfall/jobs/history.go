@@ -8,11 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"landfall.dev/api"
+	"landfall.dev/cmd/landfall/console"
 )
 
 // historyCommand lists the builds of a job, also those from when it had other
 // names.
-func historyCommand(h Hub) *cobra.Command {
+func historyCommand(h console.Hub) *cobra.Command {
 	return &cobra.Command{
 		Use:   "history PROJECT JOB",
 		Short: "List the builds of a job, newest first, also those under the names that it had before",
@@ -39,7 +40,7 @@ func historyCommand(h Hub) *cobra.Command {
 				builds = append(builds, b)
 			}
 			if h.JSON() {
-				return writeJSON(c.OutOrStdout(), builds)
+				return console.WriteJSON(c.OutOrStdout(), builds)
 			}
 			t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(t, "BUILD\tJOB\tCOMMIT\tSTATE")

@@ -13,6 +13,7 @@ import (
 
 	"landfall.dev/capability/job/definition"
 	"landfall.dev/capability/job/native"
+	"landfall.dev/cmd/landfall/console"
 )
 
 // Verdict is what becomes of a job.
@@ -44,7 +45,7 @@ func judge(j definition.Job) Verdict {
 	return v
 }
 
-func importCommand(h Hub) *cobra.Command {
+func importCommand(h console.Hub) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import DIR | -- JENKINS-JOBS ARGUMENTS",
 		Short: "Tell which jobs of a tree of Jenkins Job Builder run here as they are, which without something, and which do not",
@@ -70,7 +71,7 @@ func importCommand(h Hub) *cobra.Command {
 			verdicts = append(verdicts, judge(j))
 		}
 		if h.JSON() {
-			return writeJSON(c.OutOrStdout(), verdicts)
+			return console.WriteJSON(c.OutOrStdout(), verdicts)
 		}
 		return printVerdicts(c.OutOrStdout(), verdicts)
 	}

@@ -12,10 +12,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"landfall.dev/api"
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 )
 
-func planCommand(h Hub) *cobra.Command {
+func planCommand(h console.Hub) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan PROJECT",
 		Short: "Compare a project's definitions with the jobs that are deployed; exit code 2 tells of changes",
@@ -38,13 +39,13 @@ func planCommand(h Hub) *cobra.Command {
 	return c
 }
 
-func ask(c *cobra.Command, h Hub, project, commit string) (p api.JobPlan, err error) {
+func ask(c *cobra.Command, h console.Hub, project, commit string) (p api.JobPlan, err error) {
 	return p, h.Ask(c.Context(), http.MethodGet, "/job/plan/"+url.PathEscape(project)+"?commit="+url.QueryEscape(commit), &p)
 }
 
-func showPlan(w io.Writer, h Hub, p api.JobPlan) error {
+func showPlan(w io.Writer, h console.Hub, p api.JobPlan) error {
 	if h.JSON() {
-		return writeJSON(w, p)
+		return console.WriteJSON(w, p)
 	}
 	for _, line := range describe(p) {
 		fmt.Fprintln(w, line)
@@ -184,7 +185,7 @@ func among(names []string) string {
 	return fmt.Sprintf("%d jobs: %s, ...", len(names), strings.Join(names[:few], ", "))
 }
 
-func applyCommand(h Hub) *cobra.Command {
+func applyCommand(h console.Hub) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "apply PROJECT",
 		Short: "Make a project's jobs what the definitions on its main branch say, all at once, and repair what was changed by hand",
@@ -219,7 +220,7 @@ func applyCommand(h Hub) *cobra.Command {
 			return &kit.Error{Fault: kit.ErrConflict, Link: g.Link, Detail: g.Error}
 		}
 		if h.JSON() {
-			return writeJSON(c.OutOrStdout(), g)
+			return console.WriteJSON(c.OutOrStdout(), g)
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%s at %.12s, generation %d: %s\n", project, g.Commit, g.Number, counts(g.Last))
 		return nil

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,9 +14,10 @@ import (
 	"landfall.dev/api"
 	"landfall.dev/capability/job"
 	"landfall.dev/capability/job/definition"
+	"landfall.dev/cmd/landfall/console"
 )
 
-func testCommand(h Hub) *cobra.Command {
+func testCommand(h console.Hub) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "test DIR | -- JENKINS-JOBS ARGUMENTS",
 		Short: "Print the jobs that the definitions in DIR/jobs (or DIR itself) expand to, or those of a command line of jenkins-jobs",
@@ -41,7 +41,7 @@ func testCommand(h Hub) *cobra.Command {
 }
 
 // testLine tests what a command line of jenkins-jobs names.
-func testLine(c *cobra.Command, h Hub, d definition.Dialect, line []string) error {
+func testLine(c *cobra.Command, h console.Hub, d definition.Dialect, line []string) error {
 	r, err := Expand(".", d, line)
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func testLine(c *cobra.Command, h Hub, d definition.Dialect, line []string) erro
 	}
 	out := c.OutOrStdout()
 	if h.JSON() {
-		if err := writeJSON(out, r); err != nil {
+		if err := console.WriteJSON(out, r); err != nil {
 			return err
 		}
 		if r.Status != "ok" {
@@ -83,7 +83,7 @@ func otherDialect(d definition.Dialect, line []string) string {
 }
 
 // testFolder tests the definitions of a project as the hub reads them.
-func testFolder(c *cobra.Command, h Hub, dir string) error {
+func testFolder(c *cobra.Command, h console.Hub, dir string) error {
 	files, err := definitionFiles(dir)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func testFolder(c *cobra.Command, h Hub, dir string) error {
 	}
 	out := c.OutOrStdout()
 	if h.JSON() {
-		return writeJSON(out, specs)
+		return console.WriteJSON(out, specs)
 	}
 	for _, s := range specs {
 		printJob(out, s)
@@ -175,11 +175,4 @@ func printSteps(w io.Writer, indent string, steps []api.Step) {
 
 func printStep(w io.Writer, indent, text string) {
 	fmt.Fprintln(w, indent+strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+indent+"       "))
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }

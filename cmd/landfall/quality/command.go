@@ -2,7 +2,6 @@ package quality
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,24 +10,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"landfall.dev/api"
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 )
 
-// Hub is how the commands reach the hub, and what they are to print.
-type Hub interface {
-	// Client returns the hub's documents.
-	Client() (kit.Client, error)
-	// JSON tells whether to print JSON instead of text.
-	JSON() bool
-}
-
 // Commands returns the commands.
-func Commands(h Hub) []*cobra.Command {
+func Commands(h console.Hub) []*cobra.Command {
 	return []*cobra.Command{showCommand(h), judgeCommand(h), gateCommand(h), testsCommand(h)}
 }
 
 // command returns a command that calls do with the hub's documents.
-func command(h Hub, use, short string, args cobra.PositionalArgs, do func(c *cobra.Command, client kit.Client, args []string) error) *cobra.Command {
+func command(h console.Hub, use, short string, args cobra.PositionalArgs, do func(c *cobra.Command, client kit.Client, args []string) error) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Args: args, RunE: func(c *cobra.Command, args []string) error {
 		client, err := h.Client()
 		if err != nil {
@@ -43,12 +35,9 @@ func command(h Hub, use, short string, args cobra.PositionalArgs, do func(c *cob
 }
 
 // show prints a value as JSON, or as lines of text.
-func show[T any](w io.Writer, h Hub, v T, text func(T) []string) error {
+func show[T any](w io.Writer, h console.Hub, v T, text func(T) []string) error {
 	if h.JSON() {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(v)
+		return console.WriteJSON(w, v)
 	}
 	for _, line := range text(v) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
@@ -58,7 +47,7 @@ func show[T any](w io.Writer, h Hub, v T, text func(T) []string) error {
 	return nil
 }
 
-func showCommand(h Hub) *cobra.Command {
+func showCommand(h console.Hub) *cobra.Command {
 	return command(h, "show BUILD|CHANGE", "Show the verdict on a build's reports, or on all of a change's current patch set", cobra.ExactArgs(1),
 		func(c *cobra.Command, client kit.Client, args []string) error {
 			reports, err := reportsOf(c.Context(), client, args[0])
@@ -117,7 +106,7 @@ func reportOf(ctx context.Context, client kit.Client, build string) (api.Report,
 	return r, err
 }
 
-func judgeCommand(h Hub) *cobra.Command {
+func judgeCommand(h console.Hub) *cobra.Command {
 	return command(h, "judge BUILD", "Judge a build's reports again, as when the gate has changed, and show the verdict", cobra.ExactArgs(1),
 		func(c *cobra.Command, client kit.Client, args []string) error {
 			if _, err := api.Reports.Send(c.Context(), client, args[0], "judge", nil); err != nil {
@@ -131,7 +120,7 @@ func judgeCommand(h Hub) *cobra.Command {
 		})
 }
 
-func gateCommand(h Hub) *cobra.Command {
+func gateCommand(h console.Hub) *cobra.Command {
 	flags := api.DefaultGate
 	c := command(h, "gate PROJECT", "Show the rules that a project's reports are judged by; flags change them", cobra.ExactArgs(1),
 		func(c *cobra.Command, client kit.Client, args []string) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"landfall.dev/api"
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 )
 
@@ -59,7 +60,7 @@ func seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Millisecond).String()
 }
 
-func testsCommand(h Hub) *cobra.Command {
+func testsCommand(h console.Hub) *cobra.Command {
 	return command(h, "tests PROJECT JOB", "Show which of a job's tests are flaky, have failed lately, or are slow", cobra.ExactArgs(2),
 		func(c *cobra.Command, client kit.Client, args []string) error {
 			history, err := api.Tests.Read(c.Context(), client, args[0]+"~"+args[1])

@@ -1,10 +1,7 @@
 package schedule
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"text/tabwriter"
@@ -13,21 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"landfall.dev/api"
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 )
 
-// Hub is how the commands reach the hub, and what they are to print.
-type Hub interface {
-	// Client returns the hub's documents.
-	Client() (kit.Client, error)
-	// Ask sends a request to a route of the hub and reads the answer into out.
-	Ask(ctx context.Context, method, path string, out any) error
-	// JSON tells whether to print JSON instead of text.
-	JSON() bool
-}
-
 // Commands returns the commands about schedules.
-func Commands(h Hub) []*cobra.Command {
+func Commands(h console.Hub) []*cobra.Command {
 	return []*cobra.Command{
 		{
 			Use: "list [CEL FILTER]", Short: "List the jobs that are built at times of their own, with the next and the last",
@@ -46,7 +34,7 @@ func Commands(h Hub) []*cobra.Command {
 }
 
 // of returns a command about one schedule.
-func of(verb, short string, do func(c *cobra.Command, client kit.Client, id string) error, h Hub) *cobra.Command {
+func of(verb, short string, do func(c *cobra.Command, client kit.Client, id string) error, h console.Hub) *cobra.Command {
 	return &cobra.Command{
 		Use: verb + " PROJECT~JOB", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -59,14 +47,14 @@ func of(verb, short string, do func(c *cobra.Command, client kit.Client, id stri
 	}
 }
 
-func send(verb, short string, h Hub) *cobra.Command {
+func send(verb, short string, h console.Hub) *cobra.Command {
 	return of(verb, short, func(c *cobra.Command, client kit.Client, id string) error {
 		s, err := api.Schedules.Send(c.Context(), client, id, verb, nil)
 		return show(c.OutOrStdout(), h, s, err)
 	}, h)
 }
 
-func list(c *cobra.Command, h Hub, filter string) error {
+func list(c *cobra.Command, h console.Hub, filter string) error {
 	client, err := h.Client()
 	if err != nil {
 		return err
@@ -79,7 +67,7 @@ func list(c *cobra.Command, h Hub, filter string) error {
 		all = append(all, s)
 	}
 	if h.JSON() {
-		return writeJSON(c.OutOrStdout(), all)
+		return console.WriteJSON(c.OutOrStdout(), all)
 	}
 	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SCHEDULE\tSTATE\tNEXT\tLAST\tTIMES")
@@ -94,7 +82,7 @@ func list(c *cobra.Command, h Hub, filter string) error {
 }
 
 // Builds returns the commands about the builds that wait.
-func Builds(h Hub) []*cobra.Command {
+func Builds(h console.Hub) []*cobra.Command {
 	return []*cobra.Command{
 		{
 			Use: "queue", Short: "List the builds that wait, in the order in which runners take them, and why",
@@ -111,7 +99,7 @@ func Builds(h Hub) []*cobra.Command {
 					return err
 				}
 				if h.JSON() {
-					return writeJSON(c.OutOrStdout(), b)
+					return console.WriteJSON(c.OutOrStdout(), b)
 				}
 				fmt.Fprintf(c.OutOrStdout(), "%s %s\n", b.Link, b.State)
 				return nil
@@ -120,13 +108,13 @@ func Builds(h Hub) []*cobra.Command {
 	}
 }
 
-func queue(c *cobra.Command, h Hub) error {
+func queue(c *cobra.Command, h console.Hub) error {
 	var places []api.QueuePlace
 	if err := h.Ask(c.Context(), http.MethodGet, "/job/queue", &places); err != nil {
 		return err
 	}
 	if h.JSON() {
-		return writeJSON(c.OutOrStdout(), places)
+		return console.WriteJSON(c.OutOrStdout(), places)
 	}
 	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PLACE\tBUILD\tPROJECT\tJOB\tCLASS\tSINCE\tWAITS")
@@ -142,11 +130,4 @@ func at(t time.Time) string {
 		return ""
 	}
 	return t.Local().Format("2006-01-02 15:04 MST")
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }

@@ -9,18 +9,19 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/capability/job/cron"
+	"landfall.dev/cmd/landfall/console"
 )
 
 // ahead is how many of the next times are told.
 const ahead = 5
 
 // show prints s unless err says that there is none.
-func show(w io.Writer, h Hub, s api.Schedule, err error) error {
+func show(w io.Writer, h console.Hub, s api.Schedule, err error) error {
 	if err != nil {
 		return err
 	}
 	if h.JSON() {
-		return writeJSON(w, s)
+		return console.WriteJSON(w, s)
 	}
 	state := string(s.State)
 	if s.By != "" {
