@@ -73,12 +73,6 @@ func (k *Kinds) memory(name string) *memory.Kind {
 	return nil
 }
 
-// local tells whether the kind stays in its cluster.
-func (k *Kinds) local(name string) bool {
-	d, ok := k.find(name)
-	return ok && d.Local
-}
-
 // known returns the kind of l, or ErrNotFound with the name that may be meant.
 func (k *Kinds) known(l kit.Link) (*kind, error) {
 	if d, ok := k.find(l.Kind()); ok {

@@ -156,9 +156,6 @@ func (a *Agent) assemble(pinned rootFile) {
 // URL is the address of the agent's own API.
 func (a *Agent) URL() string { return a.node.URL() }
 
-// Front is the address of the front door, "" if there is none.
-func (a *Agent) Front() string { return a.address }
-
 // Client returns a client of the agent's own documents that acts as subject,
 // without a socket.
 func (a *Agent) Client(subject string) kit.Client { return a.node.Client(subject) }

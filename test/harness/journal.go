@@ -41,10 +41,6 @@ func (j *Journal) Close() error {
 	return j.file.Close()
 }
 
-// Again makes the next Read begin at the log's start, whose end may have been
-// cut off by a node that was started again. What was read is not read twice.
-func (j *Journal) Again() { j.at = 0 }
-
 // The beginning of an entry; see frame.Writer.
 var entryMagic = []byte("lfdt\x01")
 

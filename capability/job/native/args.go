@@ -62,7 +62,6 @@ func (t *translation) check(c definition.Component, m yaml11.Map, takes, free, l
 }
 
 func (a args) text(name string) string       { return text(a.m.Lookup(name)) }
-func (a args) list(name string) []string     { return list(a.m.Lookup(name)) }
 func (a args) get(name string) *yaml11.Value { return a.m.Lookup(name) }
 
 // flag returns a boolean argument, or otherwise if it is not there.
