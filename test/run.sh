@@ -21,7 +21,7 @@ suite lint make -s lint
 # shellcheck disable=SC2086 # the packages are words
 suite unit go test -race -count=1 -p 3 -timeout 20m $long $unit
 suite simulation env LANDFALL_SEEDS=2000 go test -count=1 -timeout 10m -run Simul ./kit/kittest
-suite planner go test -count=1 -timeout 5m ./test/sim
+suite planner go test -count=1 -timeout 5m ./test/sim ./test/harness
 suite skew go test -count=1 -timeout 5m ./test/skew
 suite jjb go test -count=1 -timeout 5m ./test/jjb
 suite faults go test -count=1 -timeout 15m ./test/faults

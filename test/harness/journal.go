@@ -47,6 +47,10 @@ var entryMagic = []byte("lfdt\x01")
 // look is how much of the log is looked at, at first, for an entry.
 const look = 16 << 10
 
+// blank is how many zeros tell that nothing was written there yet: files of the
+// log have their size from the beginning, and documents are JSON.
+const blank = 64
+
 // Read returns the versions of documents that were written since the last one.
 func (j *Journal) Read() ([]kit.Record, error) {
 	var all []kit.Record
@@ -116,6 +120,9 @@ func (j *Journal) entry() (records []kit.Record, next int64, err error) {
 		}
 		begin := bytes.Index(b[:n], entryMagic)
 		if begin < 0 {
+			if int64(n) == size && len(bytes.Trim(b[n-blank:n], "\x00")) > 0 {
+				continue // the rest of the last entry is longer
+			}
 			return nil, 0, nil
 		}
 		records, err := readEntry(b[begin:n])
