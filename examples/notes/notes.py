@@ -5,6 +5,7 @@ doc/protocol.md, and here in the methods of Handler that are named after it.
 v1.py and v2.py are two versions of it, which differ in what a note is.
 """
 
+import gzip
 import hashlib
 import http.server
 import json
@@ -156,8 +157,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.send_header("Content-Type", "application/x-ndjson")
             self.send_header("Connection", "close")  # which ends the body
-            self.end_headers()
-            self.wfile.writelines(line.encode() + b"\n" for line in result)
+            lines = (line.encode() + b"\n" for line in result)
+            if "gzip" in self.headers.get("Accept-Encoding", ""):
+                self.send_header("Content-Encoding", "gzip")
+                self.end_headers()
+                with gzip.open(self.wfile, "wb", compresslevel=1) as packed:
+                    packed.writelines(lines)
+            else:
+                self.end_headers()
+                self.wfile.writelines(lines)
 
     do_GET = do_PUT = do_DELETE = do_POST = handle_request
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"landfall.dev/api"
 	"landfall.dev/kit"
 	"landfall.dev/kit/migrate"
@@ -221,11 +223,11 @@ func (c copier) Verify(ctx context.Context, from, to api.Side) (api.Verification
 	if err != nil {
 		return api.Verification{}, err
 	}
-	own, err := source.Sums(ctx, "own")
-	if err != nil {
-		return api.Verification{}, err
-	}
-	origin, err := destination.Sums(ctx, "origin")
+	var own, origin migrate.Sums
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() (err error) { own, err = source.Sums(ctx, "own"); return err })
+	all.Go(func() (err error) { origin, err = destination.Sums(ctx, "origin"); return err })
+	err = all.Wait()
 	return verification(own, origin), err
 }
 
@@ -239,11 +241,11 @@ func (c copier) VerifyBack(ctx context.Context, from, to api.Side) (api.Verifica
 	if err != nil {
 		return api.Verification{}, err
 	}
-	copied, err := source.Copied(ctx, s.Schemas)
-	if err != nil {
-		return api.Verification{}, err
-	}
-	returned, err := destination.Sums(ctx, "returned")
+	var copied, returned migrate.Sums
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() (err error) { copied, err = source.Copied(ctx, s.Schemas); return err })
+	all.Go(func() (err error) { returned, err = destination.Sums(ctx, "returned"); return err })
+	err = all.Wait()
 	return verification(copied, returned), err
 }
 

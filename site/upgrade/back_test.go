@@ -268,12 +268,10 @@ func TestGreenThatDiesBeforeTrafficGoesThereCanBeLeft(t *testing.T) {
 		w := newWorld(t)
 		alive := make(chan struct{})
 		r := start(t, w, func(c kit.Client) kit.Client {
-			return &slowClient{Client: c, after: func(_ context.Context, _ string) error {
-				if w.count("position green") > 0 && w.before == nil {
-					deadGreen(w, alive) // committed
-				}
+			return &slowClient{Client: c, after: nth(5, func(context.Context) error { // committed
+				deadGreen(w, alive)
 				return nil
-			}}
+			})}
 		})
 		r.create(wanted())
 		if _, err := api.Upgrades.Await(t.Context(), r.Admin(), "1", func(u api.Upgrade) bool { return u.State == api.UpgradeCommitted }); err != nil {

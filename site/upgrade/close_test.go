@@ -96,7 +96,7 @@ func TestWhatDiffersIsCopiedAgainOnceWithinTheHold(t *testing.T) {
 		serves  string
 	}{
 		{"it differs once", true, false, "verify, repair, verify, position green", api.UpgradeSoak, "green"},
-		{"it differs twice", false, false, "verify, repair, verify, lift blue 12", api.UpgradeAborted, "blue"},
+		{"it differs twice", false, false, "verify, repair, verify, position green, lift blue 12", api.UpgradeAborted, "blue"},
 		{"it differs once on the way back", true, true, "verify back green, repair back, verify back green, lift blue 12", api.UpgradeRolledBack, "blue"},
 		{"it differs twice on the way back", false, true, "verify back green, repair back, verify back green, lift green 13", api.UpgradeSoak, "green"},
 	} {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"landfall.dev/api"
 	"landfall.dev/kit"
 )
@@ -151,30 +153,47 @@ func (x *crossing) cross(ctx context.Context, u *api.Upgrade) error {
 	if err != nil {
 		return late(held, "reading blue's position", err)
 	}
-	if err := x.reach(held, u, step{State: api.UpgradeFenced, Final: final}); err != nil {
-		return late(held, "fencing blue", err)
-	}
-	c, err := x.copy(held, *u, 0, true)
+	// Each state is written while what comes next is done: the next one can only
+	// be written after it.
+	was := *u
+	var c copied
+	err = both(held,
+		func(ctx context.Context) error { return x.reach(ctx, u, step{State: api.UpgradeFenced, Final: final}) },
+		func(ctx context.Context) (err error) { c, err = x.copy(ctx, was, 0, true); return err })
 	if err != nil {
 		return late(held, "the final cycle", err)
 	}
-	if err := x.reach(held, u, step{State: api.UpgradeFinal, Cycle: &c}); err != nil {
-		return late(held, "the final cycle", err)
-	}
-	v, err := x.verify(held,
-		func() (api.Verification, error) { return x.copier.Verify(held, u.Blue, u.Green) },
-		func() (Copied, error) { return x.copier.Repair(held, u.Blue, u.Green) })
+	var v api.Verification
+	err = both(held,
+		func(ctx context.Context) error { return x.reach(ctx, u, step{State: api.UpgradeFinal, Cycle: &c}) },
+		func(ctx context.Context) (err error) {
+			v, err = x.verify(ctx,
+				func() (api.Verification, error) { return x.copier.Verify(ctx, was.Blue, was.Green) },
+				func() (Copied, error) { return x.copier.Repair(ctx, was.Blue, was.Green) })
+			return err
+		})
 	if err != nil {
 		return late(held, "verifying", err)
 	}
-	if err := x.reach(held, u, step{State: api.UpgradeVerified, Verified: &v}); err != nil {
-		return late(held, "verifying", err)
-	}
-	base, err := x.copier.Position(held, u.Green)
+	var base string
+	err = both(held,
+		func(ctx context.Context) error {
+			return x.reach(ctx, u, step{State: api.UpgradeVerified, Verified: &v})
+		},
+		func(ctx context.Context) (err error) { base, err = x.copier.Position(ctx, was.Green); return err })
 	if err != nil {
 		return late(held, "reading green's position", err)
 	}
 	return x.reach(ctx, u, step{State: api.UpgradeCommitted, Base: base})
+}
+
+// both does two things at once, and returns the error of the one that failed
+// first, which ends the other.
+func both(ctx context.Context, one, other func(context.Context) error) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return one(ctx) })
+	all.Go(func() error { return other(ctx) })
+	return all.Wait()
 }
 
 // verify compares the sides. In what they differ is copied again once.

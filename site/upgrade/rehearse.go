@@ -7,6 +7,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
+	"landfall.dev/site/upgrade/predict"
 )
 
 // comparisons is how often a rehearsal compares the sides, which do not stand
@@ -104,7 +105,7 @@ func rehearsed(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op
 		r.Seconds += c.Seconds
 	}
 	if n := len(u.Cycles); n > 0 {
-		r.Rate, r.Predicted = rate(u.Cycles), u.Cycles[n-1].Predicted
+		r.Rate, r.Predicted = predict.Rate(u.Cycles), u.Cycles[n-1].Predicted
 	}
 	u.Rehearsal = &r
 	return enter(u, api.UpgradeAborting, now, "green is removed"), []kit.Op{kit.Call("abort", "1", nil)}

@@ -7,6 +7,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
+	"landfall.dev/site/upgrade/predict"
 )
 
 const (
@@ -84,7 +85,7 @@ func returned(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op)
 		return u, []kit.Op{takeBack(u, now)}
 	case back.Error != "":
 		return stay(u, now, back.Error)
-	case back.Last.Predicted <= u.Budget/2 && back.Lag <= max(before, telling):
+	case back.Last.Predicted <= u.Budget/2 && back.Lag <= max(before, predict.Telling):
 		back.Predicted = back.Last.Predicted
 		return u, cutover(u)
 	}
@@ -113,7 +114,7 @@ func recordBack(u api.Upgrade, c copied, now time.Time) api.Upgrade {
 	c.Number = back.Cycles
 	c.Started = now.Add(-api.Duration(c.Seconds).Std())
 	c.Rate = float64(c.Documents) / max(c.Seconds, 1e-6)
-	c.Predicted = api.Seconds(predictBack(u, c.Left, c.Cycle))
+	c.Predicted = api.Seconds(predict.Back(u, c.Left, c.Cycle))
 	back.Last = c.Cycle
 	u.Back = &back
 	return u

@@ -3,6 +3,8 @@ package lines_test
 import (
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -61,4 +63,34 @@ func play(t *testing.T, sides map[string]*notes, example string) string {
 	}
 	status, answer := sides[words[1]].send(words[0], words[2], body)
 	return fmt.Sprintf("%s\n→ %d\n%s", request, status, answer)
+}
+
+func TestAnExportIsPackedForWhoCanUnpackIt(t *testing.T) {
+	n := start(t, "v1", false)
+	n.load(500)
+	sizes := map[string]int{}
+	for _, encoding := range []string{"gzip", "identity"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.url+"/migrate/export", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Accept-Encoding", encoding)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d, %v", encoding, res.StatusCode, err)
+		}
+		if packed := res.Header.Get("Content-Encoding") == "gzip"; packed != (encoding == "gzip") {
+			t.Errorf("%s was asked for, packed %t", encoding, packed)
+		}
+		sizes[encoding] = len(body)
+	}
+	if sizes["gzip"]*4 > sizes["identity"] {
+		t.Errorf("%d bytes are packed into %d", sizes["identity"], sizes["gzip"])
+	}
 }

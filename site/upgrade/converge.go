@@ -6,32 +6,12 @@ import (
 	"time"
 
 	"landfall.dev/api"
+	"landfall.dev/site/upgrade/predict"
 )
 
-// When copying converges. A pause is predicted as
-//
-//	hold and drain + fence + left/rate + verify + commit
-//
-// The hold is the longest of this upgrade's earlier attempts, or a guess, as
-// are the other fixed parts; one slow hold, because a node has just died, must
-// not keep the upgrade from trying again, so it counts for a quarter of the
-// budget at the most. The rate is a slow one of the last cycles. The
-// rule is that of QEMU's migration: the cutover begins once the expected
-// pause fits.
+// When copying converges. The rule is that of QEMU's migration: the cutover
+// begins once the expected pause fits.
 const (
-	holdGuess   = 30 * time.Millisecond
-	fenceGuess  = 10 * time.Millisecond // with reading the position
-	verifyGuess = 20 * time.Millisecond
-	commitGuess = 10 * time.Millisecond
-
-	// recent is how many cycles tell the rate.
-	recent = 10
-	// telling is how many documents a cycle needs for its time to be that of
-	// the documents and not of the round trip.
-	telling = 100
-	// rateGuess is for when no cycle has moved anything.
-	rateGuess = 1000.0
-
 	// minCycles and maxCycles are for one attempt. Cycles can be fast, so
 	// giveUpAfter too must have passed, for a burst of writes to end.
 	minCycles   = 2
@@ -71,73 +51,8 @@ func record(u api.Upgrade, c copied, now time.Time) api.Upgrade {
 	if !c.Final {
 		u = isolated(u, c.Quarantine, now)
 	}
-	cycles[len(cycles)-1].Predicted = api.Seconds(predict(u, c.Left))
+	cycles[len(cycles)-1].Predicted = api.Seconds(predict.Pause(u, c.Left))
 	return u
-}
-
-// predict returns the pause if traffic were held now and left documents were
-// still to be copied.
-func predict(u api.Upgrade, left int64) time.Duration {
-	drain := holdGuess
-	if longest := longestHold(u); longest > 0 {
-		drain = min(longest, max(u.Budget.Std()/4, holdGuess))
-	}
-	return drain + fenceGuess + spent(left, rate(u.Cycles)) + verifyGuess + commitGuess
-}
-
-// predictBack does the same for a rollback, with left documents to be taken
-// back, from the rate of the cycle back that ended last.
-func predictBack(u api.Upgrade, left int64, last api.Cycle) time.Duration {
-	rate := rate(u.Cycles)
-	if last.Documents >= telling {
-		rate = last.Rate
-	}
-	return predict(u, 0) + spent(left, rate)
-}
-
-// spent returns how long so many documents take.
-func spent(documents int64, rate float64) time.Duration {
-	return time.Duration(float64(documents) / rate * float64(time.Second))
-}
-
-// longestHold returns the longest time from holding until blue was fenced.
-func longestHold(u api.Upgrade) time.Duration {
-	var longest time.Duration
-	for i := 1; i < len(u.History); i++ {
-		if u.History[i-1].State == api.UpgradeHolding && u.History[i].State == api.UpgradeFenced {
-			longest = max(longest, u.History[i].At.Sub(u.History[i-1].At))
-		}
-	}
-	return longest
-}
-
-// rate returns the 10th percentile of the documents per second of the last
-// cycles. Those that were bound and small ones count only if there are no others.
-func rate(cycles []api.Cycle) float64 {
-	unbound := slices.DeleteFunc(slices.Clone(cycles), func(c api.Cycle) bool { return c.Bound > 0 })
-	rates := ratesOf(unbound, telling)
-	if len(rates) == 0 {
-		rates = ratesOf(cycles, telling)
-	}
-	if len(rates) == 0 {
-		rates = ratesOf(cycles, 1)
-	}
-	if len(rates) == 0 {
-		return rateGuess
-	}
-	slices.Sort(rates)
-	return rates[len(rates)/10]
-}
-
-// ratesOf returns the rates of the last cycles that moved enough documents.
-func ratesOf(cycles []api.Cycle, enough int64) []float64 {
-	var rates []float64
-	for _, c := range slices.Backward(cycles) {
-		if c.Documents >= enough && len(rates) < recent {
-			rates = append(rates, c.Rate)
-		}
-	}
-	return rates
 }
 
 // ready tells whether traffic can be held: the pause is predicted to take at
@@ -212,6 +127,6 @@ func diverges(u api.Upgrade, now time.Time) string {
 		slowed = fmt.Sprintf(", with writers slowed by %.0f %%", 100*u.Slowed)
 	}
 	return fmt.Sprintf("does not converge: %.0f writes/s against %.0f docs/s%s; after %d cycles %d documents are left, and the pause would be %v of %v",
-		float64(c.Left)/max(c.Seconds, 1e-6), rate(u.Cycles), slowed, c.Number, c.Left,
+		float64(c.Left)/max(c.Seconds, 1e-6), predict.Rate(u.Cycles), slowed, c.Number, c.Left,
 		c.Predicted.Std().Round(time.Millisecond), u.Budget.Std().Round(time.Millisecond))
 }
