@@ -264,6 +264,9 @@ type Back struct {
 	Tries int `json:"tries,omitempty"`
 	// Error is why the last cycle has failed.
 	Error string `json:"error,omitempty"`
+	// Quarantine are green's documents that have no form on blue, as
+	// Upgrade.Quarantine are blue's on green.
+	Quarantine []Quarantined `json:"quarantine,omitempty"`
 	// Predicted and Pause are the hold of the rollback, Final is green's last
 	// position in it.
 	Predicted Duration      `json:"predicted,omitempty"`

@@ -127,7 +127,7 @@ func (c copier) RepairBack(ctx context.Context, from, to api.Side, base string) 
 }
 
 // Quarantine implements upgrade.Copier. What is not made of kit has none.
-func (c copier) Quarantine(ctx context.Context, side api.Side) ([]api.Quarantined, error) {
+func (c copier) Quarantine(ctx context.Context, side api.Side, back bool) ([]api.Quarantined, error) {
 	m, err := c.cluster(ctx, side)
 	if err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (c copier) Quarantine(ctx context.Context, side api.Side) ([]api.Quarantine
 	}
 	var all []api.Quarantined
 	for _, f := range failed {
-		if !f.Back {
+		if f.Back == back {
 			all = append(all, api.Quarantined{Link: f.Link, Version: f.Version, Field: f.Field, Error: f.Error, WaivedBy: f.WaivedBy})
 		}
 	}

@@ -28,6 +28,11 @@ func (d *driver) returns(ctx context.Context, r kit.Record, _ kit.Op) (any, erro
 			return fmt.Errorf("taking back to blue what was written on green: %w", err)
 		}
 		result.copied = copiedOf(c)
+		if len(c.Failed) > 0 || len(u.Back.Quarantine) > 0 {
+			all, err := d.quarantined(ctx, u)
+			result.Quarantine = all[:min(len(all), api.MaxQuarantine)]
+			return err
+		}
 		return nil
 	})
 	return d.unlessMoved(result, err)

@@ -71,8 +71,9 @@ type Copier interface {
 	Repair(ctx context.Context, from, to api.Side) (Copied, error)
 
 	// Quarantine returns which documents could not be transformed for the side,
-	// with those that are waived.
-	Quarantine(ctx context.Context, side api.Side) ([]api.Quarantined, error)
+	// with those that are waived: those of the side before it, or with back those
+	// of the one that was made from it.
+	Quarantine(ctx context.Context, side api.Side, back bool) ([]api.Quarantined, error)
 
 	// Retry has to take the documents in quarantine once more, and no others.
 	Retry(ctx context.Context, from, to api.Side) (Copied, error)

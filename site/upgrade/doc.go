@@ -53,6 +53,7 @@
 // Upgrade.Waive stay behind; with more the upgrade is given up before traffic is
 // held. One that waits for somebody to say go, or is paused, goes on copying
 // slowly instead, so that they can be mended on blue, retried or waived.
+// What has no form on blue stops the way back likewise, see Back.Quarantine.
 //
 // # Going back
 //

@@ -18,7 +18,7 @@ const byPolicy = "the upgrade's policy"
 // isolate adds green's quarantine to the result of a cycle, and waives what may
 // stay behind.
 func (d *driver) isolate(ctx context.Context, u api.Upgrade, c *copied) error {
-	all, err := d.copier.Quarantine(ctx, u.Green)
+	all, err := d.copier.Quarantine(ctx, u.Green, false)
 	if err != nil {
 		return err
 	}
@@ -47,17 +47,35 @@ func (d *driver) isolate(ctx context.Context, u api.Upgrade, c *copied) error {
 	return nil
 }
 
+// waiting returns the documents that are in quarantine: after the commit those
+// of the way back.
+func waiting(u api.Upgrade) []api.Quarantined {
+	switch {
+	case u.Back != nil:
+		return u.Back.Quarantine
+	case u.State == api.UpgradeSoak: // there is no way back
+		return nil
+	}
+	return u.Quarantine
+}
+
 // isolated returns u with the quarantine as it is now, and notes what stays
 // behind from now on.
 func isolated(u api.Upgrade, all []api.Quarantined, now time.Time) api.Upgrade {
 	var names []string
 	for _, q := range all {
-		known := slices.ContainsFunc(u.Quarantine, func(old api.Quarantined) bool { return old.Link == q.Link && old.WaivedBy == q.WaivedBy })
+		known := slices.ContainsFunc(waiting(u), func(old api.Quarantined) bool { return old.Link == q.Link && old.WaivedBy == q.WaivedBy })
 		if q.WaivedBy != "" && !known {
 			names = append(names, fmt.Sprintf("%s (waived by %s)", q, q.WaivedBy))
 		}
 	}
-	u.Quarantine = all
+	if u.Back != nil {
+		back := *u.Back
+		back.Quarantine = all
+		u.Back = &back
+	} else {
+		u.Quarantine = all
+	}
 	if len(names) > 0 {
 		u = enter(u, u.State, now, fmt.Sprintf("%d documents stay behind: %s", len(names), someOf(names)))
 	}
@@ -77,10 +95,10 @@ func unmended(u api.Upgrade, failed []string, now time.Time) (api.Upgrade, []kit
 
 // isolating says why u has no quarantine that could be changed, or nothing.
 func isolating(u api.Upgrade) string {
-	if u.State == api.UpgradeCopying || u.State == api.UpgradeReady {
+	if u.State == api.UpgradeCopying || u.State == api.UpgradeReady || u.State == api.UpgradeSoak && len(waiting(u)) > 0 {
 		return ""
 	}
-	return fmt.Sprintf("the upgrade is %s: documents are retried and waived while it copies, or is ready", u.State)
+	return fmt.Sprintf("the upgrade is %s: documents are retried and waived while it copies or is ready, and in soak those that have no form on blue, if there are any", u.State)
 }
 
 // waiver is what the action waive is told.
@@ -102,7 +120,7 @@ func waive(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 		return u, kit.Refuse(kit.ErrInvalid, `name the documents to give up: {"links": ["accounts/7"]}`)
 	}
 	for _, l := range a.Links {
-		if !slices.ContainsFunc(u.Quarantine, func(q api.Quarantined) bool { return q.Link == l }) {
+		if !slices.ContainsFunc(waiting(u), func(q api.Quarantined) bool { return q.Link == l }) {
 			return u, kit.Refuse(kit.ErrNotFound, "%s is not in quarantine: landfall upgrade quarantine lists what is", l)
 		}
 	}
@@ -146,6 +164,9 @@ func (d *driver) waive(ctx context.Context, r kit.Record, op kit.Op) (any, error
 		return nil, kit.Errorf(kit.ErrInvalid, "", "%v", err)
 	}
 	return d.mend(ctx, r.Link, func(ctx context.Context, u api.Upgrade) error {
+		if u.Back != nil {
+			return d.copier.Waive(ctx, u.Blue, w.By, w.Links)
+		}
 		return d.copier.Waive(ctx, u.Green, w.By, w.Links)
 	})
 }
@@ -153,21 +174,34 @@ func (d *driver) waive(ctx context.Context, r kit.Record, op kit.Op) (any, error
 // retry takes what is in quarantine once more.
 func (d *driver) retry(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	return d.mend(ctx, r.Link, func(ctx context.Context, u api.Upgrade) error {
-		_, err := d.copier.Retry(ctx, u.Blue, u.Green)
+		var err error
+		if u.Back != nil {
+			_, err = d.copier.Return(ctx, u.Green, u.Blue, u.Base, false)
+		} else {
+			_, err = d.copier.Retry(ctx, u.Blue, u.Green)
+		}
 		return err
 	})
 }
 
-// mend does work on green's quarantine, and returns what is in there then.
+// mend does work on the quarantine, and returns what is in there then.
 func (d *driver) mend(ctx context.Context, l kit.Link, work func(context.Context, api.Upgrade) error) (any, error) {
 	var result quarantine
-	err := d.during(ctx, l, inStates(api.UpgradeCopying, api.UpgradeReady), func(ctx context.Context, u api.Upgrade) error {
+	err := d.during(ctx, l, func(u api.Upgrade) bool { return isolating(u) == "" }, func(ctx context.Context, u api.Upgrade) error {
 		if err := work(ctx, u); err != nil {
 			return err
 		}
-		all, err := d.copier.Quarantine(ctx, u.Green)
+		all, err := d.quarantined(ctx, u)
 		result.All = all[:min(len(all), api.MaxQuarantine)]
 		return err
 	})
 	return d.unlessMoved(result, err)
+}
+
+// quarantined asks for what is waiting.
+func (d *driver) quarantined(ctx context.Context, u api.Upgrade) ([]api.Quarantined, error) {
+	if u.Back != nil {
+		return d.copier.Quarantine(ctx, u.Blue, true)
+	}
+	return d.copier.Quarantine(ctx, u.Green, false)
 }

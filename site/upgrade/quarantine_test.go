@@ -135,3 +135,33 @@ func TestRehearsalNamesWhatWouldStayBehind(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatHasNoFormOnBlueStopsTheWayBackUntilItIsWaived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.poisonBack = []api.Quarantined{{Link: "accounts/7", Version: 4, Field: "name", Error: "has no form in schema 1"}}
+		r := start(t, w, nil)
+		r.create(wanted())
+		r.awaits("told", func(u api.Upgrade) bool { return u.Back != nil && len(u.Back.Quarantine) == 1 })
+		if err := r.send("rollback", nil); err != nil {
+			t.Fatal(err)
+		}
+		u := r.awaits("refused", func(u api.Upgrade) bool { return u.State == api.UpgradeSoak && u.Error != "" })
+		if !strings.Contains(u.Error, "accounts/7: name") {
+			t.Errorf("error %q, want the document", u.Error)
+		}
+		w.serving("green")
+		if err := r.send("waive", api.WaiveArgs{Links: []kit.Link{"accounts/8"}}); !errors.Is(err, kit.ErrNotFound) {
+			t.Errorf("another document was waived: %v", err)
+		}
+		if err := r.send("waive", api.WaiveArgs{Links: []kit.Link{"accounts/7"}}); err != nil {
+			t.Fatal(err)
+		}
+		r.awaits("waived", func(u api.Upgrade) bool { return len(u.Back.Quarantine) == 1 && u.Back.Quarantine[0].WaivedBy != "" })
+		if err := r.send("rollback", nil); err != nil {
+			t.Fatal(err)
+		}
+		r.await(api.UpgradeRolledBack)
+		w.serving("blue")
+	})
+}

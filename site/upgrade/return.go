@@ -117,7 +117,7 @@ func recordBack(u api.Upgrade, c copied, now time.Time) api.Upgrade {
 	c.Predicted = api.Seconds(predict.Back(u, c.Left, c.Cycle))
 	back.Last = c.Cycle
 	u.Back = &back
-	return u
+	return isolated(u, c.Quarantine, now)
 }
 
 // notReturned goes on after a cycle back that has failed for good: a rollback

@@ -30,7 +30,7 @@ type world struct {
 	returns                  func(final bool) Copied
 	different, differentBack int
 	repairs                  bool // what differs
-	poison                   []api.Quarantined
+	poison, poisonBack       []api.Quarantined
 	oneWay                   []string
 	rooms                    map[string]api.Room // of the sides, and "free"
 	values                   map[string]float64  // of the checks
@@ -141,11 +141,7 @@ func (w *world) Cycle(ctx context.Context, from, to api.Side, rate float64, fina
 		if w.cycles != nil {
 			c = w.cycles(final)
 		}
-		for _, q := range w.poison {
-			if q.WaivedBy == "" {
-				c.Failed = append(c.Failed, q.String())
-			}
-		}
+		c.Failed = append(c.Failed, unwaived(w.poison)...)
 		if final && !w.fences[from.Group].on {
 			w.t.Errorf("the final cycle began while %s takes writes", from.Group)
 		}
@@ -224,7 +220,7 @@ func (w *world) Return(ctx context.Context, from, to api.Side, base string, fina
 			return nil
 		}
 		from := max(w.returned, p.Seq)
-		c = Copied{Documents: w.written["green"] - from, Took: time.Millisecond}
+		c = Copied{Documents: w.written["green"] - from, Took: time.Millisecond, Failed: unwaived(w.poisonBack)}
 		w.returned = w.written["green"]
 		return nil
 	})
@@ -260,9 +256,12 @@ func (w *world) RepairBack(ctx context.Context, _, _ api.Side, _ string) (Copied
 	return Copied{Documents: 1}, err
 }
 
-func (w *world) Quarantine(context.Context, api.Side) ([]api.Quarantined, error) {
+func (w *world) Quarantine(_ context.Context, _ api.Side, back bool) ([]api.Quarantined, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if back {
+		return slices.Clone(w.poisonBack), nil
+	}
 	return slices.Clone(w.poison), nil
 }
 
@@ -272,15 +271,28 @@ func (w *world) Retry(ctx context.Context, _, _ api.Side) (Copied, error) {
 
 func (w *world) Waive(ctx context.Context, side api.Side, by string, links []kit.Link) error {
 	return w.call(ctx, fmt.Sprintf("waive %s %v", side.Group, links), func() error {
+		all := w.poison
+		if side.Group == "blue" {
+			all = w.poisonBack
+		}
 		for _, l := range links {
-			i := slices.IndexFunc(w.poison, func(q api.Quarantined) bool { return q.Link == l })
+			i := slices.IndexFunc(all, func(q api.Quarantined) bool { return q.Link == l })
 			if i < 0 {
 				return kit.Errorf(kit.ErrNotFound, l, "it is not in quarantine")
 			}
-			w.poison[i].WaivedBy = by
+			all[i].WaivedBy = by
 		}
 		return nil
 	})
+}
+
+func unwaived(all []api.Quarantined) (failed []string) {
+	for _, q := range all {
+		if q.WaivedBy == "" {
+			failed = append(failed, q.String())
+		}
+	}
+	return failed
 }
 
 func (w *world) Pace(_ context.Context, _ api.Side, rate float64) (int64, error) {

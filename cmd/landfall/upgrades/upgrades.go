@@ -70,8 +70,8 @@ func Describe(u api.Upgrade) []string {
 	if u.Slowest > 0 {
 		lines = append(lines, slowed(u))
 	}
-	if len(u.Quarantine) > 0 {
-		lines = append(lines, Quarantine(u)...)
+	if all := quarantine(u); len(all) > 0 {
+		lines = append(lines, all...)
 	}
 	if u.Verified != nil {
 		lines = append(lines, fmt.Sprintf("verified: %d documents in %d buckets, %d different", u.Verified.Documents, u.Verified.Buckets, u.Verified.Different))
@@ -107,12 +107,24 @@ func Describe(u api.Upgrade) []string {
 
 // Quarantine lists the documents of u that cannot be transformed.
 func Quarantine(u api.Upgrade) []string {
-	if len(u.Quarantine) == 0 {
+	lines := quarantine(u)
+	if len(lines) == 0 {
 		return []string{"nothing is in quarantine"}
 	}
-	var lines []string
-	for _, q := range u.Quarantine {
-		line := fmt.Sprintf("in quarantine: %s, version %d", q, q.Version)
+	return lines
+}
+
+func quarantine(u api.Upgrade) []string {
+	lines := quarantined("in quarantine", u.Quarantine)
+	if u.Back != nil {
+		lines = append(lines, quarantined("in quarantine on the way back", u.Back.Quarantine)...)
+	}
+	return lines
+}
+
+func quarantined(where string, all []api.Quarantined) (lines []string) {
+	for _, q := range all {
+		line := fmt.Sprintf("%s: %s, version %d", where, q, q.Version)
 		if q.WaivedBy != "" {
 			line += ", stays behind: waived by " + q.WaivedBy
 		}

@@ -428,3 +428,63 @@ func TestTheRateOfACycleChanges(t *testing.T) {
 	}
 	verified(t, c, 30)
 }
+
+// picture stores the bytes and names them by the note with the id.
+func (n *notes) picture(id, bytes string) kit.Digest {
+	n.t.Helper()
+	d := kit.DigestOf([]byte(bytes))
+	n.must("PUT", "/pictures/"+string(d), bytes)
+	if id != "" {
+		n.must("PUT", "/notes/"+id, fmt.Sprintf(`{"text": %q, "picture": %q}`, id, d))
+	}
+	return d
+}
+
+func TestBlobsAreCarriedBeforeTheLinesThatNameThem(t *testing.T) {
+	b, g := start(t, "v1", false), start(t, "v2", true)
+	c := between(b, g)
+	binary := string([]byte{0, 0xff, '\n', 0xfe})
+	cat, empty := b.picture("cat", binary), b.picture("empty", "")
+	lost := b.picture("lost", "lost")
+	if err := os.Remove(filepath.Join(b.dir, "pictures", lost.Hex())); err != nil {
+		t.Fatal(err)
+	}
+	damaged := b.picture("damaged", "damaged")
+	if err := os.WriteFile(filepath.Join(b.dir, "pictures", damaged.Hex()), []byte("other"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	copied, err := c.Cycle(t.Context(), blue, green, 0, false)
+	if err != nil || copied.Documents != 2 || len(copied.Failed) != 2 ||
+		!strings.Contains(copied.Failed[0], "notes/lost: blobs: ") || !strings.Contains(copied.Failed[0], string(lost)) ||
+		!strings.Contains(copied.Failed[1], "notes/damaged: blobs: ") || !strings.Contains(copied.Failed[1], "the bytes have the digest") {
+		t.Fatalf("copied %+v, %v; want that the notes without their blobs are named", copied, err)
+	}
+	if got := g.must("GET", "/migrate/blobs/"+string(cat), ""); got != strings.TrimRight(binary, "\n") {
+		t.Errorf("the picture came as %q", got)
+	}
+	g.must("GET", "/migrate/blobs/"+string(empty), "")
+	if status, _ := g.send("HEAD", "/migrate/blobs/"+string(damaged), ""); status != http.StatusNotFound {
+		t.Errorf("what is damaged is answered with %d, want 404", status)
+	}
+	b.picture("", "lost")
+	b.picture("", "damaged")
+	if copied, err = c.Cycle(t.Context(), blue, green, 0, false); err != nil || len(copied.Failed) > 0 {
+		t.Errorf("after they were put once more %+v, %v", copied, err)
+	}
+	b.fence(2, true)
+	if _, err = c.Cycle(t.Context(), blue, green, 0, true); err != nil {
+		t.Fatal(err)
+	}
+	verified(t, c, 4)
+
+	base := position(t, g)
+	g.fence(2, false)
+	dog := g.picture("", "dog")
+	g.must("PUT", "/notes/dog", fmt.Sprintf(`{"title": "dog", "body": "", "picture": %q}`, dog))
+	if copied, err = c.Return(t.Context(), green, blue, base, false); err != nil || copied.Documents != 1 {
+		t.Errorf("taken back %+v, %v", copied, err)
+	}
+	if got := b.must("GET", "/migrate/blobs/"+string(dog), ""); got != "dog" {
+		t.Errorf("the picture came back as %q", got)
+	}
+}

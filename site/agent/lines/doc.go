@@ -14,6 +14,9 @@
 // become another schema, is the services' own business. A line counts in the
 // sums of both sides by the hash of its bytes.
 //
+// A line may name blobs, by digest: those that the destination does not have are
+// carried over before the line is posted.
+//
 // A line that the destination refuses is named, and left out. From then on the
 // cursor stays where it is, so that the next cycle tries that line again, and
 // all that came after it.

@@ -62,7 +62,7 @@ func play(t *testing.T, sides map[string]*notes, example string) string {
 		t.Fatalf("an example begins with %q; want it like GET blue /migrate/status", head)
 	}
 	status, answer := sides[words[1]].send(words[0], words[2], body)
-	return fmt.Sprintf("%s\n→ %d\n%s", request, status, answer)
+	return strings.TrimRight(fmt.Sprintf("%s\n→ %d\n%s", request, status, answer), "\n")
 }
 
 func TestAnExportIsPackedForWhoCanUnpackIt(t *testing.T) {

@@ -32,10 +32,11 @@ const (
 
 // line is what this package reads of one.
 type line struct {
-	Link     kit.Link `json:"link"`
-	Position string   `json:"position"`
-	Deleted  bool     `json:"deleted"`
-	End      *string  `json:"end"` // the last line's
+	Link     kit.Link     `json:"link"`
+	Position string       `json:"position"`
+	Deleted  bool         `json:"deleted"`
+	Blobs    []kit.Digest `json:"blobs"`
+	End      *string      `json:"end"` // the last line's
 	text     []byte
 }
 
@@ -43,9 +44,10 @@ type line struct {
 type pump struct {
 	from, to service
 	base     string
-	schema   int    // of the lines
-	at       string // to's cursor
-	stays    bool   // the cursor, because a line was refused
+	schema   int                 // of the lines
+	at       string              // to's cursor
+	stays    bool                // the cursor, because a line was refused
+	there    map[kit.Digest]bool // blobs that to is known to have
 	copied   upgrade.Copied
 	pace     *pace.Pace
 }
@@ -70,7 +72,7 @@ func newPump(ctx context.Context, from, to service, base string, back, final boo
 	if !destination.Fenced {
 		return nil, kit.Errorf(kit.ErrConflict, "", "the destination takes writes: they would be mixed with the copy")
 	}
-	p := &pump{from: from, to: to, base: base, schema: source.Schema, pace: pace.New(0)}
+	p := &pump{from: from, to: to, base: base, schema: source.Schema, there: map[kit.Digest]bool{}, pace: pace.New(0)}
 	if back {
 		p.schema = destination.Schema
 	}
@@ -133,9 +135,13 @@ func (p *pump) stream(ctx context.Context) (end string, err error) {
 	}
 }
 
-// post has the destination take the lines, but those that it refuses, and then
-// remember that the source was taken up to there.
+// post has the destination take the lines, after their blobs, but those that it
+// refuses, and then remember that the source was taken up to there.
 func (p *pump) post(ctx context.Context, batch []line, reached string) error {
+	batch, err := p.bring(ctx, batch)
+	if err != nil || len(p.copied.Failed) >= maxFailed {
+		return err
+	}
 	for len(batch) > 0 || !p.stays && reached != p.at {
 		var body bytes.Buffer
 		for _, l := range batch {
@@ -167,13 +173,18 @@ func (p *pump) post(ctx context.Context, batch []line, reached string) error {
 			return kit.Errorf(kit.ErrInvalid, bad.Link, "it was refused, but not sent: %s", bad.Detail)
 		}
 		batch = slices.Delete(batch, i, i+1)
-		p.copied.Failed = append(p.copied.Failed, bad.Error())
-		p.stays = true
+		p.refuse(bad.Error())
 		if len(p.copied.Failed) >= maxFailed {
 			return nil
 		}
 	}
 	return nil
+}
+
+// refuse names a line that is left out. The cursor stays before it.
+func (p *pump) refuse(why string) {
+	p.copied.Failed = append(p.copied.Failed, why)
+	p.stays = true
 }
 
 func (p *pump) count(taken []line) {

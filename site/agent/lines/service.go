@@ -112,6 +112,11 @@ func (s service) send(ctx context.Context, method, address string, body []byte) 
 	if err != nil {
 		return nil, kit.Errorf(kit.ErrInvalid, "", "%q is no URL of an instance: %v", address, err)
 	}
+	return s.do(ctx, req)
+}
+
+// do sends the request, and returns the answer if it is 200.
+func (s service) do(ctx context.Context, req *http.Request) (*http.Response, error) {
 	req.Header.Set("Authorization", "Bearer "+s.token)
 	res, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
@@ -127,7 +132,7 @@ func (s service) send(ctx context.Context, method, address string, body []byte) 
 		return nil, &bad
 	}
 	problem := kit.DecodeProblem(res.StatusCode, text)
-	return nil, fmt.Errorf("%s %s: %w", method, req.URL.Path, problem)
+	return nil, fmt.Errorf("%s %s: %w", req.Method, req.URL.Path, problem)
 }
 
 // refusal is the problem of a line that a service does not take.
