@@ -54,3 +54,22 @@ type Blobs interface {
 	// Remove deletes the blob; one that is not there is no error.
 	Remove(ctx context.Context, d Digest) error
 }
+
+// SharedBlobs keeps bytes by digest for all nodes of a cluster. They are kept as
+// long as a document names them in a field of type Digest, and a day longer. Its
+// methods may be called concurrently.
+type SharedBlobs interface {
+	// Put stores what r yields, durably at a majority of the voters, and returns
+	// its digest and size. With a want other than "" it is ErrInvalid if the digest
+	// differs, and ErrFull if there is no room: then nothing is kept. After
+	// ErrUnavailable some nodes have it; storing it again does no harm.
+	Put(ctx context.Context, r io.Reader, want Digest) (Digest, int64, error)
+	// Open returns the blob, which it takes from another node where this one does
+	// not have it, or ErrNotFound, or ErrUnavailable if a node that may have it does
+	// not answer. The caller closes it.
+	Open(ctx context.Context, d Digest) (Blob, error)
+	// Has tells whether the blob is there, and sees to it that a majority of the
+	// voters keeps it for another day, as if it were put again. Who names a blob
+	// that it has not put asks first.
+	Has(ctx context.Context, d Digest) (bool, error)
+}

@@ -13,6 +13,6 @@
 // The package has no implementation of its own beyond data: store keeps
 // documents, cluster replicates them, rest serves them, task carries
 // operations out, elect tells who leads, webhook posts changes to receivers
-// outside, blob keeps bytes and migrate moves documents between clusters. It
-// imports the standard library only.
+// outside, blob keeps the bytes that documents name by [Digest], and migrate
+// moves documents between clusters. It imports the standard library only.
 package kit

@@ -27,6 +27,7 @@ const (
 	ErrInternal        Fault = http.StatusInternalServerError   // a defect; the outcome of a write is unknown
 	ErrUnavailable     Fault = http.StatusServiceUnavailable    // no leader or not caught up; try again
 	ErrTimeout         Fault = http.StatusGatewayTimeout        // the outcome of a write is unknown
+	ErrFull            Fault = http.StatusInsufficientStorage   // there is no room for the bytes; nothing is kept of them
 )
 
 func (f Fault) Error() string {

@@ -25,6 +25,8 @@ type Definition struct {
 	Read Consistency
 	// Steps[n] transforms a document of schema n+1 to schema n+2.
 	Steps [][]Transform
+
+	digests *digestPlaces // see Digests
 }
 
 // Kind is a type of document whose Go form is T. T embeds Meta.
@@ -77,6 +79,7 @@ func Define[T any](name string, opts ...KindOption) Kind[T] {
 		panic("kit: " + err.Error())
 	}
 	d := &Definition{Name: name, Schema: 1, Type: reflect.TypeFor[T]()}
+	d.digests = digestPlacesOf(d.Type)
 	for _, o := range opts {
 		o(d)
 	}

@@ -1,6 +1,7 @@
 // Command ledger is a stateful platform built on kit: accounts, and transfers
-// between them that are never lost, doubled or half done. It is what the demo
-// delivers and upgrades, and the example to start a platform from.
+// between them that are never lost, doubled or half done, and their receipts,
+// whose papers are blobs. It is what the demo delivers and upgrades, and the
+// example to start a platform from.
 //
 //	ledger            run a node; see platform.FromEnvironment
 //	ledger smoke      check a running ledger, as the tests of a deployment

@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string) error {
 func serve(ctx context.Context) error {
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	config := platform.FromEnvironment()
-	config.Schema = schema
+	config.Schema, config.Blobs = schema, paperBytes
 	node, err := platform.New(config)
 	if err != nil {
 		return err

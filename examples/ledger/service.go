@@ -18,6 +18,7 @@ func Service(c kit.Client) kit.Service {
 		Owns: []kit.Owned{
 			kit.Own(Accounts, nextAccount),
 			kit.Own[Transfer](Transfers, nil),
+			kit.Own[Receipt](Receipts, nil),
 		},
 		Serves: []kit.Route{{Pattern: "POST /transfer", Handler: kit.Handler(b.serve)}},
 	}

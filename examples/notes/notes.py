@@ -1,6 +1,7 @@
 """A service that takes part in live upgrades without being made of Landfall's kit.
 
-It keeps notes: PUT, GET and DELETE /notes/ID. What an upgrade asks of it is in
+It keeps notes: PUT, GET and DELETE /notes/ID. A note may have a picture, by the digest under which that was
+put before: PUT and GET /pictures/sha256:DIGITS. What an upgrade asks of it is in
 doc/protocol.md, and here in the methods of Handler that are named after it.
 v1.py and v2.py are two versions of it, which differ in what a note is.
 """
@@ -10,6 +11,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import sys
 import threading
 from hmac import compare_digest
@@ -27,7 +29,8 @@ class Problem(Exception):
 
 def line_of(link, position, body):
     """The line of a document in an export: always the same bytes for the same document."""
-    return json.dumps({"link": link, "position": str(position), **({"deleted": True} if body is None else {"body": body})})
+    line = {"link": link, "position": str(position), **({"deleted": True} if body is None else {"body": body})}
+    return json.dumps({**line, "blobs": [body["picture"]]} if body and "picture" in body else line)
 
 
 def hash_of(line):
@@ -120,6 +123,41 @@ class Store:
         return found[::-1]
 
 
+class Pictures:
+    """Bytes by their digest, each in a file that is whole or not there."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        os.makedirs(directory, exist_ok=True)
+
+    def path(self, digest):
+        if not isinstance(digest, str) or not re.fullmatch("sha256:[0-9a-f]{64}", digest):
+            raise Problem(400, f"{digest!r} is no digest: it is sha256: and 64 lower-case hex digits")
+        return os.path.join(self.directory, digest[7:])
+
+    def has(self, digest):
+        return os.path.exists(self.path(digest))
+
+    def get(self, digest):
+        if not self.has(digest):
+            raise Problem(404, f"there is no picture {digest}")
+        with open(self.path(digest), "rb") as f:
+            return f.read()
+
+    def put(self, digest, data):
+        path, actual = self.path(digest), "sha256:" + hashlib.sha256(data).hexdigest()
+        if actual != digest:
+            raise Problem(400, f"the bytes have the digest {actual}, not {digest}")
+        with open(path + ".new", "wb") as f:
+            f.write(data)
+            os.fsync(f.fileno())
+        os.rename(path + ".new", path)
+        directory = os.open(self.directory, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
+        return {"digest": digest, "size": len(data)}
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answers requests with what the method for it returns. serve sets what is missing here."""
 
@@ -129,9 +167,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_request(self):
         url = urlsplit(self.path)
         self.query = dict(parse_qsl(url.query, keep_blank_values=True))
-        body, status = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode(), 200
+        self.data, status = self.rfile.read(int(self.headers.get("Content-Length", 0))), 200
         top, _, rest = url.path[1:].partition("/")
-        name = {"healthz": "health", "notes": "note", "migrate": "migrate_" + rest}.get(top)
+        self.digest = rest.rpartition("/")[2]
+        name = {"healthz": "health", "notes": "note", "pictures": "picture", "migrate": "migrate_" + rest.partition("/")[0]}.get(top)
         action = getattr(self, f"{self.command}_{name}", None)
         try:
             if top == "migrate" and not compare_digest(self.headers.get("Authorization", ""), "Bearer " + self.token):
@@ -142,18 +181,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if action is None:
                 raise Problem(404, "there is nothing here")
             with self.store.lock:
-                result = action(url.path[1:], body)
+                result = action(url.path[1:], "" if self.digest.startswith("sha256:") else self.data.decode())
         except Problem as e:
             status, result = e.status, {"status": e.status, "detail": str(e), "link": e.link, "field": e.field}
         except (ValueError, KeyError, TypeError, AttributeError) as e:
             status, result = 400, {"status": 400, "detail": f"the request makes no sense: {e!r}"}
         self.send_response(status)
-        if isinstance(result, dict):
-            data = json.dumps(result).encode() + b"\n"
-            self.send_header("Content-Type", "application/json")
+        if isinstance(result, (dict, bytes)):
+            data = result if isinstance(result, bytes) else json.dumps(result).encode() + b"\n"
+            self.send_header("Content-Type", "application/octet-stream" if data is result else "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            if self.command != "HEAD":
+                self.wfile.write(data)
         else:
             self.send_header("Content-Type", "application/x-ndjson")
             self.send_header("Connection", "close")  # which ends the body
@@ -167,7 +207,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.end_headers()
                 self.wfile.writelines(lines)
 
-    do_GET = do_PUT = do_DELETE = do_POST = handle_request
+    do_GET = do_HEAD = do_PUT = do_DELETE = do_POST = handle_request
 
     def log_message(self, *_):
         pass
@@ -188,7 +228,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def PUT_note(self, link, body):
         old = self.GET_note(link, body, refused="on") or {"version": 0}
         new = {**json.loads(body), "version": old["version"] + 1}
-        self.check(link, new)
+        self.check_note(link, new)
         self.store.commit(put=[(link, new)])
         return new
 
@@ -197,7 +237,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.store.commit(put=[(link, None)])
         return old
 
+    def check_note(self, link, note):
+        self.check(link, note)
+        if "picture" in note and not self.pictures.has(note["picture"]):
+            raise Problem(422, "its picture is not here", link, "picture")
+
+    def GET_picture(self, link, _, refused="closed"):
+        if self.store.fence[refused]:
+            raise Problem(421, "another side is in charge", link)
+        return self.pictures.get(self.digest) if self.command == "GET" else None
+
+    def PUT_picture(self, link, body):
+        self.GET_picture(link, body, refused="on")
+        return self.pictures.put(self.digest, self.data)
+
     # What an upgrade asks for.
+
+    def GET_migrate_blobs(self, *_):
+        return self.pictures.get(self.digest)
+
+    HEAD_migrate_blobs = GET_migrate_blobs
+
+    def PUT_migrate_blobs(self, *_):
+        return self.pictures.put(self.digest, self.data)
 
     def status(self):
         s = self.store
@@ -238,7 +300,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             else:
                 try:
                     note = up(line["link"], line["body"])
-                    self.check(line["link"], note)
+                    self.check_note(line["link"], note)
                 except (KeyError, TypeError, AttributeError) as e:
                     raise Problem(422, f"it cannot be transformed: {e!r}", line["link"]) from e
                 put.append((line["link"], note))
@@ -291,6 +353,7 @@ def serve(schema, check, imports=None, exports=None):
     Handler.exports = {schema: lambda note: note, **(exports or {})}
     Handler.token = os.environ["KIT_TOKEN"]
     directory = os.environ.get("DATA_DIR", ".")
+    Handler.pictures = Pictures(os.path.join(directory, "pictures"))
     Handler.store = Store(os.path.join(directory, "notes.log"), os.environ.get("KIT_STANDBY") == "1")
     host, port = os.environ.get("KIT_LISTEN", "127.0.0.1:7800").rsplit(":", 1)
     Server((host, int(port)), Handler).serve_forever()

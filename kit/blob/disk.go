@@ -3,7 +3,7 @@
 // What is stored is checked against its digest once, on the way in, and is
 // durable when Put returns. A blob never changes, so readers need no lock and
 // caches no expiry. It never deletes by itself: who links to blobs knows which
-// are still needed.
+// are still needed. Package shared knows it of the blobs of a platform.
 package blob
 
 import (
@@ -15,6 +15,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
 
 	"landfall.dev/kit"
 )
@@ -23,7 +26,12 @@ import (
 //
 //	sha256/ab/ab12...   a blob, under the first two of its hex digits
 //	tmp/...             one that is being written
-type Disk struct{ dir string }
+//
+// A blob's file is as old as the last Put or Touch of it.
+type Disk struct {
+	dir string
+	age sync.RWMutex // held for writing while files of some age are removed
+}
 
 // Open returns the blobs in dir, which it makes if it is missing, and removes
 // what an earlier process has left unfinished.
@@ -84,6 +92,8 @@ func (d *Disk) Put(ctx context.Context, r io.Reader, want kit.Digest) (kit.Diges
 func (d *Disk) place(temp string, digest kit.Digest) error {
 	path := d.path(digest)
 	shard := filepath.Dir(path)
+	d.age.RLock()
+	defer d.age.RUnlock()
 	switch err := os.Mkdir(shard, 0o700); {
 	case err == nil || errors.Is(err, fs.ErrExist):
 	default:
@@ -106,7 +116,7 @@ func (d *Disk) Open(ctx context.Context, digest kit.Digest) (kit.Blob, error) {
 	}
 	f, err := os.Open(d.path(digest))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, kit.Errorf(kit.ErrNotFound, "", "there is no blob %s", digest)
+		return nil, missing(digest)
 	}
 	if err != nil {
 		return nil, failed("open", err)
@@ -136,6 +146,57 @@ func (d *Disk) Remove(ctx context.Context, digest kit.Digest) error {
 		return failed("remove", err)
 	}
 	return nil
+}
+
+// All returns the sizes of all blobs.
+func (d *Disk) All() (map[kit.Digest]int64, error) {
+	all := map[kit.Digest]int64{}
+	err := filepath.WalkDir(filepath.Join(d.dir, "sha256"), func(path string, e fs.DirEntry, err error) error {
+		digest := kit.Digest("sha256:" + filepath.Base(path))
+		if err != nil || e.IsDir() || digest.Check() != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			all[digest] = info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, failed("list", err)
+	}
+	return all, nil
+}
+
+// Touch makes the blob as old as now; one that is not there is ErrNotFound.
+func (d *Disk) Touch(digest kit.Digest, now time.Time) error {
+	d.age.RLock()
+	defer d.age.RUnlock()
+	err := os.Chtimes(d.path(digest), now, now)
+	if errors.Is(err, fs.ErrNotExist) {
+		return missing(digest)
+	}
+	if err != nil {
+		return failed("touch", err)
+	}
+	return nil
+}
+
+// Expire removes the blob if it is older than before, and tells whether it has.
+func (d *Disk) Expire(ctx context.Context, digest kit.Digest, before time.Time) (bool, error) {
+	d.age.Lock()
+	defer d.age.Unlock()
+	info, err := os.Stat(d.path(digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, failed("expire", err)
+	}
+	if !info.ModTime().Before(before) {
+		return false, nil
+	}
+	return true, d.Remove(ctx, digest)
 }
 
 func (d *Disk) temp() string { return filepath.Join(d.dir, "tmp") }
@@ -174,4 +235,13 @@ func syncDir(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-func failed(op string, err error) error { return &kit.Error{Op: "blob." + op, Err: err} }
+func missing(digest kit.Digest) error {
+	return kit.Errorf(kit.ErrNotFound, "", "there is no blob %s", digest)
+}
+
+func failed(op string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &kit.Error{Fault: kit.ErrFull, Op: "blob." + op, Detail: "the disk is full", Hint: "make room on it", Err: err}
+	}
+	return &kit.Error{Op: "blob." + op, Err: err}
+}

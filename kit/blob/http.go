@@ -1,8 +1,10 @@
 package blob
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"path"
 	"strconv"
@@ -11,11 +13,17 @@ import (
 	"landfall.dev/kit"
 )
 
+// Source is what Handler serves; see kit.Blobs.
+type Source interface {
+	Put(ctx context.Context, r io.Reader, want kit.Digest) (kit.Digest, int64, error)
+	Open(ctx context.Context, d kit.Digest) (kit.Blob, error)
+}
+
 // Handler serves the blobs under their digest, which is the last element of
 // the path: GET and HEAD with ranges (RFC 9110, 14), and PUT, which checks the
 // bytes against the digest. Who may do what is decided before it; the size of
 // an upload is limited by a http.MaxBytesReader before it.
-func Handler(b kit.Blobs) http.Handler {
+func Handler(b Source) http.Handler {
 	return kit.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		digest := kit.Digest(path.Base(r.URL.Path))
 		if err := digest.Check(); err != nil {
@@ -32,7 +40,7 @@ func Handler(b kit.Blobs) http.Handler {
 	})
 }
 
-func serve(w http.ResponseWriter, r *http.Request, b kit.Blobs, digest kit.Digest) error {
+func serve(w http.ResponseWriter, r *http.Request, b Source, digest kit.Digest) error {
 	blob, err := b.Open(r.Context(), digest)
 	if err != nil {
 		return err
@@ -47,7 +55,7 @@ func serve(w http.ResponseWriter, r *http.Request, b kit.Blobs, digest kit.Diges
 	return nil
 }
 
-func upload(w http.ResponseWriter, r *http.Request, b kit.Blobs, digest kit.Digest) error {
+func upload(w http.ResponseWriter, r *http.Request, b Source, digest kit.Digest) error {
 	_, size, err := b.Put(r.Context(), r.Body, digest)
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/door"
 	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store"
 	"landfall.dev/kit/store/frame"
@@ -80,7 +81,7 @@ func (s *service) serveIrreversible(w http.ResponseWriter, r *http.Request) erro
 			reasons = append(reasons, err.Error())
 		}
 	}
-	return answer(w, reasons)
+	return door.Answer(w, reasons)
 }
 
 // returning makes documents of the successor into documents of this cluster.

@@ -155,6 +155,9 @@ func (c *Client) open(ctx context.Context, method, path string, body []byte, hea
 	return nil, last
 }
 
+// maxProblem bounds what is read of an error.
+const maxProblem = 64 << 10
+
 func (c *Client) send(ctx context.Context, method, address string, body []byte, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil || req.URL.Host == "" {
@@ -174,7 +177,7 @@ func (c *Client) send(ctx context.Context, method, address string, body []byte, 
 		return res, nil
 	}
 	defer res.Body.Close()
-	problem, _ := io.ReadAll(io.LimitReader(res.Body, maxRequest))
+	problem, _ := io.ReadAll(io.LimitReader(res.Body, maxProblem))
 	return nil, kit.DecodeProblem(res.StatusCode, problem)
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/blobs"
 	"landfall.dev/kit/migrate/pace"
 	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store"
@@ -34,7 +36,8 @@ type cycle struct {
 	unsaved bool         // kept differs from what the cursor has
 	waiting *quarantine
 	convert conversion
-	again   bool // what comes is taken over whatever is here: see store.Imported
+	blobs   *blobs.Copy // nil if this cluster keeps none
+	again   bool        // what comes is taken over whatever is here: see store.Imported
 	result  Pulled
 }
 
@@ -51,7 +54,10 @@ type conversion interface {
 // pull takes over what changed at the source since the pull before.
 func (c *cycle) pull(ctx context.Context) error {
 	waiting := c.waiting.list()
-	err := c.copy(ctx)
+	err := c.takeBlobs(ctx)
+	if err == nil {
+		err = c.copy(ctx)
+	}
 	if errors.Is(err, kit.ErrGone) && c.after != (kit.Position{}) && !c.way.back {
 		c.after = kit.Position{}
 		err = c.copy(ctx)
@@ -167,7 +173,7 @@ func (c *cycle) copy(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(transformed)
 		for b := range read {
-			c.transform(b)
+			c.transform(ctx, b)
 			if !send(ctx, transformed, b) {
 				return nil
 			}
@@ -187,11 +193,26 @@ func (c *cycle) copy(ctx context.Context) error {
 	return err
 }
 
-// transform converts the documents of b, and says of those that fail which
-// they are.
-func (c *cycle) transform(b *batch) {
+// takeBlobs takes what has come to the source's blobs since the pull before.
+func (c *cycle) takeBlobs(ctx context.Context) (err error) {
+	if c.blobs != nil {
+		c.arrived, err = c.blobs.Arrived(ctx, c.arrived)
+	}
+	return err
+}
+
+// transform converts the documents of b, takes the blobs that they name, and
+// says of those that fail which they are.
+func (c *cycle) transform(ctx context.Context, b *batch) {
 	frames, told := b.frames, len(b.failed)
 	c.convert.batch(b)
+	if c.blobs != nil && b.err == nil {
+		var lacking []blobs.Lacking
+		b.out, lacking, b.err = c.blobs.Complete(ctx, b.out)
+		for _, l := range lacking {
+			b.failed = append(b.failed, failure(l.Link, l.Field, l.Reason))
+		}
+	}
 	for i := told; i < len(b.failed); i++ {
 		f := &b.failed[i]
 		at := slices.IndexFunc(frames, func(d frame.Frame) bool { return d.Record.Link == f.Link })
@@ -248,6 +269,9 @@ func (c *cycle) begin(h exportHead) error {
 	at, err := kit.ParsePosition(h.Position)
 	if err != nil {
 		return c.atSource(err)
+	}
+	if h.Blobs && c.blobs == nil {
+		return &kit.Error{Fault: kit.ErrInvalid, Detail: "the source has blobs, and this cluster keeps none", Hint: "set platform.Config.Blobs in its program"}
 	}
 	if c.way.back {
 		c.convert, err = c.returning(h)
@@ -379,6 +403,15 @@ func (c *cycle) sweep(ctx context.Context) error {
 func (c *cycle) deletion(r kit.Record) store.Imported {
 	r.Version, r.Deleted, r.Body, r.Pending = r.Version+1, true, nil, nil
 	return store.Imported{Record: r, Origin: c.convert.origin(c.after.Seq)}
+}
+
+// fetch asks the source for a blob, or what blobs it has.
+func (c *cycle) fetch(ctx context.Context, path string) (io.ReadCloser, error) {
+	res, err := c.source.open(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return nil, c.atSource(err)
+	}
+	return res.Body, nil
 }
 
 // open asks the source for an export.

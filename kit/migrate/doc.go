@@ -35,6 +35,9 @@
 // While it is in quarantine the sums differ, and a final pull fails, unless
 // somebody has given it up (POST /migrate/waive), which is noted with it.
 //
+// A cluster that keeps blobs takes those of its source ahead of the documents:
+// see package blobs. A document whose blob cannot be had is quarantined, too.
+//
 // # The way back
 //
 // When green has taken over, blue, which stays fenced, pulls in turn, from
@@ -81,6 +84,8 @@
 //	POST /migrate/retry  PullRequest            Pulled: the quarantine once more
 //	POST /migrate/repair PullRequest            Pulled: what differs is taken again
 //	POST /migrate/waive  {"by", "links"}        []Failure
+//	GET  /migrate/blobs[?after=]                {"digests", "next"}: what has come since
+//	GET  /migrate/blobs/{digest}                the blob, with ranges
 //
 // Schemas are a list of kinds with their numbers: accounts:1,users:3. A fence
 // that is on refuses clients' writes with 421, one that is closed their reads

@@ -44,6 +44,8 @@ type exportHead struct {
 	Fenced   bool             `json:"fenced"`
 	Schemas  map[string]int   `json:"schemas"`
 	Counts   map[string]int64 `json:"counts"`
+	// Blobs tells that the source has blobs.
+	Blobs bool `json:"blobs,omitempty"`
 	// Keep is on the way back, by kind, what documents have lost.
 	Keep map[string]transform.Keep `json:"keep,omitempty"`
 }
@@ -141,6 +143,7 @@ func (s *service) serveExport(w http.ResponseWriter, r *http.Request) error {
 	}
 	head := exportHead{Of: ofExport, Format: e.form, Position: snapshot.Position().String(), Fenced: fenced}
 	head.Schemas, head.Counts = s.exported()
+	head.Blobs = s.blobs != nil && s.blobs.Used() > 0
 	if e.to != nil {
 		e.to.narrow(&head)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/blobs"
+	"landfall.dev/kit/migrate/door"
 	"landfall.dev/kit/migrate/pace"
 )
 
@@ -78,10 +80,10 @@ func (s *service) alone(ctx context.Context) (release func(), err error) {
 }
 
 // pulls returns the handler of requests to take something over as run does.
-func (s *service) pulls(run func(c *cycle, ctx context.Context) error) handler {
+func (s *service) pulls(run func(c *cycle, ctx context.Context) error) door.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var req PullRequest
-		if err := decode(r, &req); err != nil {
+		if err := door.Decode(r, &req); err != nil {
 			return err
 		}
 		if err := req.check(); err != nil {
@@ -96,6 +98,9 @@ func (s *service) pulls(run func(c *cycle, ctx context.Context) error) handler {
 			service: s, request: req, way: forth, start: time.Now(),
 			source: &Client{URLs: []string{req.Source}, Token: req.Token}, pace: pace.New(req.Rate),
 		}
+		if s.blobs != nil {
+			c.blobs = blobs.New(s.blobs, c.fetch, s.kinds, c.pace)
+		}
 		s.pace.Store(c.pace)
 		defer s.pace.Store(nil)
 		if req.Base != "" {
@@ -107,7 +112,10 @@ func (s *service) pulls(run func(c *cycle, ctx context.Context) error) handler {
 		if err != nil {
 			return err
 		}
-		return answer(w, c.result)
+		if c.blobs != nil {
+			c.result.Bytes += c.blobs.Bytes()
+		}
+		return door.Answer(w, c.result)
 	}
 }
 
@@ -142,7 +150,7 @@ func (s *service) servePace(w http.ResponseWriter, r *http.Request) error {
 	var to struct {
 		Rate float64 `json:"rate"`
 	}
-	if err := decode(r, &to); err != nil {
+	if err := door.Decode(r, &to); err != nil {
 		return err
 	}
 	if err := checkRate(to.Rate); err != nil {
@@ -150,12 +158,12 @@ func (s *service) servePace(w http.ResponseWriter, r *http.Request) error {
 	}
 	if p := s.pace.Load(); p != nil {
 		p.Set(to.Rate)
-		return answer(w, Paced{Pulling: true, Taken: p.Taken()})
+		return door.Answer(w, Paced{Pulling: true, Taken: p.Taken()})
 	}
 	if leader, self := s.node.Leader(); leader != "" && !self {
-		return elsewhere(leader)
+		return door.Elsewhere(leader)
 	}
-	return answer(w, Paced{})
+	return door.Answer(w, Paced{})
 }
 
 func checkRate(rate float64) error {

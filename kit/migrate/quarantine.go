@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/door"
 	"landfall.dev/kit/store"
 	"landfall.dev/kit/store/digest"
 )
@@ -240,7 +241,7 @@ func (s *service) serveQuarantine(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return answer(w, slices.Concat(both[0].list(), both[1].list()))
+	return door.Answer(w, slices.Concat(both[0].list(), both[1].list()))
 }
 
 // waiver is the body of a request that gives documents up.
@@ -252,7 +253,7 @@ type waiver struct {
 // serveWaive gives documents up that are in quarantine.
 func (s *service) serveWaive(w http.ResponseWriter, r *http.Request) error {
 	var req waiver
-	if err := decode(r, &req); err != nil {
+	if err := door.Decode(r, &req); err != nil {
 		return err
 	}
 	if req.By == "" || len(req.By) > maxFailure || len(req.Links) == 0 {
@@ -285,5 +286,5 @@ func (s *service) serveWaive(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return answer(w, slices.Concat(both[0].list(), both[1].list()))
+	return door.Answer(w, slices.Concat(both[0].list(), both[1].list()))
 }

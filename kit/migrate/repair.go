@@ -81,7 +81,7 @@ func (c *cycle) takeAgain(ctx context.Context, links []kit.Link) (came map[kit.L
 		for _, f := range b.failed {
 			came[f.Link] = true
 		}
-		c.transform(b)
+		c.transform(ctx, b)
 		b.reached = c.after
 		if err := c.take(ctx, b); err != nil {
 			return nil, err

@@ -2,17 +2,15 @@ package migrate
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"runtime/metrics"
-	"strings"
 	"sync/atomic"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/blob/shared"
+	"landfall.dev/kit/migrate/blobs"
+	"landfall.dev/kit/migrate/door"
 	"landfall.dev/kit/migrate/pace"
 	"landfall.dev/kit/store"
 )
@@ -46,31 +44,23 @@ const (
 	pacePath         = "/migrate/pace"
 )
 
-// maxRequest bounds the body of a request.
-const maxRequest = 64 << 10
-
 // service is one node's side of migrations.
 type service struct {
 	node    Node
 	store   *store.Store
 	kinds   *store.Kinds
-	token   [sha256.Size]byte         // the hash of the cluster's token
-	closed  bool                      // there is no token, so nobody is let in
+	blobs   *shared.Blobs             // nil if the platform keeps none
 	pulling chan struct{}             // of capacity 1: full while a pull runs
 	pace    atomic.Pointer[pace.Pace] // of that pull
+	arrived string                    // the cursor of the last pull in the source's blobs; who pulls has it
 }
 
-// Service declares the endpoints of migrations on a node. Who knows the
-// cluster's token may use them; with an empty one nobody may.
-func Service(n Node, s *store.Store, kinds *store.Kinds, clusterToken string) kit.Service {
-	v := &service{
-		node: n, store: s, kinds: kinds,
-		token: sha256.Sum256([]byte(clusterToken)), closed: clusterToken == "",
-		pulling: make(chan struct{}, 1),
-	}
-	route := func(pattern string, h handler) kit.Route {
-		return kit.Route{Pattern: pattern, Handler: v.checked(h), Self: true}
-	}
+// Service declares the endpoints of migrations on a node, whose blobs are nil if
+// it keeps none. Who knows the cluster's token may use them; with an empty one
+// nobody may.
+func Service(n Node, s *store.Store, kinds *store.Kinds, own *shared.Blobs, clusterToken string) kit.Service {
+	v := &service{node: n, store: s, kinds: kinds, blobs: own, pulling: make(chan struct{}, 1)}
+	route := door.New(clusterToken).Route
 	return kit.Service{Name: "migrate", Serves: []kit.Route{
 		route("GET "+statusPath, v.serveStatus),
 		route("GET "+exportPath, v.serveExport),
@@ -83,43 +73,10 @@ func Service(n Node, s *store.Store, kinds *store.Kinds, clusterToken string) ki
 		route("POST "+retryPath, v.pulls((*cycle).retryAll)),
 		route("POST "+repairPath, v.pulls((*cycle).repair)),
 		route("POST "+waivePath, v.serveWaive),
+		route("GET "+blobs.Path, v.serveBlobs),
+		route("GET "+blobs.Path+"/{digest}", v.serveBlobs),
 	}}
 }
-
-// handler answers a request, or returns why not before it has written.
-type handler func(w http.ResponseWriter, r *http.Request) error
-
-// checked wraps h with the check of the token and the answer to errors.
-func (s *service) checked(h handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := s.authorize(r)
-		if err == nil {
-			r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
-			err = h(w, r)
-		}
-		if err != nil {
-			fail(w, r, err)
-		}
-	})
-}
-
-func (s *service) authorize(r *http.Request) error {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	sum := sha256.Sum256([]byte(token))
-	if ok && !s.closed && subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1 {
-		return nil
-	}
-	return &kit.Error{
-		Fault:  kit.ErrUnauthenticated,
-		Detail: "the cluster's token is needed",
-		Hint:   "pass it as Authorization: Bearer TOKEN; it is in cluster.token in the data directory of a node",
-	}
-}
-
-// elsewhere is the error that the leader, at the address, has to be asked.
-type elsewhere string
-
-func (e elsewhere) Error() string { return "the leader is " + string(e) }
 
 var errNoLeader = &kit.Error{Fault: kit.ErrUnavailable, Detail: "the cluster has no leader now", Hint: "try again in a moment"}
 
@@ -131,53 +88,16 @@ func (s *service) lead(ctx context.Context) error {
 	case leader == "":
 		return errNoLeader
 	default:
-		return elsewhere(leader)
+		return door.Elsewhere(leader)
 	}
 }
 
-func fail(w http.ResponseWriter, r *http.Request, err error) {
-	h := w.Header()
-	var leader elsewhere
-	if errors.As(err, &leader) {
-		h.Set("Location", strings.TrimSuffix(string(leader), "/")+r.URL.RequestURI())
-		w.WriteHeader(http.StatusTemporaryRedirect)
-		return
+// serveBlobs serves the blobs; what the leader has got is what was put.
+func (s *service) serveBlobs(w http.ResponseWriter, r *http.Request) error {
+	if err := s.lead(r.Context()); err != nil {
+		return err
 	}
-	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
-		err = &kit.Error{Fault: kit.ErrTimeout, Detail: "the request was given up"}
-	}
-	body, status := kit.EncodeProblem(err)
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	switch kit.Fault(status) {
-	case kit.ErrUnauthenticated:
-		h.Set("WWW-Authenticate", `Bearer realm="landfall"`)
-	case kit.ErrUnavailable, kit.ErrTooMany:
-		h.Set("Retry-After", "1")
-	}
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
-}
-
-// answer writes v, JSON.
-func answer(w http.ResponseWriter, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return &kit.Error{Op: "encode", Err: err}
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(append(body, '\n'))
-	return nil
-}
-
-// decode reads the request's body, JSON, into v.
-func decode(r *http.Request, v any) error {
-	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
-		return kit.Errorf(kit.ErrInvalid, "", "the request's body is not as expected: %v", err)
-	}
-	return nil
+	return blobs.Serve(w, r, s.blobs)
 }
 
 // Status tells how a cluster stands.
@@ -240,7 +160,7 @@ func (s *service) serveStatus(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return answer(w, status)
+	return door.Answer(w, status)
 }
 
 func (s *service) status() (Status, error) {
@@ -321,7 +241,7 @@ func (s *service) serveFence(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var f store.Fence
-	if err := decode(r, &f); err != nil {
+	if err := door.Decode(r, &f); err != nil {
 		return err
 	}
 	if f.Epoch < 1 {
@@ -334,5 +254,5 @@ func (s *service) serveFence(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, status)
+	return door.Answer(w, status)
 }

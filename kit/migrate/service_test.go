@@ -52,7 +52,7 @@ func TestWrongTokenIsRefused(t *testing.T) {
 			}
 		}
 	}
-	open := migrate.Service(s, s.store, store.NewKinds(), "")
+	open := migrate.Service(s, s.store, store.NewKinds(), nil, "")
 	for _, r := range open.Serves {
 		if !r.Self {
 			t.Errorf("%s has its callers checked by the server", r.Pattern)

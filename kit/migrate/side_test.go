@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/blob/shared"
 	"landfall.dev/kit/kittest"
 	"landfall.dev/kit/migrate"
 	"landfall.dev/kit/rest"
@@ -28,9 +30,12 @@ type side struct {
 	store  *store.Store
 	server *rest.Server
 	client *migrate.Client
+	blobs  *shared.Blobs // nil but for newGallery
 
 	// admit, if set, sees each write before it is decided.
 	admit func(store.Proposal) error
+	// meddle, if set, sees each request first, and tells whether it has answered.
+	meddle func(http.ResponseWriter, *http.Request) bool
 	// leader, if set, is the URL of the node that leads.
 	leader atomic.Pointer[string]
 
@@ -44,15 +49,25 @@ var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newSide(t testing.TB, services ...kit.Service) *side {
 	t.Helper()
-	s := &side{t: t, now: epoch}
+	return (&side{t: t, now: epoch}).serve(services...)
+}
+
+// serve makes s serve the services, and its clients reach it.
+func (s *side) serve(services ...kit.Service) *side {
+	t := s.t
+	t.Helper()
 	kinds := store.NewKinds()
 	s.store = store.New(kinds)
 	s.server = rest.New(rest.Options{Store: s.store, Kinds: kinds, Node: s, Logger: kittest.Log(t, slog.LevelInfo)})
 	for _, v := range services {
 		s.server.Add(v)
 	}
-	s.server.Add(migrate.Service(s, s.store, kinds, token))
-	h := httptest.NewServer(s.server)
+	s.server.Add(migrate.Service(s, s.store, kinds, s.blobs, token))
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.meddle == nil || !s.meddle(w, r) {
+			s.server.ServeHTTP(w, r)
+		}
+	}))
 	t.Cleanup(h.Close)
 	s.client = &migrate.Client{URLs: []string{h.URL}, Token: token}
 	return s

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/door"
 	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store/digest"
 	"landfall.dev/kit/store/frame"
@@ -120,13 +121,13 @@ func (s *service) serveSums(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return answer(w, listed)
+		return door.Answer(w, listed)
 	}
 	sums, err := of.sums()
 	if err != nil {
 		return err
 	}
-	return answer(w, sums)
+	return door.Answer(w, sums)
 }
 
 // summing is how the documents of a side are summed up.

@@ -8,3 +8,9 @@ func TLSOnLoopback(c Config) Config {
 
 // AskToLeave asks the node to leave its cluster, whether or not it may.
 func AskToLeave(n *Node) { n.leaving <- struct{}{} }
+
+// Leads tells whether the node leads its cluster.
+func Leads(n *Node) bool {
+	_, self := n.member.Leader()
+	return self
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/blob/shared"
 	"landfall.dev/kit/cluster"
 	"landfall.dev/kit/store"
 )
@@ -41,8 +42,9 @@ func (m machine) Restore(r io.Reader) error { return m.store.Restore(r) }
 // open. It implements rest.Node.
 type memberRef struct {
 	p        atomic.Pointer[cluster.Node]
-	dir      string      // where it keeps its files
-	prepared atomic.Bool // see Prepared
+	dir      string        // where it keeps its files
+	prepared atomic.Bool   // see Prepared
+	blobs    *shared.Blobs // nil if it keeps none
 }
 
 // Prepared tells whether this node, which leads, has seen to it that the cluster
@@ -100,6 +102,9 @@ func (m *memberRef) Disk() (n int64) {
 		}
 		return nil
 	})
+	if m.blobs != nil {
+		n += m.blobs.Used()
+	}
 	return n
 }
 

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/blob/shared"
 	"landfall.dev/kit/cluster"
 	"landfall.dev/kit/migrate"
 	"landfall.dev/kit/page"
@@ -65,7 +66,12 @@ type Config struct {
 	PublicHooks bool
 	// AuditRetention is how long the audit is kept; 0 means 90 days.
 	AuditRetention time.Duration
-	Logger         *slog.Logger
+	// Blobs is how many bytes of blobs the node keeps at most; 0 means that the
+	// platform keeps none. BlobsUnnamed is how long one is kept that no document
+	// names; 0 means a day. See Node.Blobs.
+	Blobs        int64
+	BlobsUnnamed time.Duration
+	Logger       *slog.Logger
 
 	tlsOnLoopback bool // for tests, which have no other address
 }
@@ -87,6 +93,8 @@ type Node struct {
 	tls      *tls.Config // nil without TLS
 	url      string
 	member   memberRef
+	blobs    *shared.Blobs // nil if it keeps none
+	absent   bool          // some service is, with its kinds
 	opened   chan struct{} // closed once the member is there
 	leaving  chan struct{} // asks it to leave its cluster; of capacity 1
 }
@@ -115,8 +123,12 @@ func New(c Config) (*Node, error) {
 		Store: n.store, Kinds: kinds, Logger: c.Logger, Secret: vouchSecret(c.Token), Peers: &peerTransport{node: n},
 		AuditRetention: c.AuditRetention,
 	})
+	if err := n.openBlobs(kinds); err != nil {
+		_ = n.listener.Close()
+		return nil, err
+	}
 	n.Add(clusterService(n))
-	n.Add(migrate.Service(&n.member, n.store, kinds, c.Token))
+	n.Add(migrate.Service(&n.member, n.store, kinds, n.blobs, c.Token))
 	n.Add(page.Service(page.Platform{Kinds: kinds, As: n.Client, HTTP: n.HTTP, Services: func() []kit.Service { return n.services }}))
 	n.Add(webhook.Service(webhook.Options{Client: n.Client, Key: []byte(c.Token), Public: c.PublicHooks, Logger: c.Logger}))
 	return n, nil
@@ -155,7 +167,10 @@ func (n *Node) Add(s kit.Service) {
 
 // Absent makes the node say that it runs without the service that has the
 // kinds.
-func (n *Node) Absent(service string, kinds ...string) { n.server.Absent(service, kinds...) }
+func (n *Node) Absent(service string, kinds ...string) {
+	n.server.Absent(service, kinds...)
+	n.absent = true
+}
 
 // Client returns a client that acts as subject, without a socket.
 func (n *Node) Client(subject string) kit.Client { return n.server.Client(subject) }

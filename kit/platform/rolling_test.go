@@ -31,6 +31,7 @@ var notes = kit.Define[note]("notes")
 
 // member is a node in this process.
 type member struct {
+	node   *platform.Node
 	config platform.Config
 	url    string
 	stop   func() // and wait
@@ -38,8 +39,8 @@ type member struct {
 	err    error // of Run, once done is closed
 }
 
-// enter starts a node with the kind of notes.
-func enter(t *testing.T, c platform.Config) *member {
+// enter starts a node with the kind of notes, and more services.
+func enter(t *testing.T, c platform.Config, more ...kit.Service) *member {
 	t.Helper()
 	c.Logger = slog.New(slog.DiscardHandler)
 	if testing.Verbose() {
@@ -50,9 +51,12 @@ func enter(t *testing.T, c platform.Config) *member {
 		t.Fatalf("node in %s: %v", c.Data, err)
 	}
 	node.Add(kit.Service{Name: "notes", Owns: []kit.Owned{kit.Own(notes, nil)}})
+	for _, s := range more {
+		node.Add(s)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	_, c.Listen, _ = strings.Cut(node.URL(), "://") // the same at every start
-	m := &member{config: c, url: node.URL(), done: make(chan struct{})}
+	m := &member{node: node, config: c, url: node.URL(), done: make(chan struct{})}
 	go func() {
 		defer close(m.done)
 		m.err = node.Run(ctx)

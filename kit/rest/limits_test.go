@@ -134,7 +134,7 @@ func TestRequestsAreBoundedInSize(t *testing.T) {
 		{"a header", "GET", "/api/notes", "", "X-Note: " + huge, "the headers have"},
 		{"an address", "GET", "/api/notes?filter=" + huge, "", "", "the address and the headers"},
 		{"a body", "POST", "/api/notes", `{"text":"` + strings.Repeat("x", kit.MaxDocument) + `"}`, "", "more than 1048576 bytes"},
-		{"a batch", "POST", "/api/batch", `{"writes":[` + strings.TrimSuffix(strings.Repeat(`{"verb":"star","link":"notes/a"},`, 1001), ",") + `]}`, "", "1001 writes, the limit is 1000: split it"},
+		{"a batch", "POST", "/api/batch", `{"writes":[` + strings.TrimSuffix(strings.Repeat(`{"verb":"star","link":"notes/a"},`, 10_001), ",") + `]}`, "", "10001 writes, the limit is 10000: split it"},
 		{"a batch's body", "POST", "/api/batch", strings.Repeat(" ", 8<<20+1), "", "more than 8388608 bytes"},
 	} {
 		headers := []string{admin}

@@ -3,7 +3,9 @@ package harness
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -20,13 +22,19 @@ type movement struct {
 	kit.Meta
 }
 
+type receipt struct {
+	kit.Meta
+	Paper kit.Digest `json:"paper"`
+}
+
 var (
 	accounts  = kit.Define[account]("accounts")
 	transfers = kit.Define[movement]("transfers")
+	receipts  = kit.Define[receipt]("receipts")
 )
 
 // Finish ends the load and compares what was acknowledged since it was made
-// with what the platform holds: no transfer is lost, none that was deleted is
+// with what the platform holds: no transfer is lost, nor a receipt or its paper, none that was deleted is
 // there again, and each has moved its money once. It returns the requests that
 // failed since the last Finish.
 func (l *Load) Finish() []Failure {
@@ -47,12 +55,38 @@ func (l *Load) Finish() []Failure {
 		money, err = balances(ctx, client)
 		return err
 	})
+	l.papers()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.judge(found, money)
 	fails := l.fails
 	l.fails = nil
 	return fails
+}
+
+// papers reports receipts that are lost, and those without their paper.
+func (l *Load) papers() {
+	t := l.path.t
+	t.Helper()
+	client := l.path.client(l.path.Front, l.token)
+	for _, x := range l.receipts {
+		l.path.Insist("a receipt is read", func(ctx context.Context) error {
+			r, err := receipts.Read(ctx, client, x.id)
+			if err == nil {
+				var paper []byte
+				paper, err = l.do(ctx, http.MethodGet, "/kit/blobs/"+string(r.Paper), nil)
+				if err == nil && string(paper) != x.paper {
+					t.Errorf("the paper of %s has %d bytes, want %d", r.Link, len(paper), len(x.paper))
+				}
+			}
+			if errors.Is(err, kit.ErrNotFound) {
+				t.Errorf("the acknowledged receipt %s: %v", x.id, err)
+				return nil
+			}
+			return err
+		})
+	}
+	t.Logf("%d receipts were looked at", len(l.receipts))
 }
 
 // balances returns the cents of each account.

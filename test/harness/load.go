@@ -49,7 +49,9 @@ type Load struct {
 	sent  int
 	all   []*transfer
 	kept  []*transfer // acknowledged, and nobody has asked to delete them
-	fails []Failure
+	// receipts were acknowledged.
+	receipts []*transfer
+	fails    []Failure
 }
 
 // transfer is what the load knows of one that it has sent. Those of a cent from
@@ -59,8 +61,9 @@ type transfer struct {
 	from, to int
 	began    time.Time
 	acked    bool
-	deleting bool // somebody has asked for that
-	deleted  bool // and it was acknowledged
+	paper    string // of a receipt, which then it is instead
+	deleting bool   // somebody has asked for that
+	deleted  bool   // and it was acknowledged
 }
 
 // Fill puts the accounts into the first version.
@@ -138,8 +141,8 @@ func (l *Load) run(ctx context.Context, rate int) {
 	}
 }
 
-// request is the i-th. Of eight, four read an account, three move a cent, and
-// one deletes a transfer.
+// request is the i-th. Of eight, four read an account, three move a cent, but one
+// of these is a receipt every now and then, and one deletes a transfer.
 func (l *Load) request(ctx context.Context, i int) {
 	f := Failure{Began: time.Now(), Write: i%2 == 1}
 	a := rand.IntN(Accounts)
@@ -155,6 +158,8 @@ func (l *Load) request(ctx context.Context, i int) {
 		if errors.Is(f.Err, kit.ErrNotFound) {
 			f.Err = nil // the door has asked twice
 		}
+	case t.paper != "":
+		f.Err = l.receipt(ctx, f.Door, t)
 	default:
 		body := fmt.Sprintf(`{"id":%q,"from":"a%d","to":"a%d","amount":"0.01"}`, t.id, t.from, t.to)
 		_, f.Err = l.through(ctx, f.Door, http.MethodPost, "/transfer", strings.NewReader(body))
@@ -169,6 +174,8 @@ func (l *Load) request(ctx context.Context, i int) {
 	case t == nil:
 	case t.deleting:
 		t.deleted = true
+	case t.paper != "":
+		l.receipts = append(l.receipts, t)
 	default:
 		t.acked = true
 		l.kept = append(l.kept, t)
@@ -188,9 +195,29 @@ func (l *Load) subject(i, a int) *transfer {
 		t.deleting = true
 		return t
 	}
+	if i%receiptEvery == 5 {
+		id := fmt.Sprintf("%s-%d", l.tag, i)
+		return &transfer{id: id, paper: strings.Repeat("paper of "+id+"\n", 1+rand.IntN(2000))}
+	}
 	t := &transfer{id: fmt.Sprintf("%s-%d", l.tag, i), from: a, to: (a + 1 + rand.IntN(Accounts-1)) % Accounts, began: time.Now()}
 	l.all = append(l.all, t)
 	return t
+}
+
+// receiptEvery is how many requests have one receipt among them.
+const receiptEvery = 40
+
+// receipt puts the paper as a blob, and then the receipt that names it.
+func (l *Load) receipt(ctx context.Context, door string, t *transfer) error {
+	paper := kit.DigestOf([]byte(t.paper))
+	if _, err := l.through(ctx, door, http.MethodPut, "/kit/blobs/"+string(paper), strings.NewReader(t.paper)); err != nil {
+		return fmt.Errorf("put a paper: %w", err)
+	}
+	_, err := l.through(ctx, door, http.MethodPost, "/api/receipts?id="+t.id, strings.NewReader(fmt.Sprintf(`{"paper":%q}`, paper)))
+	if errors.Is(err, kit.ErrConflict) {
+		return nil // the door has asked twice
+	}
+	return err
 }
 
 func (l *Load) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {

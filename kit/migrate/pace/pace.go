@@ -3,39 +3,38 @@ package pace
 
 import (
 	"context"
-	"math"
+	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // Pace lets documents through at a rate, which may change meanwhile: what comes
-// late is made up for, but for no more than burst. Most and Wait are for one
-// goroutine, the other methods may be called at the same time.
+// late is made up for, but for no more than burst. Its methods may be called
+// concurrently.
 type Pace struct {
-	rate    atomic.Uint64 // the bits of a float64
-	taken   atomic.Int64
-	changed chan struct{} // of capacity 1: full when the rate has changed
-	due     time.Time
+	taken atomic.Int64
+
+	mu      sync.Mutex
+	rate    float64       // documents a second; 0 is no bound
+	due     time.Time     // when what was let through may have been
+	changed chan struct{} // closed when the rate changes
 }
 
 const burst = 100 * time.Millisecond
 
 // New returns a pace of so many documents a second; 0 is no bound.
-func New(rate float64) *Pace {
-	p := Pace{changed: make(chan struct{}, 1)}
-	p.rate.Store(math.Float64bits(rate))
-	return &p
-}
+func New(rate float64) *Pace { return &Pace{rate: rate, changed: make(chan struct{})} }
 
-// Set changes the rate, and ends a wait that is for another one.
+// Set changes the rate, and ends the waits that are for another one.
 func (p *Pace) Set(rate float64) {
-	if p.rate.Swap(math.Float64bits(rate)) == math.Float64bits(rate) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if rate == p.rate {
 		return
 	}
-	select {
-	case p.changed <- struct{}{}:
-	default:
-	}
+	close(p.changed)
+	p.rate, p.due, p.changed = rate, time.Time{}, make(chan struct{})
 }
 
 // Taken returns how many documents were taken so far.
@@ -43,39 +42,77 @@ func (p *Pace) Taken() int64 { return p.taken.Load() }
 
 // Most returns how many of limit documents to take before the next wait.
 func (p *Pace) Most(limit int) int {
-	rate := math.Float64frombits(p.rate.Load())
-	if rate == 0 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.most(limit)
+}
+
+func (p *Pace) most(limit int) int {
+	if p.rate == 0 {
 		return limit
 	}
-	return min(limit, max(1, int(rate*burst.Seconds())))
+	return min(limit, max(1, int(p.rate*burst.Seconds())))
 }
 
 // Wait returns when n documents may have been taken. Those that were let
-// through before the rate fell are not made up for.
+// through before the rate changed are not made up for.
 func (p *Pace) Wait(ctx context.Context, n int) error {
 	p.taken.Add(int64(n))
-	select {
-	case <-p.changed: // before
-	default:
-	}
-	rate := math.Float64frombits(p.rate.Load())
-	if rate == 0 {
+	return p.wait(ctx, n)
+}
+
+func (p *Pace) wait(ctx context.Context, n int) error {
+	wait, changed := p.claim(n)
+	if wait <= 0 {
 		return nil
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// claim returns how long to wait for n documents, unless the rate changes.
+func (p *Pace) claim(n int) (wait time.Duration, changed <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rate == 0 {
+		return 0, nil
 	}
 	now := time.Now()
 	if earliest := now.Add(-burst); p.due.Before(earliest) {
 		p.due = earliest
 	}
-	p.due = p.due.Add(time.Duration(float64(p.Most(n)) / rate * float64(time.Second)))
-	t := time.NewTimer(p.due.Sub(now))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-p.changed:
-		p.due = time.Time{}
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	p.due = p.due.Add(time.Duration(float64(p.most(n)) / p.rate * float64(time.Second)))
+	return p.due.Sub(now), p.changed
+}
+
+// page is how many bytes of a blob cost as much as a document.
+const page = 4 << 10
+
+// Reader returns r at the pace: so many bytes count like a document, but are not
+// among those taken.
+func (p *Pace) Reader(ctx context.Context, r io.Reader) io.Reader { return &reader{ctx, p, r} }
+
+type reader struct {
+	ctx  context.Context // of one copy
+	pace *Pace
+	from io.Reader
+}
+
+func (r *reader) Read(b []byte) (int, error) {
+	most := r.pace.Most(1+(len(b)-1)/page) * page
+	n, err := r.from.Read(b[:min(len(b), most)])
+	if n > 0 {
+		if late := r.pace.wait(r.ctx, 1+(n-1)/page); late != nil {
+			return n, late
+		}
 	}
+	return n, err
 }

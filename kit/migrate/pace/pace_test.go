@@ -1,8 +1,10 @@
 package pace
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,6 +79,17 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 		time.AfterFunc(time.Second, func() { cancel(why) })
 		if err := p.Wait(ctx, 1); err != why {
 			t.Errorf("it ended with %v", err)
+		}
+	})
+}
+
+func TestBytesOfBlobsCostWhatDocumentsDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, began := New(100), time.Now()
+		n, err := io.Copy(io.Discard, p.Reader(t.Context(), bytes.NewReader(make([]byte, 200*page))))
+		took := time.Since(began)
+		if err != nil || n != 200*page || took < 2*time.Second-2*burst || took > 2*time.Second+2*burst || p.Taken() != 0 {
+			t.Errorf("%d bytes in %v, %d documents, %v", n, took, p.Taken(), err)
 		}
 	})
 }

@@ -198,7 +198,7 @@ func (s *Server) repeat(req *Request, p store.Proposal) (done bool, err error) {
 }
 
 // maxWrites is how many writes a batch may have.
-const maxWrites = 1000
+const maxWrites = 10_000
 
 // HeaderKey makes a write happen once: see kit.Once.
 const HeaderKey = "Idempotency-Key"
