@@ -11,8 +11,8 @@ import (
 var Generations = kit.Define[Generation]("generations")
 
 // Generation is what is deployed of one source of definitions, the folder of a
-// project. It only moves as a whole: its jobs change in one write, or none
-// does.
+// project. It moves as a whole: its jobs change in one write, unless they are so
+// many that there are several; until the last, Writing tells of it.
 type Generation struct {
 	kit.Meta
 	Deployed
@@ -25,6 +25,9 @@ type Generation struct {
 	Error string `json:"error,omitempty"`
 	// Held is the commit whose deployment must be confirmed.
 	Held string `json:"held,omitempty"`
+	// Writing is the request whose jobs are being written in several writes, 0 at
+	// all other times: some of the jobs are those of the generation before.
+	Writing int `json:"writing,omitempty"`
 	// Last is what the last deployment has changed.
 	Last JobChanges `json:"last,omitzero"`
 	// Earlier are the generations before, the latest first.

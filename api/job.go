@@ -42,6 +42,15 @@ type Build struct {
 	Change      kit.Link          `json:"change,omitempty"`
 	PatchSet    int               `json:"patchSet,omitempty"`
 	Params      map[string]string `json:"params,omitempty"`
+	// Upstream is the build that started it, if one has, and Depth how many
+	// stand above it.
+	Upstream kit.Link `json:"upstream,omitempty"`
+	Depth    int      `json:"depth,omitempty"`
+	// Cell names the cell of its job's matrix that it is the build of.
+	Cell string `json:"cell,omitempty"`
+
+	// Trusted tells that what it builds was reviewed: then it may have secrets.
+	Trusted bool `json:"trusted,omitempty"`
 
 	State BuildState `json:"state"`
 	Spec  *JobSpec   `json:"spec,omitempty"` // set when queued
@@ -53,22 +62,45 @@ type Build struct {
 	Queued     time.Time `json:"queued,omitzero"`
 	Started    time.Time `json:"started,omitzero"`
 	Finished   time.Time `json:"finished,omitzero"`
+	// Held is how many of its spec's locks it holds.
+	Held int `json:"held,omitempty"`
+	// Retries is how often it was tried again because it did not pass.
+	Retries int `json:"retries,omitempty"`
+	// Calls are the builds that it has started, Cells those of its matrix.
+	Calls []Call `json:"calls,omitempty"`
+	Cells []Cell `json:"cells,omitempty"`
+
+	// Keep tells its runner to keep its container for KeepTime if it fails.
+	Keep bool `json:"keep,omitempty"`
 
 	// Name and Description are what its job calls it, for people.
 	Name        string `json:"name,omitempty"`
 	Description string `json:"description,omitempty"`
 
-	ExitCode int `json:"exitCode,omitempty"`
+	// Result is what became of its steps, if they have come to an end.
+	Result   Result `json:"result,omitempty"`
+	ExitCode int    `json:"exitCode,omitempty"`
 	// Error says why it failed, for people.
 	Error     string     `json:"error,omitempty"`
 	LogSize   int64      `json:"logSize,omitempty"`
 	LogDigest kit.Digest `json:"logDigest,omitempty"` // set once the log is sealed
-	Artifacts []Artifact `json:"artifacts,omitempty"`
+	// LogMissing is how many lines it wrote that are not in its log; -1 if some are
+	// missing and nobody knows how many.
+	LogMissing int64      `json:"logMissing,omitempty"`
+	Artifacts  []Artifact `json:"artifacts,omitempty"`
 	// Reports are what it kept of its job's reports.
 	Reports []ReportFile `json:"reports,omitempty"`
 	// Image is what the build packed and pushed: "ledger@sha256:...".
 	Image string `json:"image,omitempty"`
+
+	// Engine is the runner's engine that it ran on, BuildImage what its container
+	// was made from: "build/go@sha256:...", or the image's id on that engine.
+	Engine     string `json:"engine,omitempty"`
+	BuildImage string `json:"buildImage,omitempty"`
 }
+
+// KeepTime is how long the container of a failed build is kept, if that is wanted.
+const KeepTime = time.Hour
 
 // BuildState is where a Build is.
 type BuildState string
@@ -76,6 +108,7 @@ type BuildState string
 // The states of a Build.
 const (
 	BuildCreated   BuildState = "created"   // its definition is being read
+	BuildWaiting   BuildState = "waiting"   // for a lock, for the next time that it is tried, or for the builds of its matrix
 	BuildQueued    BuildState = "queued"    // a runner may lease it
 	BuildRunning   BuildState = "running"   // leased; heartbeats keep it
 	BuildPassed    BuildState = "passed"    // all steps ended with 0
@@ -104,15 +137,28 @@ type LeaseArgs struct {
 // HeartbeatArgs are the arguments of builds/N:heartbeat, which renews a lease.
 type HeartbeatArgs struct {
 	Attempt int `json:"attempt"`
+	// Step, if not 0, is the number of the step that starts other builds, see
+	// CalledBuild for their links.
+	Step   int     `json:"step,omitempty"`
+	Starts []Start `json:"starts,omitempty"`
 }
 
 // FinishArgs are the arguments of builds/N:finish.
 type FinishArgs struct {
 	Attempt  int        `json:"attempt"`
-	State    BuildState `json:"state"` // passed, failed or error
+	State    BuildState `json:"state"` // passed, failed or error; cancelled of a build that is, when its log has come to its end
 	ExitCode int        `json:"exitCode"`
 	Error    string     `json:"error,omitempty"`
 	LogSize  int64      `json:"logSize"` // bytes that the runner has appended
+	// LogDigest is that of the whole log, which the hub has sealed: see LogSeal.
+	// Without it the hub seals what it has.
+	LogDigest  kit.Digest `json:"logDigest,omitempty"`
+	LogMissing int64      `json:"logMissing,omitempty"` // as in Build
+	Result     Result     `json:"result,omitempty"`
+	// Again tells that the job wants it tried again, if it was not too often.
+	Again bool `json:"again,omitempty"`
+	// Starts are the builds that follow on this one.
+	Starts []Start `json:"starts,omitempty"`
 	// Name and Description may be there whatever the state.
 	Name        string     `json:"name,omitempty"`
 	Description string     `json:"description,omitempty"`
@@ -120,4 +166,7 @@ type FinishArgs struct {
 	// Reports may be there whatever the state.
 	Reports []ReportFile `json:"reports,omitempty"`
 	Image   string       `json:"image,omitempty"`
+	// Engine and BuildImage are as in Build.
+	Engine     string `json:"engine,omitempty"`
+	BuildImage string `json:"buildImage,omitempty"`
 }

@@ -12,6 +12,11 @@ type ReportPatterns struct {
 	JUnit    []string `json:"junit,omitempty"`
 	Coverage []string `json:"coverage,omitempty"` // Go's coverprofile, Cobertura, JaCoCo, LCOV
 	SARIF    []string `json:"sarif,omitempty"`
+	// CycloneDX are bills of materials in JSON, OSV the JSON of osv-scanner.
+	CycloneDX []string `json:"cyclonedx,omitempty"`
+	OSV       []string `json:"osv,omitempty"`
+	// Sonar are the report-task.txt that a SonarQube scanner writes.
+	Sonar []string `json:"sonar,omitempty"`
 }
 
 // ReportKind says what is in a report file.
@@ -19,10 +24,17 @@ type ReportKind string
 
 // The kinds of report files.
 const (
-	ReportJUnit    ReportKind = "junit"
-	ReportCoverage ReportKind = "coverage"
-	ReportSARIF    ReportKind = "sarif"
+	ReportJUnit     ReportKind = "junit"
+	ReportCoverage  ReportKind = "coverage"
+	ReportSARIF     ReportKind = "sarif"
+	ReportSonar     ReportKind = "sonar"
+	ReportCycloneDX ReportKind = "cyclonedx"
+	ReportOSV       ReportKind = "osv"
 )
+
+// OfInventory tells whether reports of the kind are about dependencies: they
+// come to an Inventory, all others to a Report.
+func (k ReportKind) OfInventory() bool { return k == ReportCycloneDX || k == ReportOSV }
 
 // ReportFile is a report that a build kept.
 type ReportFile struct {
@@ -58,18 +70,24 @@ type GateRules struct {
 	// NewCoverage is how many percent of the added lines that can be covered
 	// must be; 0 means that it does not matter.
 	NewCoverage int `json:"newCoverage"`
-	// MinimumLines is how many of these there must be for that to be judged.
+	// NewDuplication is how many percent of the added lines may be in blocks that
+	// the sources have twice; 0 means that it does not matter.
+	NewDuplication int `json:"newDuplication,omitempty"`
+	// MinimumLines is how many added lines there must be for these to be judged.
 	MinimumLines int `json:"minimumLines"`
+	// Sonar is the key of the project on the hub's SonarQube server whose gate
+	// must pass too, for builds that keep what its scanner leaves behind.
+	Sonar string `json:"sonar,omitempty"`
 	// Quarantine is how many times in a row a flaky test must pass until its
 	// failures count again; 0 means that they always count.
 	Quarantine int `json:"quarantine"`
 }
 
 // DefaultGate is that of a project without a Gate.
-var DefaultGate = GateRules{NewCoverage: 80, MinimumLines: 20, Quarantine: 5}
+var DefaultGate = GateRules{NewCoverage: 80, NewDuplication: 3, MinimumLines: 20, Quarantine: 5}
 
 // Reports are what builds' reports come to. The id is the build's.
-var Reports = kit.Define[Report]("reports")
+var Reports = kit.Define[Report]("reports", kit.Index("project"))
 
 // Report is the verdict on the reports of a build.
 type Report struct {
@@ -79,19 +97,23 @@ type Report struct {
 	Commit   string   `json:"commit"`
 	Change   kit.Link `json:"change,omitempty"`
 	PatchSet int      `json:"patchSet,omitempty"`
+	// Run and Node are what ordered the build, if a pipeline did.
+	Run  kit.Link `json:"run,omitempty"`
+	Node string   `json:"node,omitempty"`
 
 	State ReportState `json:"state"`
 	// Error says why it could not be judged.
 	Error string `json:"error,omitempty"`
 	// Parent is the commit that the added lines are a difference to; empty for a
 	// project's first, and if it is not known which lines are new.
-	Parent     string          `json:"parent,omitempty"`
-	Rules      GateRules       `json:"rules"` // that it was judged by
-	Conditions []Condition     `json:"conditions,omitempty"`
-	Tests      *TestsReport    `json:"tests,omitempty"`
-	Coverage   *CoverageReport `json:"coverage,omitempty"`
-	Findings   *FindingsReport `json:"findings,omitempty"`
-	Judged     time.Time       `json:"judged,omitzero"`
+	Parent      string             `json:"parent,omitempty"`
+	Rules       GateRules          `json:"rules"` // that it was judged by
+	Conditions  []Condition        `json:"conditions,omitempty"`
+	Tests       *TestsReport       `json:"tests,omitempty"`
+	Coverage    *CoverageReport    `json:"coverage,omitempty"`
+	Findings    *FindingsReport    `json:"findings,omitempty"`
+	Duplication *DuplicationReport `json:"duplication,omitempty"`
+	Judged      time.Time          `json:"judged,omitzero"`
 }
 
 // ReportState is where a Report is.
@@ -107,7 +129,7 @@ const (
 
 // Condition is the verdict on one part of a Report.
 type Condition struct {
-	Name  string          `json:"name"` // reports, tests, coverage, issues
+	Name  string          `json:"name"` // reports, tests, coverage, duplication, issues, sonar; components, vulnerabilities
 	State ConditionResult `json:"state"`
 	Text  string          `json:"text"` // for people
 }
@@ -119,6 +141,7 @@ type ConditionResult string
 const (
 	ConditionPassed   ConditionResult = "passed"
 	ConditionFailed   ConditionResult = "failed"
+	ConditionReview   ConditionResult = "review"   // a person is to decide; of inventories
 	ConditionUnjudged ConditionResult = "unjudged" // the text says why
 )
 
@@ -163,11 +186,19 @@ type MissedLines struct {
 	Lines string `json:"lines"` // "3-7, 9"
 }
 
+// DuplicationReport is which added lines the sources of programs have twice.
+type DuplicationReport struct {
+	NewLines   int           `json:"newLines"` // without comments, imports and the like
+	Duplicated int           `json:"duplicated"`
+	List       []MissedLines `json:"list,omitempty"` // of the first files
+}
+
 // FindingsReport is what analysis has found.
 type FindingsReport struct {
-	Total int       `json:"total"`          // everywhere
-	New   int       `json:"new"`            // on added lines, of the gate's level or higher
-	List  []Finding `json:"list,omitempty"` // the first of the new
+	Total int       `json:"total"`           // everywhere
+	New   int       `json:"new"`             // on added lines, of the gate's level or higher
+	Moved int       `json:"moved,omitempty"` // on added lines too, but had been there before
+	List  []Finding `json:"list,omitempty"`  // the first of the new
 }
 
 // Finding is something that an analyser has found.

@@ -27,6 +27,8 @@ type QueuePlace struct {
 	Position int        `json:"position"` // from 1
 	Since    time.Time  `json:"since"`    // when it was queued
 	Attempt  int        `json:"attempt"`  // leases so far
+	// Labels are what its engine must have.
+	Labels []string `json:"labels,omitempty"`
 	// Why says what it waits for.
 	Why string `json:"why"`
 }

@@ -67,19 +67,20 @@ type Vote struct {
 	Value int       `json:"value"`
 	By    string    `json:"by"`
 	At    time.Time `json:"at"`
-	// Link is the evidence: the build, with its log, the run that verified, or
-	// the report.
+	// Link is the evidence: the build, with its log, the run that verified, the
+	// report, or the proposal.
 	Link kit.Link `json:"link,omitempty"`
 	Text string   `json:"text,omitempty"`
 }
 
 // The labels. A change can be submitted with Verified +1 and Code-Review +2
 // by somebody other than its owner, its uploader and its commit's author, no
-// minimum on either, and Quality +1 of each report of the run. Verified 0 says
+// minimum on either, Quality +1 of each report of the run, and no Jobs -1. Verified 0 says
 // that the run was cancelled, Quality 0 that the report has no verdict.
 const (
 	LabelVerified   = "Verified"    // -1 to +1; a run's verdict
 	LabelQuality    = "Quality"     // -1 to +1; a report's verdict
+	LabelJobs       = "Jobs"        // -1 to +1; that on the definitions of jobs
 	LabelCodeReview = "Code-Review" // -2 to +2; a person's
 )
 

@@ -13,6 +13,16 @@ type JobSpec struct {
 	// engine ignores it. Empty means the runner's default.
 	Image string `json:"image,omitempty"`
 
+	// Labels are what the engine must have that the build runs on.
+	Labels []string `json:"labels,omitempty"`
+	// Services run beside the build, in a network that only they are in.
+	Services []Service `json:"services,omitempty"`
+	// Cache maps keys to directories in the container that are kept for later
+	// builds of the project. What a change's builds write, only they see.
+	Cache map[string]string `json:"cache,omitempty"`
+	// Resources are what a build may use; nil means what its runner gives.
+	Resources *Resources `json:"resources,omitempty"`
+
 	// Script holds the shell steps, run in order by "sh -e" in the checked-out
 	// sources; the first that fails ends the build.
 	Script []string `json:"script"`
@@ -46,10 +56,27 @@ type JobSpec struct {
 	Describe  *Describe `json:"describe,omitempty"`
 	BuildName string    `json:"buildName,omitempty"`
 
+	// Secrets are what a build of what was reviewed is given of its project's.
+	Secrets []SecretUse `json:"secrets,omitempty"`
+	// Messages are sent when a build has ended.
+	Messages []Announcement `json:"messages,omitempty"`
+	// Retry, if there, says when a build that did not pass is tried again.
+	Retry *Retry `json:"retry,omitempty"`
+	// Finds change the result of a build by its log.
+	Finds []Find `json:"finds,omitempty"`
+	// Locks are what a build must hold while it runs, by their names.
+	Locks []LockUse `json:"locks,omitempty"`
+	// BlockedBy are regular expressions for names of jobs of the project whose
+	// builds do not run beside one of this job. They are among Locks, too.
+	BlockedBy []string `json:"blockedBy,omitempty"`
+	// Matrix, if there, makes a build several.
+	Matrix *Matrix `json:"matrix,omitempty"`
+
 	// Missing are parts of the definition that are not carried out.
 	Missing []MissingPart `json:"missing,omitempty"`
 
-	// Triggers and Downstream are what is known of a job's place among others.
+	// Triggers say what starts the job by itself, Downstream which jobs it starts
+	// when it has ended.
 	Triggers   []Trigger    `json:"triggers,omitempty"`
 	Downstream []Downstream `json:"downstream,omitempty"`
 
@@ -82,6 +109,26 @@ type JobSpec struct {
 	Origin []string `json:"origin,omitempty"`
 }
 
+// Service is a program, such as a database, that runs beside a build, which
+// reaches it by its name.
+type Service struct {
+	Name    string            `json:"name"`
+	Image   string            `json:"image"`
+	Command []string          `json:"command,omitempty"` // empty: the image's own
+	Env     map[string]string `json:"env,omitempty"`
+	// Ready is a shell's line that is run in it until it ends with 0: the build
+	// begins then. Without it the image's own health check decides.
+	Ready string `json:"ready,omitempty"`
+}
+
+// Resources bound what a build uses. 0 means what its runner gives.
+type Resources struct {
+	CPUs     float64 `json:"cpus,omitempty"`
+	MemoryMB int64   `json:"memoryMB,omitempty"`
+	Pids     int64   `json:"pids,omitempty"` // processes and threads
+	DiskMB   int64   `json:"diskMB,omitempty"`
+}
+
 // PackSpec says how a build's files become an OCI image: one layer of files
 // on a base.
 type PackSpec struct {
@@ -95,47 +142,4 @@ type PackSpec struct {
 	Entrypoint []string `json:"entrypoint"`
 	// Env is the image's environment.
 	Env map[string]string `json:"env,omitempty"`
-}
-
-// Plan is the graph that a project's pipeline.star made from an event. It is
-// data: the executor only ever walks a stored plan.
-type Plan struct {
-	Nodes []Node `json:"nodes"`
-}
-
-// NodeType says what a node of a Plan does.
-type NodeType string
-
-// What a node of a plan can be.
-const (
-	NodeBuild   NodeType = "build"   // run Job; the output is the image's digest, if it packs one
-	NodeDeploy  NodeType = "deploy"  // deploy the image of node Image to Environment; run Tests there
-	NodeRelease NodeType = "release" // make a Release of the image of node Image
-	NodeApprove NodeType = "approve" // wait until By approves
-	NodeNotify  NodeType = "notify"  // send Text
-)
-
-// Node is one step of a Plan. It starts when all that it needs has passed.
-type Node struct {
-	// ID is unique in the plan: "build", "deploy-staging".
-	ID    string   `json:"id"`
-	Type  NodeType `json:"type"`
-	Stage string   `json:"stage,omitempty"`
-	Needs []string `json:"needs,omitempty"`
-
-	Job         string            `json:"job,omitempty"`         // build: the job's name
-	Params      map[string]string `json:"params,omitempty"`      // build: added to the environment
-	Image       string            `json:"image,omitempty"`       // deploy, release: id of the node that built it
-	Environment string            `json:"environment,omitempty"` // deploy
-	Tests       []string          `json:"tests,omitempty"`       // deploy: commands run against the deployment
-	By          string            `json:"by,omitempty"`          // approve: "groups/release-managers", "users/rita"; empty: whoever has a role for it
-	Version     string            `json:"version,omitempty"`     // release
-	Text        string            `json:"text,omitempty"`        // notify
-
-	// Retries is how often the node is tried again after an infrastructure
-	// failure (not after a failed script).
-	Retries int `json:"retries,omitempty"`
-
-	// Position is the "file:line" of the call that made the node.
-	Position string `json:"position,omitempty"`
 }

@@ -19,6 +19,7 @@ type Step struct {
 	If     *IfStep     `json:"if,omitempty"`
 	Inject *InjectStep `json:"inject,omitempty"`
 	Copy   *CopyStep   `json:"copy,omitempty"`
+	Call   *CallStep   `json:"call,omitempty"`
 }
 
 // ShellStep is a script, run as a process of its own in the workspace.
@@ -132,6 +133,8 @@ type Parameter struct {
 	Choices     []string `json:"choices,omitempty"` // the only values; the first is the default
 	// Secret values are masked in the log.
 	Secret bool `json:"secret,omitempty"`
+	// Random has each build have another value, if it is given none.
+	Random bool `json:"random,omitempty"`
 }
 
 // Describe is the description that a build gets when it has ended: Text, in
@@ -143,24 +146,62 @@ type Describe struct {
 	Text    string `json:"text,omitempty"`
 }
 
-// Trigger says what would start a job elsewhere. It is kept for people and
-// for pipelines; nothing is started by it alone.
+// Trigger says what starts a job by itself, in a project without a
+// pipeline.star.
 type Trigger struct {
-	Type   string            `json:"type"` // "gerrit", "pollscm", "reverse"
+	Type string `json:"type"` // "gerrit", "pollscm", "reverse"
+	// On are what the definition names: events, or for "reverse" jobs.
 	On     []string          `json:"on,omitempty"`
 	Fields map[string]string `json:"fields,omitempty"`
+	// Events are those of a run that it is about, "patchset-created" and "merged",
+	// if one of Sources fits.
+	Events  []string        `json:"events,omitempty"`
+	Sources []TriggerSource `json:"sources,omitempty"`
 }
 
-// Downstream are jobs that would be started after this one elsewhere. It is
-// kept for people and for pipelines; nothing is started by it alone.
+// TriggerSource is where something happens that starts a job: all are regular
+// expressions for whole names; empty means any.
+type TriggerSource struct {
+	Project  string   `json:"project,omitempty"`
+	Branches []string `json:"branches,omitempty"`
+	// Files are those of which one must have changed, Except those of which none.
+	Files  []string `json:"files,omitempty"`
+	Except []string `json:"except,omitempty"`
+}
+
+// Downstream are jobs of the same project that are built when this one has
+// ended, at the same commit.
 type Downstream struct {
-	Jobs   []string          `json:"jobs"`
-	On     []Result          `json:"on,omitempty"` // none means all
-	Params map[string]string `json:"params,omitempty"`
-	// Current tells that they were to have this build's parameters too.
+	Jobs []string `json:"jobs"`         // variables are replaced in them
+	On   []Result `json:"on,omitempty"` // none means all
+	Pass
+}
+
+// Pass says which parameters a build hands to one that it starts; the later
+// win.
+type Pass struct {
+	// Current hands on all that it was given itself.
 	Current bool `json:"current,omitempty"`
-	// Wait tells that this job was to wait for them.
-	Wait bool `json:"wait,omitempty"`
+	// File is one of properties in the workspace; what is not there is passed
+	// over, unless it is needed.
+	File       string `json:"file,omitempty"`
+	FileNeeded bool   `json:"fileNeeded,omitempty"`
+	// Params are further ones; variables are replaced in their values.
+	Params map[string]string `json:"params,omitempty"`
+}
+
+// CallStep starts builds of other jobs of the same project, at the same commit.
+// The step after it runs in a new container on the same workspace.
+type CallStep struct {
+	Jobs []string `json:"jobs"` // variables are replaced in them
+	Pass
+	// Wait waits until all have ended. A result that is as bad as one of these,
+	// or worse, makes the step fail, or the build failed or unstable when it goes
+	// on; empty means never.
+	Wait      bool   `json:"wait,omitempty"`
+	StepFails Result `json:"stepFails,omitempty"`
+	Fails     Result `json:"fails,omitempty"`
+	Unstable  Result `json:"unstable,omitempty"`
 }
 
 // MissingPart is a part of a job's definition that is not carried out.

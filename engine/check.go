@@ -37,6 +37,53 @@ func (t Task) Check() error {
 	if err := checkEnv(t.Env); err != nil {
 		return fmt.Errorf("task %s: %w", t.ID, err)
 	}
+	for _, c := range t.Caches {
+		if err := c.check(); err != nil {
+			return fmt.Errorf("task %s: %w", t.ID, err)
+		}
+	}
+	seen := map[string]bool{}
+	for _, s := range t.Services {
+		if seen[s.Name] {
+			return invalid("task %s: two services have the name %s", t.ID, s.Name)
+		}
+		seen[s.Name] = true
+		if err := s.check(); err != nil {
+			return fmt.Errorf("task %s: %w", t.ID, err)
+		}
+	}
+	return nil
+}
+
+// hosts are fit to be names in a network.
+var hosts = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+func (s Service) check() error {
+	if !hosts.MatchString(s.Name) {
+		return invalid("service %q: want a name of up to 63 small letters, digits or '-'", s.Name)
+	}
+	if s.Image == "" {
+		return invalid("service %s: it has no image", s.Name)
+	}
+	if err := checkEnv(s.Env); err != nil {
+		return fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+func (c Cache) check() error {
+	if err := CheckName("cache", c.Name); err != nil {
+		return err
+	}
+	if c.Own != "" {
+		if err := CheckName("cache", c.Own); err != nil {
+			return err
+		}
+	}
+	// A comma or a colon would end the path in the options of a mount.
+	if !filepath.IsAbs(c.Path) || filepath.Clean(c.Path) != c.Path || c.Path == "/" || strings.ContainsAny(c.Path, ",:") {
+		return invalid("cache %s at %q: want an absolute path below /", c.Name, c.Path)
+	}
 	return nil
 }
 

@@ -20,6 +20,13 @@ func TestCheckTask(t *testing.T) {
 		{"relative workspace", func(t *engine.Task) { t.Dir = "w" }, `workspace "w" is not an absolute path`},
 		{"relative mount", func(t *engine.Task) { t.Mounts = []engine.Mount{{Host: "c", Target: "/c"}} }, "both must be absolute"},
 		{"unknown network", func(t *engine.Task) { t.Network = "wan" }, "want none, host or bridge"},
+		{"cache that is a path", func(t *engine.Task) { t.Caches = []engine.Cache{{Name: "a/b", Path: "/c"}} }, `cache "a/b"`},
+		{"cache at the root", func(t *engine.Task) { t.Caches = []engine.Cache{{Name: "a", Path: "/"}} }, `cache a at "/"`},
+		{"service without an image", func(t *engine.Task) { t.Services = []engine.Service{{Name: "db"}} }, "service db: it has no image"},
+		{"service whose name is no host", func(t *engine.Task) { t.Services = []engine.Service{{Name: "d_b", Image: "i"}} }, `service "d_b"`},
+		{"two services of one name", func(t *engine.Task) {
+			t.Services = []engine.Service{{Name: "db", Image: "i"}, {Name: "db", Image: "i"}}
+		}, "two services have the name db"},
 		{"variable with an equals sign", func(t *engine.Task) { t.Env = map[string]string{"A=B": "secret"} }, `variable "A=B"`},
 	}
 	for _, test := range tests {

@@ -26,6 +26,13 @@ var (
 	// ErrNoInstance means that an instance was named which does not exist.
 	ErrNoInstance = errors.New("no such instance")
 
+	// ErrNoTask means that a task is to be resumed that is not there.
+	ErrNoTask = errors.New("no such task")
+
+	// ErrNotReady means that a service of a task has ended or was not ready in
+	// time. Its last lines are in the task's output.
+	ErrNotReady = errors.New("not ready")
+
 	// ErrInvalid means that a Task or an Instance contradicts this contract;
 	// to repeat the call would not help.
 	ErrInvalid = errors.New("invalid")
@@ -53,22 +60,7 @@ const DefaultGrace = 10 * time.Second
 // a machine. Its methods may be called concurrently, but not for the same
 // task or the same instance.
 type Engine interface {
-	// Name is "process" or "docker".
-	Name() string
-
-	// Run runs t to its end and streams its standard output and error,
-	// combined, to out, which only one goroutine writes to at a time. Each of
-	// the two is in order; between them an engine may mix it up. When Run
-	// returns, nothing that t started is alive and nothing will be written.
-	//
-	// A command that cannot be found (exit code 127) or executed is a failure
-	// of the task, explained in its output. An error means that the engine
-	// could not run it or that out failed. If ctx ends, t is ended (SIGTERM,
-	// grace, SIGKILL) and the error is ctx's cause.
-	//
-	// What an earlier Run of the same ID left behind, because its caller
-	// died, is killed first.
-	Run(ctx context.Context, t Task, out io.Writer) (Result, error)
+	Tasks
 
 	// Start makes i run and returns once it has been started, which is not
 	// yet ready to serve. If it runs already from the same image, nothing
@@ -98,6 +90,68 @@ type Engine interface {
 	Logs(ctx context.Context, group, name string, tail int) ([]byte, error)
 }
 
+// Tasks is the part of an Engine that runs tasks.
+type Tasks interface {
+	// Name is "process" or "docker".
+	Name() string
+
+	// Run runs t to its end and streams its standard output and error,
+	// combined, to out, which only one goroutine writes to at a time. Each of
+	// the two is in order; between them an engine may mix it up. When Run
+	// returns, nothing that t started is alive and nothing will be written.
+	//
+	// A command that cannot be found (exit code 127) or executed is a failure
+	// of the task, explained in its output. An error means that the engine
+	// could not run it or that out failed. If ctx ends, t is ended (SIGTERM,
+	// grace, SIGKILL) and the error is ctx's cause.
+	//
+	// What an earlier Run of the same ID left behind, because its caller
+	// died, is killed first.
+	Run(ctx context.Context, t Task, out io.Writer) (Result, error)
+}
+
+// Resumer is implemented by engines whose tasks outlive a caller that is killed:
+// a new engine with the same name or state directory finds them.
+type Resumer interface {
+	// Resume takes the place of the Run of t whose caller has died: it writes all
+	// that the task has written, from its first byte on, to out, and goes on as
+	// Run does. Of t, Command and Env do not matter. If the task is not there, or was
+	// not started yet, it is ErrNoTask.
+	Resume(ctx context.Context, t Task, out io.Writer) (Result, error)
+
+	// Left returns the ids of the tasks that are there, running or ended.
+	Left(ctx context.Context) ([]string, error)
+
+	// Discard kills a task and forgets it. To discard what is not there is no
+	// error.
+	Discard(ctx context.Context, id string) error
+}
+
+// Preparer is implemented by engines that can start a task's container before it
+// is known what the task does.
+type Preparer interface {
+	// Prepare starts a container that waits for a task which names t.ID as its
+	// Spare, and discards it like one. That task is to be equal to t but for ID,
+	// Command, Env and where its own directories are: they may be renamed
+	// meanwhile.
+	Prepare(ctx context.Context, t Task) error
+}
+
+// Host is implemented by engines of containers. It tells what there is at hand,
+// for whoever chooses among several.
+type Host interface {
+	// Ping returns an error unless the engine answers.
+	Ping(ctx context.Context) error
+
+	// Find returns what names exactly the image that ref names now, for a
+	// Task: "name@sha256:…", or the image's id if it is of no registry. It is
+	// ErrNoImage if the image is not loaded.
+	Find(ctx context.Context, ref string) (string, error)
+
+	// Cached returns how many of the caches are there.
+	Cached(ctx context.Context, caches []Cache) (int, error)
+}
+
 // Task is a command that runs to its end.
 type Task struct {
 	ID      string // letters, digits, '.', '_', '-'; unique for its engine
@@ -109,6 +163,41 @@ type Task struct {
 	Limits  Limits
 	Network Network
 	Grace   time.Duration // from SIGTERM to SIGKILL; 0 means SIGKILL at once
+
+	// Spare, if set, is the id of a task that was prepared for this one. If its
+	// container is not there, the task is run without.
+	Spare string
+
+	// Services run beside it, and are ready before it begins. With them its
+	// network is one that only they are in. The process engine has none.
+	Services []Service
+	// Caches are kept for later tasks. The process engine has none.
+	Caches []Cache
+}
+
+// Service is a program that runs beside a task until that has ended. The task
+// reaches it by its name.
+type Service struct {
+	Name    string // letters, digits and '-'
+	Image   string // as loaded
+	Command []string
+	Env     map[string]string // added to the image's
+	Limits  Limits
+
+	// Ready is a shell's line that is run in the service until it ends with 0.
+	// Without it the health check of the image decides, if it has one.
+	Ready string
+}
+
+// Cache is a directory that outlives the task. Tasks whose caches have the same
+// name share it, also at the same time.
+type Cache struct {
+	Name string // letters, digits, '.', '_', '-'
+	Path string // absolute path in the container
+
+	// Own, if set, names what the task writes to instead: it sees the shared
+	// directory below that, and changes nothing there.
+	Own string
 }
 
 // Mount gives a task a directory of the host, such as a cache.
@@ -120,6 +209,10 @@ type Mount struct {
 	// Env, if set, names a variable that tells the task where the directory
 	// is: Target in a container, Host without one.
 	Env string
+
+	// Own tells that the directory is the task's alone. An engine on another
+	// machine copies it there and, unless it is read-only, back.
+	Own bool
 }
 
 // Limits bound what a program may use; zero means no limit. The process
@@ -128,6 +221,10 @@ type Limits struct {
 	CPUs     float64
 	MemoryMB int64
 	Pids     int64
+	// DiskMB bounds what a task writes to its workspace and its container. It is
+	// looked after once a second, so that a task can have somewhat more before
+	// it is killed. The workspace on another machine is not bounded.
+	DiskMB int64
 }
 
 // Network says what a task may reach. The process engine does not enforce it.
@@ -142,8 +239,10 @@ const (
 
 // Result is how a task ended.
 type Result struct {
-	Exit        int  // exit code; 128 + n if signal n ended it
+	Exit        int  // exit code; 128 + n if signal n ended it; -1 if nobody saw it end
 	OutOfMemory bool // it was killed at its memory limit
+	OutOfPids   bool // it was killed because it stayed at its limit of processes
+	OutOfDisk   bool // it was killed because it wrote more than it may
 }
 
 // Instance is one member of a group, known by Group and Name together. It

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,8 +17,12 @@ import (
 	"landfall.dev/kit"
 )
 
-// maxArtifacts is how many files a build keeps: its document lists them.
-const maxArtifacts = 1000
+const (
+	// maxArtifacts is how many files a build keeps: its document lists them.
+	maxArtifacts = 1000
+	// defaultArtifactsMB is how large they may be together.
+	defaultArtifactsMB = 512
+)
 
 // artifacts stores the files that the job's patterns match as blobs.
 func (a *attempt) artifacts(ctx context.Context) ([]api.Artifact, error) {
@@ -40,12 +45,15 @@ func (a *attempt) artifacts(ctx context.Context) ([]api.Artifact, error) {
 		return nil, failed("no file matches the artifacts' patterns %s", strings.Join(patterns, ", "))
 	}
 	for _, p := range unmatched {
-		if err := a.log.say(fmt.Sprintf("no file matches the artifacts' pattern %s", p)); err != nil {
+		if err := a.log.Say(fmt.Sprintf("no file matches the artifacts' pattern %s", p)); err != nil {
 			return nil, err
 		}
 	}
 	if len(files) > maxArtifacts {
 		return nil, failed("the artifacts' patterns match %d files, the limit is %d: pack them into one", len(files), maxArtifacts)
+	}
+	if err := a.checkSizes(root, files); err != nil {
+		return nil, err
 	}
 	var kept []api.Artifact
 	for _, name := range files {
@@ -56,6 +64,22 @@ func (a *attempt) artifacts(ctx context.Context) ([]api.Artifact, error) {
 		kept = append(kept, artifact)
 	}
 	return kept, nil
+}
+
+// checkSizes refuses files that are larger together than the runner keeps.
+func (a *attempt) checkSizes(root *os.Root, files []string) error {
+	left := cmp.Or(a.runner.ArtifactsMB, defaultArtifactsMB) << 20
+	for _, name := range files {
+		info, err := root.Stat(name)
+		if err != nil {
+			return fmt.Errorf("keep artifact %s: %w", name, err)
+		}
+		if left -= info.Size(); left < 0 {
+			return failed("the artifacts have more than %d MiB, the limit of runner %s, with %s of %d MiB: leave it out, or raise the limit",
+				cmp.Or(a.runner.ArtifactsMB, defaultArtifactsMB), a.runner.Name, name, info.Size()>>20)
+		}
+	}
+	return nil
 }
 
 func (a *attempt) keep(ctx context.Context, root *os.Root, name string) (api.Artifact, error) {

@@ -21,11 +21,14 @@ import (
 // busybox is a static busybox, for an image with tools.
 const busybox = "LANDFALL_TEST_BUSYBOX"
 
+// testOwner is the owner of the containers of this process.
+var testOwner = "runner-test-" + strconv.Itoa(os.Getpid())
+
 // dockerEngine returns an engine that no other test process has, and the
 // reference of a loaded image with tools.
 func dockerEngine(t *testing.T) (*docker.Engine, string) {
 	t.Helper()
-	e, err := docker.New(t.Context(), "runner-test-"+strconv.Itoa(os.Getpid()))
+	e, err := docker.New(t.Context(), testOwner)
 	if err != nil {
 		t.Fatalf("these tests need a Docker daemon on this machine: %v", err)
 	}
@@ -39,7 +42,7 @@ func dockerEngine(t *testing.T) (*docker.Engine, string) {
 		t.Fatalf("these tests need a static busybox: install busybox-static, or name one in %s: %v", busybox, err)
 	}
 	entries := []tar.Header{{Name: "bin/busybox", Mode: 0o755}}
-	for _, tool := range []string{"sh", "cat", "sleep", "ls", "mkdir", "id", "true", "mv", "env", "grep", "cp"} {
+	for _, tool := range []string{"sh", "cat", "sleep", "ls", "mkdir", "id", "true", "mv", "env", "grep", "cp", "sort", "yes", "dd", "tail"} {
 		entries = append(entries, tar.Header{Name: "bin/" + tool, Linkname: "busybox", Typeflag: tar.TypeSymlink})
 	}
 	ref := "landfall.test/runner:" + strconv.Itoa(os.Getpid())
@@ -93,7 +96,7 @@ func TestBuildsInContainers(t *testing.T) {
 	for id, want := range map[string]string{
 		"fails":    "failed step 2 exited with 4: reason",
 		"late":     "failed took longer than 1 second",
-		"no-image": "error image landfall.test/none:1 is not on the machine of runner one: load it there, or name another in the job",
+		"no-image": "error image landfall.test/none:1 is neither in the hub's registry nor on runner one (one): push it there, or name another in the job",
 	} {
 		if b := h.ended(id); string(b.State)+" "+b.Error != want {
 			t.Errorf("build %s is %s, %q; want %s", id, b.State, b.Error, want)
@@ -123,7 +126,7 @@ func containers(t *testing.T) []string {
 	}
 	defer c.Close()
 	list, err := c.ContainerList(t.Context(), client.ContainerListOptions{
-		All: true, Filters: client.Filters{}.Add("label", "landfall.owner=runner-test-"+strconv.Itoa(os.Getpid())),
+		All: true, Filters: client.Filters{}.Add("label", "landfall.owner="+testOwner),
 	})
 	if err != nil {
 		t.Fatal(err)

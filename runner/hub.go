@@ -19,7 +19,7 @@ import (
 // The pauses between attempts at something that the hub cannot do now.
 const (
 	firstPause   = 100 * time.Millisecond
-	longestPause = 5 * time.Second
+	longestPause = 2 * time.Second
 )
 
 // sendLimit is how long one part of a log may be under way.
@@ -119,6 +119,23 @@ func (r *Runner) postLog(ctx context.Context, b api.Build, offset int64, part []
 		return 0, &kit.Error{Fault: kit.ErrUnavailable, Detail: "the answer to a part of the log broke off", Err: err}
 	}
 	return answer.Size, nil
+}
+
+// sealLog asks the hub to seal the log of b's attempt, and returns what it has.
+func (r *Runner) sealLog(ctx context.Context, b api.Build) (seal api.LogSeal, err error) {
+	path := fmt.Sprintf("/logs/%s/seal?attempt=%d", url.PathEscape(b.Link.ID()), b.Attempt)
+	err = retry(ctx, func() error {
+		res, err := r.request(ctx, http.MethodPost, path, nil, 0)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if err := json.NewDecoder(res.Body).Decode(&seal); err != nil {
+			return &kit.Error{Fault: kit.ErrUnavailable, Detail: "the answer about the log's end broke off", Err: err}
+		}
+		return nil
+	})
+	return seal, err
 }
 
 // sendBlob stores size bytes, which open yields from their beginning, under

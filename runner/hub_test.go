@@ -46,6 +46,7 @@ type hub struct {
 	mu      sync.Mutex
 	logs    map[string][]byte // by build@attempt
 	parts   []int             // sizes, of what was appended
+	lost    int               // bytes that are gone from each log when it is sealed
 	sources map[string][]byte // archives by commit
 }
 
@@ -61,6 +62,7 @@ func newHub(t *testing.T) *hub {
 		Serves: []kit.Route{
 			{Pattern: "GET /job/queue", Handler: http.HandlerFunc(h.queue)},
 			{Pattern: "POST /logs/{build}", Handler: http.HandlerFunc(h.takeLog)},
+			{Pattern: "POST /logs/{build}/seal", Handler: http.HandlerFunc(h.sealLog)},
 			{Pattern: "GET /source/{project}/archive/{commit}", Handler: http.HandlerFunc(h.archive)},
 			{Pattern: "/blobs/{digest}", Handler: blob.Handler(blobs)},
 		},
@@ -96,6 +98,9 @@ func life(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	switch {
 	case e.Name == "created":
 		b.State = api.BuildQueued
+		if b.Spec == nil { // another build has started it
+			b.Spec = &api.JobSpec{Script: []string{b.Params["SCRIPT"]}}
+		}
 	case e.Name == "cancel":
 		b.State = api.BuildCancelled
 	case e.Name == "lease" && b.State == api.BuildQueued:
@@ -106,14 +111,40 @@ func life(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 		b.State, b.Runner, b.Attempt, b.Started = api.BuildRunning, l.Runner, b.Attempt+1, now
 	case e.Name == "heartbeat" && !fenced:
 		b.LeaseUntil = now.Add(deadline)
+		return b, startsOf(b, e)
+	case e.Name == "finish" && a.State == api.BuildCancelled && b.State == a.State && b.Attempt == a.Attempt:
+		b.LogSize, b.LogDigest, b.LogMissing = a.LogSize, a.LogDigest, a.LogMissing
 	case e.Name == "finish" && !fenced:
-		b.State, b.ExitCode, b.Error, b.LogSize = a.State, a.ExitCode, a.Error, a.LogSize
+		b.State, b.ExitCode, b.Error = a.State, a.ExitCode, a.Error
+		b.LogSize, b.LogDigest, b.LogMissing = a.LogSize, a.LogDigest, a.LogMissing
 		b.Artifacts, b.Reports, b.Image = a.Artifacts, a.Reports, a.Image
 		b.Name, b.Description, b.Finished = a.Name, a.Description, now
+		b.Result = a.Result
+		for _, s := range a.Starts { // kept for the tests
+			b.Calls = append(b.Calls, api.Call{Job: s.Job + " " + s.Params["A"]})
+		}
+		if a.Again {
+			b.Retries = 1
+		}
+		b.Engine, b.BuildImage = a.Engine, a.BuildImage
 	default:
 		return b, kit.Refuse(kit.ErrConflict, "the build is %s, attempt %d", b.State, b.Attempt)
 	}
 	return b, nil
+}
+
+// startsOf are the builds that a heartbeat asks for.
+func startsOf(b api.Build, e kit.Event) []kit.Op {
+	var a api.HeartbeatArgs
+	if err := e.Into(&a); err != nil {
+		return kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	var ops []kit.Op
+	for i, s := range a.Starts {
+		id := api.CalledBuild(b, a.Step, i).ID()
+		ops = append(ops, kit.Create(api.Builds, id, api.Build{Project: b.Project, Job: s.Job, Commit: b.Commit, Params: s.Params}))
+	}
+	return ops
 }
 
 func refuse(w http.ResponseWriter, err error) {
@@ -137,7 +168,7 @@ func (h *hub) takeLog(w http.ResponseWriter, r *http.Request) {
 	case err != nil || readErr != nil:
 		refuse(w, errors.Join(err, readErr))
 		return
-	case b.State != api.BuildRunning || b.Attempt != attempt || offset > len(have):
+	case b.State != api.BuildRunning && b.State != api.BuildCancelled || b.Attempt != attempt || offset > len(have):
 		refuse(w, kit.Errorf(kit.ErrConflict, b.Link, "not at %d", offset))
 		return
 	case offset+len(part) > len(have):
@@ -145,6 +176,19 @@ func (h *hub) takeLog(w http.ResponseWriter, r *http.Request) {
 		h.parts = append(h.parts, len(part))
 	}
 	_ = json.NewEncoder(w).Encode(map[string]int{"size": len(h.logs[name])})
+}
+
+// sealLog tells what there is of a log, less what h.lost says.
+func (h *hub) sealLog(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	attempt, _ := strconv.Atoi(r.FormValue("attempt"))
+	name := logOf(r.PathValue("build"), attempt)
+	if n := len(h.logs[name]) - h.lost; h.lost > 0 {
+		h.logs[name] = h.logs[name][:max(n, 0)]
+	}
+	have := h.logs[name]
+	_ = json.NewEncoder(w).Encode(api.LogSeal{Size: int64(len(have)), Lines: int64(bytes.Count(have, []byte("\n"))), Digest: kit.DigestOf(have)})
 }
 
 // queue is in the order in which builds were made.
@@ -155,7 +199,7 @@ func (h *hub) queue(w http.ResponseWriter, r *http.Request) {
 			refuse(w, err)
 			return
 		}
-		places = append(places, api.QueuePlace{Build: b.Link, Attempt: b.Attempt})
+		places = append(places, api.QueuePlace{Build: b.Link, Attempt: b.Attempt, Labels: b.Spec.Labels})
 	}
 	_ = json.NewEncoder(w).Encode(places)
 }

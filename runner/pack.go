@@ -47,7 +47,7 @@ func (a *attempt) pack(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("push %s:%s: %w", spec.Repository, tag, err)
 	}
 	image := spec.Repository + "@" + digest.String()
-	return image, a.log.say("packed " + image)
+	return image, a.log.Say("packed " + image)
 }
 
 // packLayer writes the files of the image as a layer.

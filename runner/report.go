@@ -40,6 +40,9 @@ func (a *attempt) reports(ctx context.Context, passed bool) ([]api.ReportFile, e
 		{api.ReportJUnit, patterns.JUnit},
 		{api.ReportCoverage, patterns.Coverage},
 		{api.ReportSARIF, patterns.SARIF},
+		{api.ReportSonar, patterns.Sonar},
+		{api.ReportCycloneDX, patterns.CycloneDX},
+		{api.ReportOSV, patterns.OSV},
 	} {
 		if err := c.add(ctx, kind.name, kind.patterns); err != nil {
 			return nil, err
@@ -115,5 +118,5 @@ func (c *collection) keep(ctx context.Context, kind api.ReportKind, name string)
 // lack notes that a report is not kept, and says so in the log.
 func (c *collection) lack(kind api.ReportKind, name, why string) error {
 	c.files = append(c.files, api.ReportFile{Kind: kind, Path: name, Error: why})
-	return c.log.say(fmt.Sprintf("%s report %s is not kept: %s", kind, name, why))
+	return c.log.Say(fmt.Sprintf("%s report %s is not kept: %s", kind, name, why))
 }

@@ -17,7 +17,10 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/engine"
+	"landfall.dev/engine/fleet"
 	"landfall.dev/kit"
+	"landfall.dev/runner/pool"
+	"landfall.dev/runner/task"
 )
 
 // The times of a runner.
@@ -39,20 +42,26 @@ type Config struct {
 	Authorize func(*http.Request)
 
 	Registry Registry
-	Engine   engine.Engine
+	// Engine runs the builds, Parallel at once, unless there are Engines.
+	Engine  engine.Tasks
+	Engines []fleet.Member
 	// Dir is for workspaces. No other runner may use it at the same time.
 	Dir string
-	// Parallel is how many builds run at once; 0 means 1.
+	// Parallel is how many builds Engine runs at once; 0 means 1.
 	Parallel int
+	// Warm is how many containers are kept ready for each image that is in use.
+	Warm int
 	// DefaultImage is for jobs that name none.
 	DefaultImage string
 	// Mounts are caches that all builds see, read-only: a tool chain, modules.
 	Mounts []engine.Mount
 	// Env is in the environment of all builds.
 	Env map[string]string
-	// Limits bound what each build may use.
+	// Limits bound what each build may use. Jobs may ask for less.
 	Limits engine.Limits
-	Logger *slog.Logger
+	// ArtifactsMB is how many MiB of files are kept of a build; 0 means 512.
+	ArtifactsMB int64
+	Logger      *slog.Logger
 }
 
 // Registry is where packed images go and their bases come from.
@@ -65,8 +74,11 @@ type Registry struct {
 // Runner runs builds of a hub.
 type Runner struct {
 	Config
-	beat time.Duration // between heartbeats
-	wake chan struct{} // has an element when there may be something to lease
+	fleet  *fleet.Fleet // the engines; Config.Engine is it
+	pool   *pool.Pool
+	beat   time.Duration  // between heartbeats
+	wake   chan struct{}  // has an element when there may be something to lease
+	behind sync.WaitGroup // what goes on after builds have ended
 
 	mu     sync.Mutex
 	leases map[kit.Link]lease
@@ -103,30 +115,57 @@ func New(c Config) (*Runner, error) {
 		return nil, fmt.Errorf("runner %s: %w", c.Name, err)
 	}
 	c.Dir = dir
-	return &Runner{Config: c, beat: beatEvery, wake: make(chan struct{}, 1), leases: map[kit.Link]lease{}}, nil
+	if len(c.Engines) == 0 {
+		c.Engines = []fleet.Member{{Name: c.Name, Engine: c.Engine, Slots: c.Parallel}}
+	}
+	engines, err := fleet.New(c.Engines, c.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("runner %s: %w", c.Name, err)
+	}
+	c.Engine, c.Parallel = engines, engines.Slots()
+	ready := pool.New(dir, c.Warm, engines, c.Logger)
+	return &Runner{Config: c, fleet: engines, pool: ready, beat: beatEvery, wake: make(chan struct{}, 1), leases: map[kit.Link]lease{}}, nil
 }
 
 // Run leases builds and runs them until ctx ends, and returns once every
 // goroutine that it started has stopped. It fails only if the hub does not let
 // this runner in. Builds that run when ctx ends are killed and not reported.
 func (r *Runner) Run(ctx context.Context) error {
-	if err := r.sweep(ctx); err != nil {
+	r.fleet.Check(ctx)
+	found, err := r.recover(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("runner %s: %w", r.Name, err)
 	}
+	begun := make(chan left, len(found))
+	for _, l := range found {
+		begun <- l
+	}
+	close(begun)
 	g, inner := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.fleet.Watch(inner) })
+	g.Go(func() error { return r.pool.Run(inner) })
 	g.Go(func() error { return r.follow(inner) })
 	for range r.Parallel {
-		g.Go(func() error { return r.work(inner) })
+		g.Go(func() error { return r.work(inner, begun) })
 	}
-	if err := g.Wait(); err != nil && ctx.Err() == nil {
+	err = g.Wait()
+	r.behind.Wait()
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
 	return nil
 }
 
-// work runs one build after another.
-func (r *Runner) work(ctx context.Context) error {
+// work runs one build after another, first those that were begun.
+func (r *Runner) work(ctx context.Context, begun <-chan left) error {
+	for l := range begun {
+		r.execute(ctx, l.build, &l.record)
+	}
 	for {
+		changed := r.fleet.Changed()
 		b, ok, err := r.lease(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -137,13 +176,14 @@ func (r *Runner) work(ctx context.Context) error {
 			r.Logger.Warn("found no build", "err", err)
 		case ok:
 			r.look() // somebody idle may find another
-			r.execute(ctx, b)
+			r.execute(ctx, b, nil)
 			continue
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-r.wake:
+		case <-changed:
 		case <-time.After(lookEvery):
 		}
 	}
@@ -162,21 +202,31 @@ func (r *Runner) look() {
 	}
 }
 
-// lease takes the first queued build that nobody else takes before.
+// lease takes the first queued build that nobody else takes before and that an
+// engine has a free slot for.
 func (r *Runner) lease(ctx context.Context) (api.Build, bool, error) {
 	places, err := r.queue(ctx)
 	if err != nil {
 		return api.Build{}, false, err
 	}
 	for _, queued := range places {
-		b, err := api.Builds.Send(ctx, r.Client, queued.Build.ID(), "lease", api.LeaseArgs{Runner: r.Name})
-		if errors.Is(err, kit.ErrConflict) || errors.Is(err, kit.ErrNotFound) {
+		id := task.ID(api.Build{Meta: kit.Meta{Link: queued.Build}, Attempt: queued.Attempt + 1})
+		if !r.fleet.Reserve(id, queued.Labels) {
 			continue
 		}
-		if errors.Is(err, kit.ErrTimeout) {
-			return r.leased(ctx, queued, err)
+		b, err := api.Builds.Send(ctx, r.Client, queued.Build.ID(), "lease", api.LeaseArgs{Runner: r.Name})
+		if errors.Is(err, kit.ErrConflict) || errors.Is(err, kit.ErrNotFound) {
+			r.fleet.Leave(id)
+			continue
 		}
-		return b, err == nil, err
+		taken := err == nil
+		if errors.Is(err, kit.ErrTimeout) {
+			b, taken, err = r.leased(ctx, queued, err)
+		}
+		if !taken || task.ID(b) != id {
+			r.fleet.Leave(id)
+		}
+		return b, taken, err
 	}
 	return api.Build{}, false, nil
 }

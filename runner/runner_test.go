@@ -18,6 +18,7 @@ import (
 	"landfall.dev/engine"
 	"landfall.dev/engine/process"
 	"landfall.dev/kit"
+	"landfall.dev/runner/task"
 )
 
 func TestPassingBuild(t *testing.T) {
@@ -301,7 +302,9 @@ func TestNewRunnerEndsWhatADeadOneLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	touch(t, left.task())
+	if err := left.write(record{Build: "old", Attempt: 1, Phase: phaseSteps}); err != nil {
+		t.Fatal(err)
+	}
 	touch(t, filepath.Join(left.src(), "locked", "file"))
 	if err := os.Chmod(filepath.Join(left.src(), "locked"), 0o500); err != nil {
 		t.Fatal(err)
@@ -361,7 +364,7 @@ func TestTaskIDsFitTheEngine(t *testing.T) {
 		"push~1":                 "build-",
 		strings.Repeat("x", 150): "build-",
 	} {
-		got := taskID(api.Build{Meta: kit.Meta{Link: api.Builds.Link(id)}, Attempt: 2})
+		got := task.ID(api.Build{Meta: kit.Meta{Link: api.Builds.Link(id)}, Attempt: 2})
 		if !strings.HasPrefix(got, want) || engine.CheckName("task id", got) != nil {
 			t.Errorf("the task of %s is %q, want %s", id, got, want)
 		}

@@ -31,6 +31,7 @@ suite pages go test -race -count=1 -timeout 10m ./web ./kit/page
 suite tutorial go test -count=1 -timeout 10m ./test/tutorial
 suite bench go test -count=1 -timeout 10m ./test/bench/...
 suite path go test -count=1 -timeout 10m ./test/path
+suite builds go test -count=1 -timeout 10m ./test/builds
 suite scripts go test -count=1 -timeout 15m ./test/script
 suite demo make -s demo DEMO='--documents 20000'
 suite kill go test -count=1 -timeout 20m ./test/kill

@@ -1,9 +1,8 @@
 #!/bin/sh
-# Installs from Debian's packages what the demo, or for "test" also the tests,
-# use and this machine lacks, and starts the Docker daemon if none answers. For
-# "bench" it installs those that the benchmarks compare with, and starts nothing.
-# What it cannot do it says, and goes on: the demo then runs with the process
-# engine.
+# Installs from Debian's packages what the demo, for "test" also the tests, or for
+# "bench" also the benchmarks use and this machine lacks, and starts the Docker
+# daemon if none answers. What it cannot do it says, and goes on: the demo then
+# runs with the process engine.
 set -eu
 cd "$(dirname "$0")/.."
 tests=${1:-test}
@@ -18,18 +17,18 @@ missing=""
 need() { # program package
 	command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
 }
+need git git
+need dockerd docker.io
+[ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || missing="$missing busybox-static"
+# Where the kernel has AppArmor, Docker starts no container without its tool.
+[ ! -d /sys/kernel/security/apparmor ] || need apparmor_parser apparmor
 if [ "$tests" = bench ]; then
 	need etcd etcd-server
 	need haproxy haproxy
 	need caddy caddy
 	need wrk wrk
+	need jenkins-jobs jenkins-job-builder
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
-else
-	need git git
-	need dockerd docker.io
-	[ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || missing="$missing busybox-static"
-	# Where the kernel has AppArmor, Docker starts no container without its tool.
-	[ ! -d /sys/kernel/security/apparmor ] || need apparmor_parser apparmor
 fi
 if [ "$tests" = test ]; then
 	need skopeo skopeo
@@ -66,8 +65,6 @@ if [ -n "$missing" ]; then
 	fi
 fi
 
-[ "$tests" != bench ] || exit 0
-
 answers() {
 	timeout 10 docker version >/dev/null 2>&1
 }
@@ -92,4 +89,4 @@ if [ "$(id -u)" = 0 ] && [ -z "${DOCKER_HOST:-}" ] && [ -x /usr/sbin/dockerd ]; 
 		fi
 	done
 fi
-answers || echo "no Docker daemon answers: the demo runs processes instead of containers, and the tests that need Docker fail"
+answers || echo "no Docker daemon answers: the demo runs processes instead of containers, and the tests and benchmarks that need Docker fail"

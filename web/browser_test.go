@@ -49,6 +49,18 @@ func TestPagesGrowInABrowser(t *testing.T) {
 	b.Await("another cycle", rows(4))
 }
 
+func TestALinkToALineLeadsToItsPartOfTheLog(t *testing.T) {
+	h := start(t)
+	put(h, api.Builds, "b1", api.Build{Project: "ledger", Job: "ledger-check", State: api.BuildPassed, Attempt: 1, Started: began})
+	h.logs.add(longLog(5000), true)
+	b := chromium.Start(t)
+	token := chromedp.CSS("input[name=token]")
+	b.Do(chromedp.Navigate(h.URL()+"/builds/b1"), chromedp.WaitVisible(token), chromedp.SendKeys(token, h.Token("users/admin")), chromedp.Submit(token),
+		chromedp.WaitVisible(chromedp.CSS("#log-1")), chromedp.Navigate(h.URL()+"/builds/b1#L1234"))
+	b.Await("the line in its part", `document.querySelector("#L1234:target")?.innerText.includes("line 1234") ?? false`)
+	b.Await("no more than a part", `document.querySelectorAll(".log > div").length === 2000`)
+}
+
 func TestWhatIsTypedStaysInABrowser(t *testing.T) {
 	h := start(t)
 	ledgerHub(h)

@@ -27,8 +27,10 @@ func (s site) builds(r request) (page, error) {
 type buildPage struct {
 	api.Build
 	Report *api.Report
+	Holds  *api.Inventory
 	Log    log
 	Cancel bool // the caller may
+	Hold   bool // the caller may have it kept if it fails
 }
 
 func (s site) build(r request) (page, error) {
@@ -36,8 +38,11 @@ func (s site) build(r request) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	p := buildPage{Build: b, Cancel: !b.State.Done() && r.may("cancel", b.Link)}
+	p := buildPage{Build: b, Cancel: !b.State.Done() && r.may("cancel", b.Link), Hold: !b.State.Done() && !b.Keep && r.may("keep", b.Link)}
 	if p.Report, err = verdictOf(r, b); err != nil {
+		return page{}, err
+	}
+	if p.Holds, err = contentsOf(r, b); err != nil {
 		return page{}, err
 	}
 	if p.Log, err = s.log(r, b); err != nil {
@@ -47,7 +52,7 @@ func (s site) build(r request) (page, error) {
 }
 
 // buildForms are the forms on the page of a build.
-var buildForms = map[string]form{"cancel": noArguments}
+var buildForms = map[string]form{"cancel": noArguments, "keep": noArguments}
 
 // Settings returns the lines NAME=VALUE of a map, in order.
 func (p buildPage) Settings(m map[string]string) []string {

@@ -42,6 +42,9 @@ type changePage struct {
 	Split   bool // the difference is shown side by side
 	Diff    diff
 	Votes   []int // that the caller may give; none if not any
+	// Proposal is what the patch set changes of the deployed jobs; nil if nothing.
+	Proposal *api.Proposal
+	Tried    []api.Build // of jobs, as the patch set defines them
 	// What the caller may do to the change as it is.
 	Submit, Abandon, Restore, Comment bool
 }
@@ -67,9 +70,19 @@ func (s site) change(r request) (page, error) {
 	p.Abandon = open && r.may("abandon", c.Link)
 	p.Restore = c.Status == api.ChangeAbandoned && r.may("restore", c.Link)
 	p.Comment = r.may("comment", c.Link)
+	if p.Proposal, err = maybe(api.Proposals.Read(r.Context(), r.client, api.ProposalID(c.Link, p.Seen.Number))); err != nil {
+		return page{}, err
+	}
+	if p.Proposal != nil && p.Proposal.State == api.ProposalNone {
+		p.Proposal = nil
+	}
+	tried := fmt.Sprintf("change == %q && patchSet == %d && run == \"\" && upstream == \"\"", c.Link, p.Seen.Number)
+	if p.Tried, err = latest(r, api.Builds, tried, 20); err != nil {
+		return page{}, err
+	}
 	p.Diff = s.diff(r, c.Project, p.Seen.Parent, p.Seen.Commit, p.Split)
 	return page{
-		Title: c.Subject, Section: "/changes", Body: "change", Content: p, Live: follow(string(c.Link)),
+		Title: c.Subject, Section: "/changes", Body: "change", Content: p, Live: follow(string(c.Link), string(api.Proposals.Link(api.ProposalID(c.Link, p.Seen.Number)))),
 		// A later patch set must not slip under the reader's eyes.
 		Self: p.address(p.Seen.Number, p.Split),
 	}, nil

@@ -21,7 +21,7 @@ import (
 // kinds are those that pages show.
 var kinds = []string{
 	api.Projects.Name, api.Refs.Name, api.Pushes.Name, api.Changes.Name,
-	api.Jobs.Name, api.Builds.Name, api.Reports.Name, api.Tests.Name, api.Runs.Name, api.Images.Name,
+	api.Jobs.Name, api.Generations.Name, api.Schedules.Name, api.Proposals.Name, api.Builds.Name, api.Reports.Name, api.Tests.Name, api.Inventories.Name, api.Runs.Name, api.Images.Name,
 	api.Releases.Name, api.Channels.Name,
 	api.Environments.Name, api.Deployments.Name, api.Statuses.Name, api.Upgrades.Name,
 }
@@ -56,19 +56,22 @@ func (s site) routes() []kit.Route {
 		{"/{$}", s.overview},
 		{"/changes", s.changes}, {"/changes/{id}", s.change}, {"/pushes/{id}", s.push},
 		{"/runs", s.runs}, {"/runs/{id}", s.run},
-		{"/builds", s.builds}, {"/builds/{id}", s.build}, {"/reports/{id}", s.report}, {"/tests/{id}", s.tests},
+		{"/builds", s.builds}, {"/builds/{id}", s.build}, {"/reports/{id}", s.report}, {"/tests", s.testList}, {"/tests/{id}", s.tests},
+		{"/inventories", s.inventories}, {"/inventories/{id}", s.inventory},
 		{"/releases", s.releases}, {"/releases/{id}", s.release},
 		{"/channels", s.channels}, {"/channels/{id}", s.channel},
 		{"/environments", s.environments}, {"/environments/{id}", s.environment},
 		{"/deployments/{id}", s.deployment},
 		{"/upgrades", s.upgrades}, {"/upgrades/{id}", s.upgrade},
-		{"/projects", s.projects}, {"/projects/{id}", s.project},
+		{"/projects", s.projects}, {"/projects/{id}", s.project}, {"/projects/{id}/files/{commit}/{path...}", s.file},
+		{"/projects/{id}/jobs/{name...}", s.jobByName}, {"/jobs/{id}", s.job},
 	} {
 		add("GET "+p.path, pages.Handler(s.view(p.view)))
 	}
 	add("POST /changes/{id}/{do}", pages.Handler(s.view(act(api.Changes.Name, changeForms))))
 	add("POST /runs/{id}/{do}", pages.Handler(s.view(act(api.Runs.Name, runForms))))
 	add("POST /reports/{id}/{do}", pages.Handler(s.view(act(api.Reports.Name, reportForms))))
+	add("POST /inventories/{id}/{do}", pages.Handler(s.view(act(api.Inventories.Name, inventoryForms))))
 	add("POST /builds/{id}/{do}", pages.Handler(s.view(act(api.Builds.Name, buildForms))))
 	add("GET /live", s.live)
 	add("/", s.nothing(pages))

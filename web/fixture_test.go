@@ -97,7 +97,7 @@ func ledgerBuild(h *hub) {
 		Queued: began, Started: began.Add(time.Second), Finished: began.Add(43 * time.Second), Image: ledger,
 		Params:    map[string]string{"GOFLAGS": "-trimpath"},
 		Artifacts: []api.Artifact{{Path: "dist/ledger", Digest: digest, Size: 7_340_032}},
-		Reports:   []api.ReportFile{{Kind: api.ReportSARIF, Path: "lint.sarif", Digest: digest, Size: 2_100}, {Kind: api.ReportCoverage, Path: "*.out", Error: "no file matches this pattern"}},
+		Reports:   []api.ReportFile{{Kind: api.ReportSARIF, Path: "lint.sarif", Digest: digest, Size: 2_100}, {Kind: api.ReportCoverage, Path: "*.out", Error: "no file matches this pattern"}, {Kind: api.ReportCycloneDX, Path: "bom.json", Digest: digest, Size: 9_000}},
 		Spec: &api.JobSpec{
 			Name: "ledger-image", Script: []string{"go test ./...", "go build -o dist/ledger ."}, TimeoutSeconds: 600,
 			Pack:   &api.PackSpec{Repository: "ledger"},
@@ -105,12 +105,32 @@ func ledgerBuild(h *hub) {
 		},
 	})
 	put(h, api.Reports, "ledger-main-b2.image.1", ledgerReport)
+	for n, covered := range []int{500, 600} {
+		put(h, api.Reports, fmt.Sprintf("landed-%d", n+1), api.Report{
+			Project: "ledger", Job: "ledger-image", Commit: commit2, State: api.ReportPassed,
+			Coverage: &api.CoverageReport{Lines: 1000, Covered: covered}, Findings: &api.FindingsReport{Total: 9 - n}, Tests: &api.TestsReport{Passed: 800 + n, Seconds: 12},
+		})
+	}
+	put(h, api.Inventories, "ledger-main-b2.image.1", ledgerInventory)
 	put(h, api.Tests, "ledger~ledger-image", api.TestHistory{
 		Project: "ledger", Job: "ledger-image", Slowest: ledgerReport.Tests.Slowest,
 		Builds: []api.TestedBuild{{Build: "builds/earlier", Commit: commit2, At: began}, {Build: "builds/ledger-main-b2.image.1", Commit: commit2, At: began, Passed: 811, Failed: 1, Seconds: 12.5}},
 		Tests:  []api.TestRecord{{Name: "ledger.TestRace", Outcomes: "PF", Flaky: commit2}},
 	})
 	put(h, api.Images, api.ImageID("ledger", digest), api.Image{Repository: "ledger", Digest: digest, Commit: commit2, Build: "builds/ledger-main-b2.image.1"})
+}
+
+var ledgerInventory = api.Inventory{
+	Meta: kit.Meta{Source: "builds/ledger-main-b2.image.1"}, Project: "ledger", Job: "ledger-image", Commit: commit2, Image: ledger,
+	State: api.InventoryReview, Judged: began, Components: 3, Known: 1, Since: "inventories/before",
+	Files:      []api.ReportFile{{Kind: api.ReportCycloneDX, Path: "bom.json", Digest: digest, Size: 9_000}},
+	Conditions: []api.Condition{{Name: "components", State: api.ConditionReview, Text: "3 components; 1 to be reviewed"}},
+	List:       []api.Component{{PURL: "pkg:npm/parse@1.0.0", Name: "parse", Version: "1.0.0", Licences: []string{"MPL-2.0", "<odd>"}, Ruling: api.Review, Reason: "MPL-2.0"}},
+	Licences:   []api.LicenceCount{{Licence: "MIT", Count: 2, Ruling: api.Allow}, {Count: 1, Ruling: api.Allow}},
+	Vulnerabilities: []api.Vulnerability{{
+		ID: "GHSA-1", Aliases: []string{"CVE-1"}, Severity: api.SeverityHigh, Component: "pkg:npm/parse@1.0.0", Summary: "Never ends", Fixed: "1.0.1", Source: "OSV npm", Ruling: api.Allow,
+	}},
+	Fresh: &api.Fresh{Packages: []string{"pkg:npm/parse"}},
 }
 
 var ledgerReport = api.Report{
@@ -125,8 +145,9 @@ var ledgerReport = api.Report{
 		Failures: []api.TestFailure{{Name: "ledger.TestRace", Message: "got 3, want 4", Quarantined: true}},
 		Slowest:  []api.TestTime{{Name: "ledger.TestCopy", Seconds: 4.2}},
 	},
-	Coverage: &api.CoverageReport{Lines: 900, Covered: 700, NewLines: 4, NewCovered: 3, Missed: []api.MissedLines{{File: "account.go", Lines: "17"}}},
-	Findings: &api.FindingsReport{Total: 9, New: 1, List: []api.Finding{{Tool: "vet", Rule: "copylocks", Level: "error", File: "account.go", Line: 10, Message: "passes <a lock> by value"}}},
+	Coverage:    &api.CoverageReport{Lines: 900, Covered: 700, NewLines: 4, NewCovered: 3, Missed: []api.MissedLines{{File: "account.go", Lines: "17"}}},
+	Duplication: &api.DuplicationReport{NewLines: 40, Duplicated: 12, List: []api.MissedLines{{File: "copy.go", Lines: "3-14"}}},
+	Findings:    &api.FindingsReport{Total: 9, New: 1, List: []api.Finding{{Tool: "vet", Rule: "copylocks", Level: "error", File: "account.go", Line: 10, Message: "passes <a lock> by value"}}},
 }
 
 func ledgerRun(h *hub) {

@@ -48,6 +48,10 @@ const (
 	headHeight          = 26
 )
 
+// maxArrows bounds the arrows to one node: of two wide parts of a plan, one
+// after the other, nobody sees more.
+const maxArrows = 20
+
 // graphOf draws the steps.
 func graphOf(steps []runStep) graph {
 	columns := columnsOf(steps)
@@ -73,7 +77,7 @@ func graphOf(steps []runStep) graph {
 		}
 	}
 	for _, s := range steps {
-		for _, need := range s.Plan.Needs {
+		for _, need := range s.Before[:min(len(s.Before), maxArrows)] {
 			if from, ok := at[need]; ok {
 				g.Arrows = append(g.Arrows, arrowBetween(from, at[s.Plan.ID]))
 			}
@@ -82,26 +86,37 @@ func graphOf(steps []runStep) graph {
 	return g
 }
 
-// columnsOf groups the steps by how many others lie before them. A plan names
-// what a node needs before the node itself, or the node stays in the first
-// column.
+// columnsOf groups the steps by how many others lie before them.
 func columnsOf(steps []runStep) [][]runStep {
-	depth := map[string]int{}
-	var columns [][]runStep
+	byID := map[string]runStep{}
 	for _, s := range steps {
+		byID[s.Plan.ID] = s
+	}
+	depths := map[string]int{}
+	var depth func(id string) int
+	depth = func(id string) int {
+		if d, known := depths[id]; known {
+			return d
+		}
+		depths[id] = 0 // what waits for itself ends here
 		d := 0
-		for _, need := range s.Plan.Needs {
-			if n, ok := depth[need]; ok {
-				d = max(d, n+1)
+		for _, before := range byID[id].Before {
+			if _, ok := byID[before]; ok {
+				d = max(d, depth(before)+1)
 			}
 		}
-		depth[s.Plan.ID] = d
+		depths[id] = d
+		return d
+	}
+	var columns [][]runStep
+	for _, s := range steps {
+		d := depth(s.Plan.ID)
 		for len(columns) <= d {
 			columns = append(columns, nil)
 		}
 		columns[d] = append(columns[d], s)
 	}
-	return columns
+	return slices.DeleteFunc(columns, func(c []runStep) bool { return len(c) == 0 })
 }
 
 // stageOf returns the stage that all of the steps are in, if there is one.

@@ -1,13 +1,12 @@
 package web
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,122 +18,103 @@ import (
 	"landfall.dev/kit"
 )
 
-const (
-	// logLines is how many lines of a log a page shows.
-	logLines = 2000
-	// maxLine is where a line is cut off, in bytes.
-	maxLine = 8 << 10
-)
+// logLines is how many lines of a log a page shows.
+const logLines = api.MaxWindowLines
 
-// log is a part of a build's log.
+// log is a part of a build's log. A page never has more of a log than that,
+// whatever its size.
 type log struct {
 	ID    string // of the attempt whose log it is
 	Path  string // where all of it is
-	First int    // number of the first line, from 1
-	Lines []template.HTML
-	Total int // lines of the whole log
+	First int64  // number of the first line, from 1
+	Lines []logLine
+	Total int64 // lines of the whole log
 	// Live is where what comes after the part can be followed; empty if the part
 	// is not the last or the build has ended.
 	Live string
 	// Previous and Next are the first lines of the parts around it, 0 if there
 	// is none.
-	Previous, Next int
+	Previous, Next int64
+
+	// Wanted is the pattern that is searched for, Found what matches it.
+	Wanted string
+	Found  *api.LogSearch
+	// Outline has the sections of the log, if they are asked for.
+	Outline  bool
+	Sections []api.LogSection
+}
+
+// logLine is a line of a log, as it is shown.
+type logLine struct {
+	Text  template.HTML
+	Title bool // it begins a section
+	Cut   int64
 }
 
 // Number returns the number of the i-th line.
-func (l log) Number(i int) int { return l.First + i }
+func (l log) Number(i int) int64 { return l.First + int64(i) }
 
 // Last returns the number of the last line.
-func (l log) Last() int { return l.First + len(l.Lines) - 1 }
+func (l log) Last() int64 { return l.First + int64(len(l.Lines)) - 1 }
 
-// log returns the end of the log of b, or the part from ?from= on.
+// Around is the first line of a part in which line has some before it.
+func (l log) Around(line int64) int64 { return max(line-50, 1) }
+
+// log returns the end of the log of b, or the part from ?from= on, and what
+// ?search= finds in all of it.
 func (s site) log(r request, b api.Build) (log, error) {
-	l := log{ID: fmt.Sprintf("log-%d", max(b.Attempt, 1)), Path: "/logs/" + b.Link.ID()}
-	from := 0
+	l := log{ID: fmt.Sprintf("log-%d", max(b.Attempt, 1)), Path: "/logs/" + b.Link.ID(), Wanted: r.FormValue("search"), Outline: r.FormValue("outline") != ""}
+	window := url.Values{}
 	if text := r.FormValue("from"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
+		if n, err := strconv.Atoi(text); err != nil || n < 1 {
 			return l, kit.Errorf(kit.ErrInvalid, b.Link, "%q is no line of a log: they are numbered from 1", text)
 		}
-		from = n
+		window.Set("from", text)
 	}
-	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, s.base+l.Path, nil)
-	if err != nil {
+	var w api.LogWindow
+	if err := s.ask(r, l.Path+"/lines", window, &w); err != nil {
 		return l, err
+	}
+	l.First, l.Total, l.Lines = w.First, w.Total, coloured(w.Lines)
+	if l.First > 1 {
+		l.Previous = max(l.First-logLines, 1)
+	}
+	// What somebody has cancelled may still write until its log is sealed.
+	ended := b.State.Done() && (b.State != api.BuildCancelled || b.LogDigest != "" || b.Attempt == 0)
+	if l.Last() < l.Total {
+		l.Next = l.Last() + 1
+	} else if !ended {
+		l.Live = l.Path + "?from=" + w.After
+	}
+	if l.Outline {
+		return l, s.ask(r, l.Path+"/sections", nil, &l.Sections)
+	}
+	if l.Wanted == "" {
+		return l, nil
+	}
+	question := url.Values{"q": {l.Wanted}, "around": {"1"}, "limit": {"100"}}
+	if after := r.FormValue("after"); after != "" {
+		question.Set("from", after)
+	}
+	return l, s.ask(r, l.Path+"/search", question, &l.Found)
+}
+
+// ask reads what a raw route of the hub answers with.
+func (s site) ask(r request, path string, query url.Values, answer any) error {
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, s.base+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return err
 	}
 	res, err := s.http.Do(req)
 	if err != nil {
-		return l, err
+		return err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(res.Body, kit.MaxDocument))
-		return l, kit.DecodeProblem(res.StatusCode, body)
+		return kit.DecodeProblem(res.StatusCode, body)
 	}
-	w := window{from: from, ended: b.State.Done()}
-	if err := w.read(res.Body); err != nil {
-		return l, &kit.Error{Op: "web.log", Link: b.Link, Err: err}
-	}
-	l.First, l.Total, l.Lines = w.first, w.total, coloured(w.lines)
-	if l.First > 1 {
-		l.Previous = max(l.First-logLines, 1)
-	}
-	if l.Last() < l.Total {
-		l.Next = l.Last() + 1
-	} else if !b.State.Done() {
-		l.Live = fmt.Sprintf("%s?from=%d", l.Path, w.end)
-	}
-	return l, nil
-}
-
-// window is the part of a log that a page shows: logLines lines from a given
-// one on, or the last ones.
-type window struct {
-	from  int  // number of the first line wanted; 0 for the last ones
-	ended bool // the last line is one even if it does not end
-	first int  // number of the first line there is
-	lines [][]byte
-	total int   // lines of the log
-	end   int64 // bytes up to the end of the last line
-}
-
-// read reads a log to its end.
-func (w *window) read(r io.Reader) error {
-	in := bufio.NewReaderSize(r, maxLine)
-	w.first = max(w.from, 1)
-	var line []byte // the beginning of the current one
-	var length int64
-	for {
-		part, err := in.ReadSlice('\n')
-		if length == 0 {
-			line = append(line[:0], part...)
-		}
-		length += int64(len(part))
-		if err == nil || errors.Is(err, io.EOF) && w.ended && length > 0 {
-			w.take(bytes.TrimSuffix(line, []byte("\n")))
-			w.end += length
-			length = 0
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
-			return err
-		}
-	}
-}
-
-// take keeps a line if it is in the window.
-func (w *window) take(line []byte) {
-	w.total++
-	switch {
-	case w.total < w.from, w.from > 0 && len(w.lines) == logLines:
-		return
-	case len(w.lines) == logLines:
-		w.lines = w.lines[1:]
-		w.first++
-	}
-	w.lines = append(w.lines, bytes.Clone(line))
+	return json.NewDecoder(res.Body).Decode(answer)
 }
 
 // clean lets through what colours are made of, and nothing that loads or runs.
@@ -146,7 +126,7 @@ var clean = func() *bluemonday.Policy {
 
 // coloured renders the lines with the colours of their escape sequences. Each
 // is rendered by itself, so that nothing in one can change another.
-func coloured(lines [][]byte) []template.HTML {
+func coloured(lines []api.LogLine) []logLine {
 	if len(lines) == 0 {
 		return nil
 	}
@@ -155,11 +135,15 @@ func coloured(lines [][]byte) []template.HTML {
 		if i > 0 {
 			text.WriteByte('\n')
 		}
-		text.WriteString(strings.ReplaceAll(terminal.Render(line), "\n", " "))
+		text.WriteString(strings.ReplaceAll(terminal.Render([]byte(line.Text)), "\n", " "))
 	}
-	var html []template.HTML
-	for line := range strings.SplitSeq(clean.Sanitize(text.String()), "\n") {
-		html = append(html, template.HTML(line)) // sanitised
+	var shown []logLine
+	for html := range strings.SplitSeq(clean.Sanitize(text.String()), "\n") {
+		line := lines[len(shown)]
+		shown = append(shown, logLine{Text: template.HTML(html), Title: title.MatchString(line.Text), Cut: line.Cut}) // sanitised
 	}
-	return html
+	return shown
 }
+
+// title is how the first line of a section begins.
+var title = regexp.MustCompile(`^(?:---|\+\+\+|~~~) \S|^::group::`)

@@ -33,7 +33,7 @@ func TestLogsOfRunningBuildsGoOnWhereThePageEnds(t *testing.T) {
 	put(h, api.Builds, "b1", api.Build{Project: "ledger", Job: "test", State: api.BuildRunning, Attempt: 2})
 	p := h.as("users/admin").open("/builds/b1")
 	p.shows(t, "lines 1 to 2 of 2", "live")
-	for _, want := range []string{`id="log-2"`, `data-log="/logs/b1?from=8"`} {
+	for _, want := range []string{`id="log-2"`, `data-log="/logs/b1?from=1.8"`} {
 		if !strings.Contains(p.source, want) {
 			t.Errorf("got %s, wanted %s", p.source, want)
 		}
@@ -46,8 +46,30 @@ func TestLogsHaveTheirColours(t *testing.T) {
 	put(h, api.Builds, "b1", api.Build{Project: "ledger", Job: "test", State: api.BuildFailed})
 	p := h.as("users/admin").open("/builds/b1")
 	p.shows(t, "lines 1 to 4 of 4", "done", "red plain")
+	p.shows(t, "… 11.8 kB more")
 	p.hides(t, "50%", strings.Repeat("x", 9_000))
 	if want := `<span class="term-fg31 term-fg1">red</span> plain`; !strings.Contains(p.source, want) {
 		t.Errorf("got %.3000s, wanted %s", p.source, want)
 	}
+}
+
+func TestLogsAreSearched(t *testing.T) {
+	h := start(t)
+	h.logs.add(longLog(5000)+"--- a <title>\n\x1b[31mwrong\x1b[0m: x\n", true)
+	put(h, api.Builds, "b1", api.Build{Project: "ledger", Job: "test", State: api.BuildFailed, LogMissing: 3, Name: "1.2.3", Description: "of the release"})
+	b := h.as("users/admin")
+	p := b.open("/builds/b1?search=^wrong:.x$")
+	p.shows(t, "--- a <title> wrong: x", "The log is incomplete: 3 lines are missing.", "1.2.3", "of the release")
+	p.leads(t, "?from=4952#L5002")
+	p = b.open("/builds/b1?search=line")
+	p.shows(t, "Search on from line 101")
+	p.leads(t, "?search=line&after=101#found")
+	b.open("/builds/b1?search=nothing").shows(t, "Nothing matches.")
+	if p = b.open("/builds/b1?search=("); p.status != 400 {
+		t.Errorf("a wrong pattern: got %d, wanted 400", p.status)
+	}
+	p = b.open("/builds/b1?outline=1")
+	p.leads(t, "?from=4951#L5001")
+	p.shows(t, "a <title>")
+	b.open("/builds").shows(t, "1.2.3", "of the release")
 }

@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"landfall.dev/api"
 	"landfall.dev/kit"
 	"landfall.dev/kit/page/layout"
 )
@@ -40,7 +41,9 @@ func back(r *http.Request) string {
 	if r.Method == http.MethodPost {
 		above = path.Dir(r.URL.Path)
 	}
-	if !strings.HasPrefix(r.URL.Path, above+"/") {
+	if above == "/"+api.Jobs.Name {
+		above = "/" + api.Projects.Name
+	} else if !strings.HasPrefix(r.URL.Path, above+"/") {
 		return "/"
 	}
 	return above

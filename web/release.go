@@ -34,6 +34,7 @@ type releasePage struct {
 	Text     []block // its notes
 	Evidence []evidence
 	Channels []api.Channel // that offer it
+	Holds    []api.Inventory
 }
 
 func (s site) release(r request) (page, error) {
@@ -46,6 +47,9 @@ func (s site) release(r request) (page, error) {
 		return page{}, err
 	}
 	if p.Channels, err = latest(r, api.Channels, fmt.Sprintf("release == %q", release.Link), 20); err != nil {
+		return page{}, err
+	}
+	if p.Holds, err = latest(r, api.Inventories, fmt.Sprintf("image == %q", release.Image), 5); err != nil {
 		return page{}, err
 	}
 	return page{

@@ -1,6 +1,9 @@
 package web
 
 import (
+	"cmp"
+	"slices"
+
 	"landfall.dev/api"
 	"landfall.dev/kit"
 )
@@ -8,8 +11,9 @@ import (
 // reportPage is the verdict on what a build reports.
 type reportPage struct {
 	api.Report
-	Files []api.ReportFile
-	Judge bool // the caller may have it judged again
+	Files  []api.ReportFile
+	Judge  bool // the caller may have it judged again
+	Trends []*trend
 }
 
 func (s site) report(r request) (page, error) {
@@ -20,6 +24,9 @@ func (s site) report(r request) (page, error) {
 	p := reportPage{Report: report, Judge: report.State != api.ReportJudging && r.may("judge", report.Link)}
 	if b, err := read(r, api.Builds); err == nil {
 		p.Files = b.Reports // the verdict stands without them
+	}
+	if p.Trends, err = trends(r, report.Project, report.Job); err != nil {
+		return page{}, err
 	}
 	return page{Title: "Report " + report.Link.ID(), Section: "/builds", Body: "report", Content: p, Live: follow(string(report.Link))}, nil
 }
@@ -42,14 +49,66 @@ func verdictOf(r request, b api.Build) (*api.Report, error) {
 }
 
 // testsPage is what is known of a job's tests.
-type testsPage struct{ api.TestHistory }
+type testsPage struct {
+	api.TestHistory
+	Trends []*trend
+}
 
 func (s site) tests(r request) (page, error) {
 	h, err := read(r, api.Tests)
 	if err != nil {
 		return page{}, err
 	}
-	return page{Title: "Tests of " + h.Job, Section: "/builds", Body: "tests", Content: testsPage{h}, Live: follow(string(h.Link))}, nil
+	p := testsPage{TestHistory: h}
+	if p.Trends, err = trends(r, h.Project, h.Job); err != nil {
+		return page{}, err
+	}
+	return page{Title: "Tests of " + h.Job, Section: "/builds", Body: "tests", Content: p, Live: follow(string(h.Link))}, nil
+}
+
+// testListPage is the tests that need care, of some jobs.
+type testListPage struct {
+	Flaky []flakyTest
+	Slow  []slowTest // the slowest first
+	Jobs  []api.TestHistory
+	Next  string
+}
+
+type flakyTest struct {
+	api.TestRecord
+	Job api.TestHistory
+}
+
+type slowTest struct {
+	api.TestTime
+	Job api.TestHistory
+}
+
+// maxSlow is how many slow tests are shown.
+const maxSlow = 30
+
+func (s site) testList(r request) (page, error) {
+	filter, err := projectFilter(r)
+	if err != nil {
+		return page{}, err
+	}
+	var p testListPage
+	if p.Jobs, p.Next, err = list(r, api.Tests, filter, ""); err != nil {
+		return page{}, err
+	}
+	for _, h := range p.Jobs {
+		for _, t := range h.Tests {
+			if t.Flaky != "" {
+				p.Flaky = append(p.Flaky, flakyTest{t, h})
+			}
+		}
+		for _, t := range h.Slowest {
+			p.Slow = append(p.Slow, slowTest{t, h})
+		}
+	}
+	slices.SortStableFunc(p.Slow, func(a, b slowTest) int { return cmp.Compare(b.Seconds, a.Seconds) })
+	p.Slow = p.Slow[:min(len(p.Slow), maxSlow)]
+	return page{Title: "Tests", Section: "/builds", Body: "testlist", Content: p, Live: follow(api.Tests.Name)}, nil
 }
 
 // mark is what a test came to in a build.

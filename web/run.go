@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strings"
 
 	"landfall.dev/api"
 	"landfall.dev/kit/page/layout"
@@ -36,7 +37,9 @@ type runPage struct {
 type runStep struct {
 	Plan    api.Node
 	Run     api.NodeRun
-	Approve bool // the caller may
+	Before  []string // ids of the nodes directly before it
+	Around  string   // what the blocks do that it is in
+	Approve bool     // the caller may
 }
 
 // What tells what the step is about.
@@ -44,10 +47,16 @@ func (s runStep) What() string {
 	switch s.Plan.Type {
 	case api.NodeBuild:
 		return s.Plan.Job
-	case api.NodeDeploy:
+	case api.NodeTrigger:
+		return strings.TrimSpace(s.Plan.Project + " " + s.Plan.Job)
+	case api.NodeExpand:
+		return s.Plan.Artifact
+	case api.NodeDeploy, api.NodeRollback:
 		return s.Plan.Environment
 	case api.NodeRelease:
 		return s.Plan.Version
+	case api.NodePromote:
+		return s.Plan.Channel
 	case api.NodeApprove:
 		return layout.Who(s.Plan.By)
 	}
@@ -65,8 +74,9 @@ func (s site) run(r request) (page, error) {
 	for _, n := range run.Nodes {
 		done[n.ID] = n
 	}
+	o := orderOf(run.Plan)
 	for _, n := range run.Plan.Nodes {
-		step := runStep{Plan: n, Run: done[n.ID]}
+		step := runStep{Plan: n, Run: done[n.ID], Before: o.before(n), Around: o.around(n)}
 		step.Approve = n.Type == api.NodeApprove && step.Run.State == api.RunRunning && r.may("approve", run.Link)
 		p.Steps = append(p.Steps, step)
 	}

@@ -9,13 +9,17 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"landfall.dev/api"
+	"landfall.dev/capability/job/lines"
 	"landfall.dev/kit"
 	"landfall.dev/kit/kittest"
 	"landfall.dev/web"
@@ -27,12 +31,13 @@ type hub struct {
 	*kittest.Cluster
 	t     testing.TB
 	diffs map[string]string // by project and range: "ledger/a..b"
+	files map[string]string // sources and explanations, by their paths
 	roles []api.TrustRole
 	logs  *logs
 }
 
 func start(t testing.TB) *hub {
-	h := &hub{t: t, diffs: map[string]string{}, logs: &logs{grown: make(chan struct{})}}
+	h := &hub{t: t, diffs: map[string]string{}, files: map[string]string{}, logs: &logs{grown: make(chan struct{})}}
 	stub := kit.Service{
 		Name: "stub",
 		Owns: []kit.Owned{
@@ -40,15 +45,20 @@ func start(t testing.TB) *hub {
 			kit.Own(api.Runs, nextRun, "approve", "cancel", "rerun"),
 			kit.Own(api.Builds, nextBuild, "cancel"),
 			kit.Own(api.Reports, nextReport, "judge"), kit.Own[api.TestHistory](api.Tests, nil),
+			kit.Own(api.Inventories, nextInventory, "judge"),
 			kit.Own[api.Project](api.Projects, nil), kit.Own[api.Ref](api.Refs, nil), kit.Own[api.Push](api.Pushes, nil),
-			kit.Own[api.Job](api.Jobs, nil), kit.Own[api.Image](api.Images, nil),
+			kit.Own[api.Job](api.Jobs, nil), kit.Own[api.Generation](api.Generations, nil),
+			kit.Own[api.Proposal](api.Proposals, nil), kit.Own[api.Schedule](api.Schedules, nil), kit.Own[api.Image](api.Images, nil),
 			kit.Own[api.Release](api.Releases, nil), kit.Own[api.Channel](api.Channels, nil),
 			kit.Own[api.Environment](api.Environments, nil), kit.Own[api.Deployment](api.Deployments, nil),
 			kit.Own[api.Status](api.Statuses, nil), kit.Own[api.Upgrade](api.Upgrades, nil),
 		},
 		Serves: []kit.Route{
 			{Pattern: "GET /source/{project}/diff/{range}", Handler: http.HandlerFunc(h.diff)},
+			{Pattern: "GET /source/{project}/file/{path...}", Handler: kit.Handler(h.file)},
+			{Pattern: "GET /job/explain/{path...}", Handler: kit.Handler(h.file)},
 			{Pattern: "GET /logs/{build}", Handler: h.logs},
+			{Pattern: "GET /logs/{build}/{what}", Handler: kit.Handler(h.logs.look)},
 			{Pattern: "GET /tuf/roles", Handler: kit.Handler(func(w http.ResponseWriter, _ *http.Request) error {
 				if h.roles == nil {
 					return kit.Errorf(kit.ErrNotFound, "", "nobody has set up signing yet")
@@ -125,6 +135,13 @@ func nextReport(r api.Report, e kit.Event, _ time.Time) (api.Report, []kit.Op) {
 	return r, nil
 }
 
+func nextInventory(i api.Inventory, e kit.Event, _ time.Time) (api.Inventory, []kit.Op) {
+	if e.Name == "judge" {
+		i.State = api.InventoryJudging
+	}
+	return i, nil
+}
+
 // diff answers as source does.
 func (h *hub) diff(w http.ResponseWriter, r *http.Request) {
 	project := r.PathValue("project")
@@ -140,6 +157,16 @@ func (h *hub) diff(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = io.WriteString(w, text)
+}
+
+// file answers as source and job do.
+func (h *hub) file(w http.ResponseWriter, r *http.Request) error {
+	text, ok := h.files[r.URL.RequestURI()]
+	if !ok {
+		return kit.Errorf(kit.ErrNotFound, "", "there is no %s", r.URL.Path)
+	}
+	_, err := io.WriteString(w, text)
+	return err
 }
 
 // logs answers as job does. There is one log, of each build.
@@ -171,13 +198,13 @@ func (l *logs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var at int
-	_, _ = fmt.Sscan(r.FormValue("from"), &at)
+	_, _ = fmt.Sscanf(r.FormValue("from"), "1.%d", &at)
 	w.Header().Set("Content-Type", "text/event-stream")
 	for {
 		if at < len(text) {
 			line, _ := json.Marshal(text[at:])
 			at = len(text)
-			_, _ = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", at, line)
+			_, _ = fmt.Fprintf(w, "id: 1.%d\ndata: %s\n\n", at, line)
 		}
 		if ended {
 			_, _ = io.WriteString(w, "event: end\ndata: {}\n\n")
@@ -193,6 +220,38 @@ func (l *logs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		text, ended, grown = l.state()
 	}
+}
+
+// look answers with a part of the log.
+func (l *logs) look(w http.ResponseWriter, r *http.Request) error {
+	text, ended, _ := l.state()
+	dir, err := os.MkdirTemp("", "log-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	log, err := lines.Open(strings.NewReader(text), filepath.Join(dir, "index"), ended)
+	if err != nil {
+		return err
+	}
+	from, _ := strconv.ParseInt(r.FormValue("from"), 10, 64)
+	var answer any
+	switch r.PathValue("what") {
+	case "lines":
+		var shown api.LogWindow
+		var end int64
+		shown, end, err = log.Window(from, 0)
+		shown.After = fmt.Sprintf("1.%d", end)
+		answer = shown
+	case "search":
+		answer, err = log.Search(r.Context(), lines.Question{Pattern: r.FormValue("q"), From: from, Around: 1, Limit: 100})
+	case "sections":
+		answer, err = log.Sections(r.Context())
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(answer)
 }
 
 // put makes a document, as its owner would.

@@ -14,6 +14,8 @@ import (
 
 // words are the functions of the templates.
 var words = template.FuncMap{
+	"job":     jobPath,
+	"file":    filePath,
 	"path":    func(l kit.Link) string { return "/" + string(l) },
 	"shown":   shown,
 	"ago":     func(t time.Time) string { return ago(t, time.Now()) },
@@ -34,7 +36,7 @@ var words = template.FuncMap{
 // shown tells whether there is a page for the document.
 func shown(l kit.Link) bool {
 	return l.ID() != "" && slices.Contains([]string{
-		api.Projects.Name, api.Pushes.Name, api.Changes.Name, api.Builds.Name, api.Reports.Name, api.Tests.Name, api.Runs.Name, api.Releases.Name,
+		api.Projects.Name, api.Pushes.Name, api.Changes.Name, api.Jobs.Name, api.Builds.Name, api.Reports.Name, api.Tests.Name, api.Inventories.Name, api.Runs.Name, api.Releases.Name,
 		api.Channels.Name, api.Environments.Name, api.Deployments.Name, api.Upgrades.Name,
 	}, l.Kind())
 }

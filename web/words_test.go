@@ -41,7 +41,7 @@ func TestWordsForNumbers(t *testing.T) {
 }
 
 func TestNodesStandRightOfWhatTheyNeed(t *testing.T) {
-	node := func(id string, needs ...string) runStep { return runStep{Plan: api.Node{ID: id, Needs: needs}} }
+	node := func(id string, needs ...string) runStep { return runStep{Plan: api.Node{ID: id}, Before: needs} }
 	g := graphOf([]runStep{node("a"), node("b", "a"), node("c", "a", "b"), node("d", "unknown"), node("e", "b")})
 	x := map[string]int{}
 	for _, b := range g.Boxes {

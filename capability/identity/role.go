@@ -20,9 +20,9 @@ const (
 
 // seen are the kinds that people who work here may look at.
 var seen = []string{
-	"projects", "refs", "pushes", "changes", "landings", "jobs", "generations", "builds", "schedules", "runs", "images", "tags",
+	"projects", "refs", "pushes", "changes", "landings", "jobs", "generations", "proposals", "builds", "schedules", "locks", "runs", "images", "tags",
 	"environments", "deployments", "statuses", "upgrades", "releases", "channels", "metadata", "notices", "users",
-	"reports", "gates", "tests",
+	"reports", "gates", "tests", "inventories", "policies", "advisories",
 }
 
 var look = []kit.Verb{kit.VerbRead, kit.VerbList, kit.VerbWatch}
@@ -36,8 +36,8 @@ var defaults = map[string]rest.Role{
 			{Kinds: seen, Verbs: look},
 			{Kinds: []string{"projects"}, Verbs: []kit.Verb{"push"}},
 			{Kinds: []string{"changes"}, Verbs: []kit.Verb{"vote", "submit", "abandon", "restore", "comment"}},
-			{Kinds: []string{"builds"}, Verbs: []kit.Verb{kit.VerbCreate, "cancel"}},
-			{Kinds: []string{"reports"}, Verbs: []kit.Verb{"judge"}},
+			{Kinds: []string{"builds"}, Verbs: []kit.Verb{kit.VerbCreate, "cancel", "keep"}},
+			{Kinds: []string{"reports", "inventories"}, Verbs: []kit.Verb{"judge"}},
 			{Kinds: []string{"generations"}, Verbs: []kit.Verb{"deploy"}},
 			{Kinds: []string{"schedules"}, Verbs: []kit.Verb{"run", "pause", "resume"}},
 			{Kinds: []string{"runs"}, Verbs: []kit.Verb{"cancel", "rerun", "approve"}},
@@ -50,7 +50,7 @@ var defaults = map[string]rest.Role{
 			{Kinds: seen, Verbs: look},
 			{Kinds: []string{"channels"}, Verbs: []kit.Verb{kit.VerbCreate, "promote"}},
 			{Kinds: []string{"releases"}, Verbs: []kit.Verb{"sign"}},
-			{Kinds: []string{"environments", "gates"}, Verbs: []kit.Verb{kit.VerbCreate, kit.VerbUpdate}},
+			{Kinds: []string{"environments", "gates", "policies"}, Verbs: []kit.Verb{kit.VerbCreate, kit.VerbUpdate}},
 			{Kinds: []string{"runs"}, Verbs: []kit.Verb{"approve"}},
 			{Kinds: []string{"images"}, Verbs: []kit.Verb{"pull", "push"}},
 		},

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/capability/job/definition"
+	"landfall.dev/capability/job/definition/jobspec"
 	"landfall.dev/capability/job/native"
 	"landfall.dev/kit"
 )
@@ -31,22 +33,59 @@ func (d definitions) resolve(ctx context.Context, r kit.Record, _ kit.Op) (any, 
 	if err != nil {
 		return nil, err
 	}
+	if err := d.checkTried(ctx, b); err != nil {
+		return nil, err
+	}
 	specs, err := d.expand(ctx, b.Project, b.Definitions)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
 	for _, s := range specs {
 		if s.Name == b.Job {
-			return s, runnable(b, s)
+			if err := runnable(b, s); err != nil {
+				return nil, err
+			}
+			return d.entrust(ctx, b, s)
 		}
+	}
+	return nil, kit.Errorf(kit.ErrInvalid, "", "%s has no job %q at %.12s; it has %s", b.Project, b.Job, b.Definitions, choice(b.Job, specs))
+}
+
+// choice tells which jobs there are instead of one that is not.
+func choice(wanted string, specs []api.JobSpec) string {
+	const few = 20
+	var names []string
+	for _, s := range specs {
 		names = append(names, s.Name)
 	}
-	has := "none: define some in *.yml files in its folder jobs"
-	if len(names) > 0 {
-		has = strings.Join(names, ", ")
+	near := kit.Nearest(wanted, names)
+	switch {
+	case len(names) == 0:
+		return "none: define some in *.yml files in its folder jobs"
+	case len(names) <= few:
+		return strings.Join(names, ", ")
+	case near != "":
+		return fmt.Sprintf("%d others: did you mean %s?", len(names), near)
 	}
-	return nil, kit.Errorf(kit.ErrInvalid, "", "%s has no job %q at %.12s; it has %s", b.Project, b.Job, b.Definitions, has)
+	return fmt.Sprintf("%d others", len(names))
+}
+
+// checkTried refuses a build that tries a job of another commit than its patch
+// set's.
+func (d definitions) checkTried(ctx context.Context, b api.Build) error {
+	if b.Change == "" || b.Run != "" {
+		return nil
+	}
+	c, err := api.Changes.Read(ctx, d.client, b.Change.ID())
+	if err != nil {
+		return err
+	}
+	for _, ps := range c.PatchSets {
+		if c.Project == b.Project && ps.Number == b.PatchSet && ps.Commit == b.Commit {
+			return nil
+		}
+	}
+	return kit.Errorf(kit.ErrInvalid, b.Change, "patch set %d of change %s is not the commit %.12s of %s: try a job with landfall job try --change", b.PatchSet, c.Link.ID(), b.Commit, b.Project)
 }
 
 // runnable refuses a job that no build can do what it asks for.
@@ -85,20 +124,21 @@ func (d definitions) serve(w http.ResponseWriter, r *http.Request) error {
 const maxDefinitions = 16 << 20
 
 func (d definitions) expand(ctx context.Context, project, commit string) ([]api.JobSpec, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base+"/source/"+url.PathEscape(project)+"/archive/"+url.PathEscape(commit)+"?path=jobs", nil)
+	files, err := d.files(ctx, project, commit)
+	if err != nil || len(files) == 0 {
+		return nil, err
+	}
+	return Expand(files)
+}
+
+// files returns those under jobs/ at a commit.
+func (d definitions) files(ctx context.Context, project, commit string) (fstest.MapFS, error) {
+	answer, err := d.ask(ctx, "/source/"+url.PathEscape(project)+"/archive/"+url.PathEscape(commit)+"?path="+folder)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := d.http.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(io.LimitReader(resp.Body, kit.MaxDocument))
-		return nil, kit.DecodeProblem(resp.StatusCode, b)
-	}
-	body := &io.LimitedReader{R: resp.Body, N: maxDefinitions}
+	defer answer.Close()
+	body := &io.LimitedReader{R: answer, N: maxDefinitions}
 	files, err := untar(body)
 	if body.N <= 0 {
 		return nil, kit.Errorf(kit.ErrTooLarge, api.Projects.Link(project), "its folder jobs has more than %d MB", maxDefinitions>>20)
@@ -106,23 +146,43 @@ func (d definitions) expand(ctx context.Context, project, commit string) ([]api.
 	if err != nil {
 		return nil, &kit.Error{Op: "job.expand", Link: api.Projects.Link(project), Err: err}
 	}
-	if len(files) == 0 {
-		return nil, nil
+	return files, nil
+}
+
+// ask returns what the hub answers at path.
+func (d definitions) ask(ctx context.Context, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base+path, nil)
+	if err != nil {
+		return nil, err
 	}
-	return Expand(files)
+	resp, err := d.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, kit.MaxDocument))
+	return nil, kit.DecodeProblem(resp.StatusCode, b)
 }
 
 // Expand returns the jobs that the definitions in the folder jobs of files
 // make. Its error, an ErrInvalid, has all that is wrong in them.
 func Expand(files fstest.MapFS) ([]api.JobSpec, error) {
-	set, err := definition.Load(files, []string{"jobs"}, definition.Options{Strict: true})
+	set, err := load(files)
 	if err == nil {
 		var specs []api.JobSpec
-		if specs, err = set.Translate(native.Strict); err == nil {
-			return specs, nil
+		if specs, err = jobspec.Translate(set, native.Strict); err == nil {
+			return native.Connect(specs), nil
 		}
 	}
 	return nil, &kit.Error{Fault: kit.ErrInvalid, Detail: err.Error()}
+}
+
+// load reads definitions as those of projects are read.
+func load(files fstest.MapFS) (*definition.Set, error) {
+	return definition.Load(files, []string{folder}, definition.Options{Strict: true})
 }
 
 // untar returns the plain files of a tar stream. It follows no symbolic link,

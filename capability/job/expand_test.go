@@ -62,7 +62,7 @@ func TestJobsWrittenForJenkinsAreTranslated(t *testing.T) {
 	if got := strings.Join(scripts, ", "); got != "one 1.26, two, one y, two, FAILURE, one z, two, a, ABORTED, b" {
 		t.Errorf("the steps are %s", got)
 	}
-	if len(s.Missing) != 2 || s.Missing[1].Component != "publishers: email" || s.Missing[1].Needed || s.Missing[1].At != "jobs/demo.yml:20" {
+	if len(s.Missing) != 1 || s.Missing[0].Component != "publishers: email" || s.Missing[0].Needed || s.Missing[0].At != "jobs/demo.yml:20" {
 		t.Errorf("missing are %+v", s.Missing)
 	}
 	if own := byName["own"]; len(own.Script) != 1 || own.Steps != nil || own.Missing != nil {

@@ -26,11 +26,39 @@ func onRef(r api.Ref, _ time.Time) []kit.Op {
 	if r.Name != mainBranch || r.Commit == "" {
 		return nil
 	}
-	moved := api.DeployJobsArgs{Commit: r.Commit}
-	g := api.Generation{Meta: kit.Meta{Source: r.Link}, Project: r.Project, Folder: folder, Request: moved}
+	g := firstGeneration(r)
 	return []kit.Op{
 		kit.Create(api.Generations, r.Project, g),
-		kit.Send(api.Generations.Link(r.Project), "deploy", moved),
+		kit.Send(api.Generations.Link(r.Project), "deploy", g.Request),
+	}
+}
+
+// onProject has a project's jobs deployed that were defined before Landfall kept
+// generations.
+func onProject(p api.Project, _ time.Time) []kit.Op {
+	return []kit.Op{kit.Call("found", p.Link.ID(), nil)}
+}
+
+// found makes the first generation of the project r, if it has definitions.
+func (d definitions) found(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+	project := r.Link.ID()
+	ref, err := api.Refs.Read(ctx, d.client, api.RefID(project, mainBranch))
+	if errors.Is(err, kit.ErrNotFound) || err == nil && ref.Commit == "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, err = api.Generations.Create(ctx, d.client, project, firstGeneration(ref))
+	if errors.Is(err, kit.ErrConflict) {
+		return nil, nil
+	}
+	return nil, err
+}
+
+func firstGeneration(r api.Ref) api.Generation {
+	return api.Generation{
+		Meta: kit.Meta{Source: r.Link}, Project: r.Project, Folder: folder, Request: api.DeployJobsArgs{Commit: r.Commit},
 	}
 }
 
@@ -59,6 +87,13 @@ func nextGeneration(g api.Generation, e kit.Event, now time.Time) (api.Generatio
 			return g, kit.Refuse(kit.ErrInvalid, "there is no earlier generation %d to go back to", a.Back)
 		}
 		return ask(g, a)
+	case "writing":
+		var w writing
+		if err := e.Into(&w); err != nil || e.By != self {
+			return g, kit.Refuse(kit.ErrForbidden, "only a deployment writes jobs: ask for one with deploy")
+		}
+		g.Writing, g.Last = w.Asked, w.Changes
+		return g, nil
 	case "redeploy.done":
 		var r redeployed
 		if err := e.Into(&r); err != nil {
@@ -87,7 +122,7 @@ func ask(g api.Generation, a api.DeployJobsArgs) (api.Generation, []kit.Op) {
 
 // settle takes in how a deployment ended.
 func settle(g api.Generation, r redeployed, now time.Time) (api.Generation, []kit.Op) {
-	g.State, g.Error, g.Held, g.Last = r.State, r.Error, "", r.Changes
+	g.State, g.Error, g.Held, g.Last, g.Writing = r.State, r.Error, "", r.Changes, 0
 	switch r.State {
 	case api.GenerationHeld:
 		g.Held = r.Deployed.Commit
@@ -119,10 +154,16 @@ type redeployed struct {
 	Deployed api.Deployed        `json:"deployed,omitzero"`
 }
 
+// writing is the event of that name of a generation: several writes begin.
+type writing struct {
+	Asked   int            `json:"asked"` // the request that they carry out
+	Changes api.JobChanges `json:"changes"`
+}
+
 // redeploy makes a project's jobs what the definitions at its main branch's tip
-// say, or those of an earlier generation, in one write; more than a thousand
-// changes are several, which a crash between them only puts off: the generation
-// is deploying until all are done. Jobs that were changed or deleted by other
+// say, or those of an earlier generation, in one write; more than fit into that
+// are several, which a crash between them only puts off: the generation is
+// deploying, and says that it is written, until all are done. Jobs that were changed or deleted by other
 // means become what they were. Broken definitions leave all as it was; the
 // builds that need them say what is wrong.
 func (d definitions) redeploy(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
@@ -185,7 +226,15 @@ func (d definitions) deploy(ctx context.Context, g api.Generation) (redeployed, 
 	if digest == g.Specs {
 		out.Changes.Repaired = len(p.edits)
 	}
-	for _, writes := range p.batches() {
+	batches := p.batches()
+	if g.Writing == g.Asked { // cut off: what is compared now is the rest
+		out.Changes = g.Last
+	} else if len(batches) > 1 {
+		if _, err := api.Generations.Send(ctx, d.client, g.Project, "writing", writing{g.Asked, out.Changes}); err != nil {
+			return out, err
+		}
+	}
+	for _, writes := range batches {
 		if _, err = d.client.Batch(ctx, writes); err != nil {
 			break
 		}

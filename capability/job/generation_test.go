@@ -76,7 +76,7 @@ func TestARenamedJobKeepsItsHistory(t *testing.T) {
 
 func TestManyChangesAreSeveralWrites(t *testing.T) {
 	var wanted []api.JobSpec
-	for i := range 2001 {
+	for i := range 2*maxWrites + 1 {
 		wanted = append(wanted, spec(fmt.Sprintf("job %d", i), "go:1"))
 	}
 	wanted[0].Script = []string{strings.Repeat("x", maxWriteBytes)}
@@ -88,8 +88,8 @@ func TestManyChangesAreSeveralWrites(t *testing.T) {
 	for _, b := range p.batches() {
 		sizes = append(sizes, len(b))
 	}
-	if !slices.Equal(sizes, []int{1, 1000, 1000}) {
-		t.Errorf("the writes have %d documents, want a large one and 1000 each", sizes)
+	if !slices.Equal(sizes, []int{1, maxWrites, maxWrites}) {
+		t.Errorf("the writes have %d documents, want a large one and %d each", sizes, maxWrites)
 	}
 	if err := p.check(); kit.FaultOf(err) != kit.ErrTooLarge {
 		t.Errorf("a job of 6 MiB: %v, want a refusal", err)
@@ -248,5 +248,43 @@ func TestAMassDeletionIsHeldAndAGenerationCanBeGoneBackTo(t *testing.T) {
 	}
 	if _, err := api.Generations.Send(ctx, h.admin, "ledger", "deploy", api.DeployJobsArgs{Back: 9}); kit.FaultOf(err) != kit.ErrInvalid {
 		t.Errorf("going back to what there never was: %v, want a refusal", err)
+	}
+}
+
+func TestADeploymentInSeveralWritesSaysSoUntilTheLast(t *testing.T) {
+	h := newHub(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	// Together they are more than fits into a write.
+	h.write("c1", "- job-template: {name: 'job-{n}', script: ["+strings.Repeat("x", 900<<10)+"]}\n- project: {name: p, n: [0, 1, 2, 3, 4, 5, 6, 7], jobs: ['job-{n}']}\n")
+	said := make(chan api.Generation, 1)
+	go func() {
+		g, err := api.Generations.Await(ctx, h.admin, "ledger", func(g api.Generation) bool { return g.Writing > 0 || g.State != api.GenerationDeploying })
+		if err != nil {
+			t.Errorf("the generation: %v", err)
+		}
+		said <- g
+	}()
+	h.move(ctx, "c1")
+	if g := <-said; g.State == api.GenerationDeploying && (g.Writing != 1 || g.Last.Created != 8) {
+		t.Errorf("while it is written the generation is %+v, want the counts of request 1", g)
+	}
+	g := h.generation(ctx, func(g api.Generation) bool { return g.State != api.GenerationDeploying })
+	if g.State != api.GenerationDeployed || g.Writing != 0 || g.Last.Created != 8 || strings.Count(h.all(ctx), "ledger~") != 8 {
+		t.Errorf("%s %s: writing %d, %+v, want 8 jobs", g.State, g.Error, g.Writing, g.Last)
+	}
+
+	cut := g // as if it was cut off after the first write
+	cut.State, cut.Specs, cut.Writing, cut.Last = api.GenerationDeploying, "", cut.Asked, api.JobChanges{Created: 8}
+	if err := h.admin.Delete(ctx, "jobs/ledger~job-7", 0); err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(cut)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := h.definitions.redeploy(ctx, kit.Record{Meta: cut.Meta, Body: body}, kit.Op{})
+	if r, _ := out.(redeployed); err != nil || r.Changes.Created != 8 || strings.Count(h.all(ctx), "ledger~") != 8 {
+		t.Errorf("the rest of it: %+v, %v, want 8 jobs, all counted", out, err)
 	}
 }

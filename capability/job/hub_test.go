@@ -27,6 +27,8 @@ type hub struct {
 	t       *testing.T
 	cluster *kittest.Cluster
 	admin   kit.Client
+	// definitions carry out what generations wish for.
+	definitions definitions
 
 	mu    sync.Mutex
 	files map[string]string // jobs/jobs.yml by commit
@@ -44,12 +46,17 @@ func newHub(t *testing.T) *hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Service(h.cluster.Client("services/job"), h.cluster.Server.HTTP("services/job"), "http://hub", logs, blobs)
+	h.definitions = definitions{h.cluster.Client("services/job"), blobs, h.cluster.Server.HTTP("services/job"), "http://hub"}
+	s := Service(h.definitions.client, h.definitions.http, h.definitions.base, logs, blobs)
 	h.cluster.Server.Add(s)
 	h.cluster.Server.Add(kit.Service{
-		Name:   "source",
-		Owns:   []kit.Owned{kit.Own[api.Project](api.Projects, nil), kit.Own[api.Ref](api.Refs, nil)},
-		Serves: []kit.Route{{Pattern: "GET /source/{project}/archive/{commit}", Handler: kit.Handler(h.archive)}},
+		Name: "source",
+		Owns: []kit.Owned{kit.Own[api.Project](api.Projects, nil), kit.Own[api.Ref](api.Refs, nil), kit.Own[api.Change](api.Changes, nil), kit.Own[api.Secret](api.Secrets, nil)},
+		Serves: []kit.Route{
+			{Pattern: "GET /source/{project}/archive/{commit}", Handler: kit.Handler(h.archive)},
+			{Pattern: "GET /source/{project}/changed/{commit}", Handler: kit.Handler(h.changed)},
+			{Pattern: "GET /source/{project}/log/{range}", Handler: kit.Handler(h.beyond)},
+		},
 	})
 	h.cluster.Run(s)
 	return h
@@ -70,6 +77,36 @@ func (h *hub) archive(w http.ResponseWriter, r *http.Request) error {
 	return errors.Join(err, out.Close())
 }
 
+// beyond answers which commits are in the second of a range but not in the
+// first: that itself, unless they are the same.
+func (h *hub) beyond(w http.ResponseWriter, r *http.Request) error {
+	from, to, _ := strings.Cut(r.PathValue("range"), "..")
+	commits := []api.Commit{}
+	if from != to {
+		commits = append(commits, api.Commit{SHA: to})
+	}
+	return json.NewEncoder(w).Encode(commits)
+}
+
+// changed answers that a commit has changed the definitions, if it has any.
+func (h *hub) changed(w http.ResponseWriter, r *http.Request) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	files := "README\njobs.txt"
+	if h.files[r.PathValue("commit")] != "" {
+		files += "\njobs/jobs.yml"
+	}
+	_, err := io.WriteString(w, files)
+	return err
+}
+
+// write sets the text of the definitions at a commit.
+func (h *hub) write(commit, text string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.files[commit] = text
+}
+
 // define sets the definitions at a commit: one job for each name, with the
 // script.
 func (h *hub) define(commit, script string, names ...string) {
@@ -77,9 +114,7 @@ func (h *hub) define(commit, script string, names ...string) {
 	for _, n := range names {
 		text += fmt.Sprintf("- job:\n    name: %s\n    script: ['%s']\n", n, script)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.files[commit] = text
+	h.write(commit, text)
 }
 
 // move makes the commit the tip of the main branch.

@@ -12,7 +12,7 @@ import (
 )
 
 // MaxLog is the size limit of a build's log, in bytes.
-const MaxLog = 64 << 20
+const MaxLog = 1 << 30
 
 // Logs keeps the logs of running builds, one file each. Its methods may be
 // called concurrently.
@@ -31,7 +31,10 @@ func OpenLogs(dir string) (*Logs, error) {
 	return &Logs{dir: dir, changed: make(chan struct{})}, nil
 }
 
-func (l *Logs) path(build string) string { return filepath.Join(l.dir, build+".log") }
+func (l *Logs) path(log string) string { return filepath.Join(l.dir, log+".log") }
+
+// index is the file of a log's index, see package lines.
+func (l *Logs) index(log string) string { return filepath.Join(l.dir, log+".lines") }
 
 // Append puts b at offset of the build's log and returns the log's size. What
 // is there already is left alone, so a repeat changes nothing; a gap is
@@ -106,9 +109,19 @@ func (f *logFile) Read(p []byte) (int, error) {
 	return f.file.Read(p)
 }
 
-// Seek implements io.Seeker, from the beginning only.
+// Seek implements io.Seeker, from the beginning and to the end only.
 func (f *logFile) Seek(offset int64, whence int) (int64, error) {
-	if whence != io.SeekStart || offset < 0 {
+	switch {
+	case whence == io.SeekEnd && offset == 0:
+		info, err := os.Stat(f.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return f.Seek(0, io.SeekStart)
+		}
+		if err != nil {
+			return 0, err
+		}
+		return f.Seek(info.Size(), io.SeekStart)
+	case whence != io.SeekStart || offset < 0:
 		return 0, fs.ErrInvalid
 	}
 	f.offset = offset

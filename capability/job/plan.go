@@ -125,7 +125,7 @@ func (p *jobPlan) update(ref api.Ref, old api.Job, s api.JobSpec) error {
 
 // What one write of several documents can have.
 const (
-	maxWrites     = 1000
+	maxWrites     = 10_000
 	maxWriteBytes = 6 << 20
 )
 

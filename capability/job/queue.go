@@ -22,9 +22,9 @@ var classes = []api.BuildClass{api.ClassGate, api.ClassLanded, api.ClassHand, ap
 
 func classOf(b api.Build) api.BuildClass {
 	switch {
-	case b.Change != "":
+	case b.Change != "" && (b.Run != "" || b.Upstream != ""):
 		return api.ClassGate
-	case b.Run != "":
+	case b.Run != "" || b.Upstream != "":
 		return api.ClassLanded
 	case b.Source.Kind() == api.Schedules.Name && b.Author == "":
 		return api.ClassSchedule
@@ -43,10 +43,14 @@ func waiters(queued []api.Build, now time.Time) []*waiter {
 	var all []*waiter
 	for _, b := range queued {
 		class := classOf(b)
-		all = append(all, &waiter{
+		w := &waiter{
 			QueuePlace: api.QueuePlace{Build: b.Link, Project: b.Project, Job: b.Job, Class: class, Since: b.Queued, Attempt: b.Attempt},
 			rank:       slices.Index(classes, class) - int(now.Sub(b.Queued)/ageing),
-		})
+		}
+		if b.Spec != nil {
+			w.Labels = b.Spec.Labels
+		}
+		all = append(all, w)
 	}
 	slices.SortFunc(all, func(a, b *waiter) int {
 		return cmp.Or(a.rank-b.rank, a.Since.Compare(b.Since), cmp.Compare(a.Build, b.Build))
@@ -93,6 +97,9 @@ func fairest(left []*waiter, busy map[string]int) int {
 
 // why says what w waits for behind those before it.
 func why(w *waiter, before []*waiter, now time.Time) string {
+	if len(before) == 0 && len(w.Labels) > 0 {
+		return "for a free engine with " + strings.Join(w.Labels, " and ")
+	}
 	if len(before) == 0 {
 		return "for a free runner"
 	}

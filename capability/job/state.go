@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"landfall.dev/api"
+	"landfall.dev/capability/job/chain"
 	"landfall.dev/kit"
 )
 
@@ -16,24 +17,41 @@ const Lease = 15 * time.Second
 // later tells that the hub was away, and that the runner could not be heard.
 const away = time.Second
 
+// fadeTime is how long a runner may take to end a build that was cancelled: more
+// than its grace and its steps for afterwards.
+const fadeTime = 3 * time.Minute
+
 // attempts is how often a build is leased before it is given up.
 const attempts = 3
 
-// next returns b after e, and what must now happen. The schedule that ordered it
-// is told of its end.
+// next returns b after e, and what must now happen. Whoever waits for its end is
+// told of it: the schedule that ordered it, the build whose cell it is, and the
+// locks that it holds.
 func next(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	after, ops := advance(b, e, now)
-	if after.State.Done() && !b.State.Done() && after.Source.Kind() == api.Schedules.Name {
-		end := api.Build{Meta: kit.Meta{Link: after.Link}, State: after.State, Error: after.Error}
+	if !after.State.Done() || b.State.Done() {
+		return after, ops
+	}
+	end := api.Build{Meta: kit.Meta{Link: after.Link}, State: after.State, Result: after.Result, Error: after.Error}
+	if after.Source.Kind() == api.Schedules.Name {
 		ops = append(ops, kit.Send(after.Source, "ended", end))
 	}
-	return after, ops
+	if after.Cell != "" {
+		ops = append(ops, kit.Send(after.Upstream, "cell", end))
+	}
+	return after, append(ops, chain.Free(after)...)
 }
 
 func advance(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	switch e.Name {
 	case "created":
 		return create(b, e)
+	case "granted":
+		return chain.Granted(b, e, now)
+	case "again":
+		return chain.Again(b, now)
+	case "cell":
+		return chain.CellEnded(b, e, now)
 	case "resolve.done":
 		return queue(b, e, now)
 	case "resolve.failed":
@@ -48,6 +66,13 @@ func advance(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 		return finish(b, e, now)
 	case "cancel":
 		return cancel(b, e, now)
+	case "keep":
+		return keep(b)
+	case "close":
+		if b.LogDigest == "" {
+			b.LogMissing = -1 // its runner has not sent the end
+		}
+		return closeLog(b)
 	case "seal.done":
 		return sealed(b, e)
 	}
@@ -62,12 +87,14 @@ const (
 
 // create takes the order in; what comes of the build is not for the one who
 // orders to say. A person's build is of no run: it would pass for what gates a
-// change.
+// change. With a change it tries a job as that patch set defines it: as for all
+// builds of patch sets, nobody has reviewed what it does.
 func create(b api.Build, e kit.Event) (api.Build, []kit.Op) {
 	order := api.Build{
 		Meta: b.Meta, State: api.BuildCreated,
 		Project: b.Project, Job: b.Job, Commit: b.Commit, Definitions: b.Definitions, Params: b.Params,
 		Author: b.Author, Run: b.Run, Node: b.Node, Change: b.Change, PatchSet: b.PatchSet,
+		Upstream: b.Upstream, Depth: b.Depth, Cell: b.Cell, Keep: b.Keep,
 	}
 	if b.Project == "" || b.Job == "" || b.Commit == "" {
 		return b, kit.Refuse(kit.ErrInvalid, "a build needs a project, a job and a commit")
@@ -76,13 +103,18 @@ func create(b api.Build, e kit.Event) (api.Build, []kit.Op) {
 		order.Definitions = b.Commit
 	}
 	switch {
-	case e.By == self && b.Source.Kind() == api.Schedules.Name:
+	case e.By == self && (b.Source.Kind() == api.Schedules.Name || b.Upstream != ""):
+	case b.Upstream != "" || b.Cell != "":
+		return b, kit.Refuse(kit.ErrForbidden, "builds are started by others only as their jobs say: leave out upstream and cell")
 	case e.By != planner:
 		if b.Source.Kind() == api.Schedules.Name {
 			return b, kit.Refuse(kit.ErrForbidden, "builds of schedules are ordered by them only: run the schedule instead")
 		}
-		if b.Run != "" || b.Node != "" || b.Change != "" || strings.Contains(b.Link.ID(), ".") {
-			return b, kit.Refuse(kit.ErrForbidden, "builds of runs are ordered by pipelines only: leave out the id, run, node and change")
+		if b.Run != "" || b.Node != "" || strings.Contains(b.Link.ID(), ".") {
+			return b, kit.Refuse(kit.ErrForbidden, "builds of runs are ordered by pipelines only: leave out the id, run and node")
+		}
+		if b.Change != "" && order.Definitions != b.Commit {
+			return b, kit.Refuse(kit.ErrForbidden, "who tries a job of a patch set builds its commit by its own definitions: leave out the definitions")
 		}
 		order.Author = e.By
 	}
@@ -109,12 +141,16 @@ func queue(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	if b.State != api.BuildCreated {
 		return b, nil
 	}
-	var spec api.JobSpec
-	if err := e.Into(&spec); err != nil {
+	var r resolved
+	if err := e.Into(&r); err != nil {
 		return fail(b, err.Error(), now), nil
 	}
-	b.State, b.Spec, b.Queued = api.BuildQueued, &spec, now
-	return b, nil
+	spec := &r.JobSpec
+	b.Spec, b.Trusted = spec, r.Trusted
+	if b.Cell != "" { // its build has all that is not the cell's alone
+		spec.Matrix, spec.Downstream, spec.Locks, spec.Messages = nil, nil, nil, nil
+	}
+	return chain.Claim(b, now)
 }
 
 func lease(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
@@ -145,7 +181,15 @@ func heartbeat(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	if refused := fenced(b, a.Attempt); refused != nil {
 		return b, refused
 	}
-	return renew(b, now)
+	if a.Step == 0 {
+		return renew(b, now)
+	}
+	if err := chain.MayStart(b, a.Starts); err != nil {
+		return b, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	b, ops := renew(b, now)
+	b, starts := chain.StartAll(b, a.Step, a.Starts)
+	return b, append(ops, starts...)
 }
 
 // fenced refuses what a runner says of an attempt that is not at work any
@@ -167,11 +211,12 @@ func expire(b api.Build, now time.Time) (api.Build, []kit.Op) {
 		return renew(b, now)
 	}
 	if b.Spec != nil && b.Spec.Once {
-		b.State, b.Finished = api.BuildFailed, now
+		b.State, b.Finished, b.LogMissing = api.BuildFailed, now, -1
 		b.Error = "its runner " + b.Runner + " fell silent, and the job is to run once only: see how far it came, then build it again"
 		return b, []kit.Op{kit.Call("seal", "1", nil)}
 	}
-	if b.Attempt >= attempts {
+	if b.Attempt-b.Retries >= attempts {
+		b.LogMissing = -1
 		return fail(b, "three runners in turn fell silent: look at their logs", now), []kit.Op{kit.Call("seal", "1", nil)}
 	}
 	b.State, b.Runner, b.LeaseUntil = api.BuildQueued, "", time.Time{}
@@ -184,7 +229,11 @@ func finish(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 		return b, kit.Refuse(kit.ErrInvalid, "%v", err)
 	}
 	if b.State.Done() && b.Attempt == a.Attempt && b.State == a.State {
-		return b, nil // said again
+		if !fading(b) {
+			return b, nil // said again
+		}
+		b.LogSize, b.LogDigest, b.LogMissing = a.LogSize, a.LogDigest, a.LogMissing
+		return closeLog(b)
 	}
 	if refused := fenced(b, a.Attempt); refused != nil {
 		return b, refused
@@ -192,10 +241,35 @@ func finish(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	if a.State != api.BuildPassed && a.State != api.BuildFailed && a.State != api.BuildError {
 		return b, kit.Refuse(kit.ErrInvalid, "a build ends as passed, failed or error, not %q", a.State)
 	}
-	b.State, b.ExitCode, b.Error, b.Finished = a.State, a.ExitCode, a.Error, now
-	b.LogSize, b.Artifacts, b.Reports, b.Image = a.LogSize, a.Artifacts, a.Reports, a.Image
+	if a.Again && b.Spec != nil && b.Spec.Retry != nil && b.Retries < b.Spec.Retry.Max {
+		return chain.Later(b, a, now)
+	}
+	b.State, b.ExitCode, b.Error, b.Finished, b.Result = a.State, a.ExitCode, a.Error, now, a.Result
+	b.LogSize, b.LogDigest, b.LogMissing = a.LogSize, a.LogDigest, a.LogMissing
+	b.Artifacts, b.Reports, b.Image = a.Artifacts, a.Reports, a.Image
 	b.Name, b.Description = a.Name, a.Description
+	b.Engine, b.BuildImage = a.Engine, a.BuildImage
+	b, ops := chain.Follow(b, a.Starts)
+	ops = append(ops, chain.CancelStarted(b)...) // it may have run out of time while it waited
+	b, last := closeLog(b)
+	return b, append(ops, last...)
+}
+
+// closeLog seals the log, unless the runner has had it sealed.
+func closeLog(b api.Build) (api.Build, []kit.Op) {
+	if b.LogDigest != "" {
+		return b, nil
+	}
 	return b, []kit.Op{kit.Call("seal", "1", nil)}
+}
+
+// keep tells the runner to keep the container if the build fails.
+func keep(b api.Build) (api.Build, []kit.Op) {
+	if b.State.Done() {
+		return b, kit.Refuse(kit.ErrConflict, "the build is %s: its container is gone; order it again with landfall build run --keep", b.State)
+	}
+	b.Keep = true
+	return b, nil
 }
 
 func cancel(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
@@ -204,22 +278,20 @@ func cancel(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	}
 	ran := b.State == api.BuildRunning
 	b.State, b.Error, b.Finished = api.BuildCancelled, "cancelled by "+e.By, now
-	if !ran {
-		return b, nil
+	ops := chain.CancelStarted(b)
+	if ran {
+		ops = append(ops, kit.SendAt(now.Add(fadeTime), b.Link, "close", nil))
 	}
-	return b, []kit.Op{kit.Call("seal", "1", nil)}
-}
-
-// sealResult is the outcome of the action seal.
-type sealResult struct {
-	Digest kit.Digest `json:"digest"`
-	Size   int64      `json:"size"`
+	return b, ops
 }
 
 func sealed(b api.Build, e kit.Event) (api.Build, []kit.Op) {
-	var s sealResult
+	var s api.LogSeal
 	if err := e.Into(&s); err != nil {
 		return b, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	if b.LogDigest == "" && s.Size < b.LogSize && b.LogMissing == 0 {
+		b.LogMissing = -1 // the runner has sent more
 	}
 	b.LogDigest, b.LogSize = s.Digest, s.Size
 	return b, nil

@@ -128,7 +128,7 @@ func TestWhoOrdersABuildDoesNotSayWhatComesOfIt(t *testing.T) {
 	}
 	for name, change := range map[string]func(*api.Build){
 		"a build of a run":           func(b *api.Build) { b.Run = "runs/change-1-1" },
-		"a build of a change":        func(b *api.Build) { b.Change = "changes/1" },
+		"a try by other definitions": func(b *api.Build) { b.Change, b.Definitions = "changes/1", "c0" },
 		"a build in a run's place":   func(b *api.Build) { b.Link = "builds/change-1-1.gate.1" },
 		"a build of nothing at all":  func(b *api.Build) { b.Commit = "" },
 		"a build of no job":          func(b *api.Build) { b.Job = "" },

@@ -60,6 +60,9 @@ func (l logServer) stream(ctx context.Context, w http.ResponseWriter, b api.Buil
 	}
 }
 
+// over tells whether all of b's log is there.
+func over(b api.Build) bool { return b.State.Done() && !fading(b) }
+
 // watch yields the build as it changes, the latest only, and is closed after
 // it is done or ctx has ended.
 func (l logServer) watch(ctx context.Context, id string) <-chan api.Build {
@@ -72,7 +75,7 @@ func (l logServer) watch(ctx context.Context, id string) <-chan api.Build {
 			default:
 			}
 			seen <- b
-			return b.State.Done()
+			return over(b)
 		})
 	}()
 	return seen
@@ -107,7 +110,7 @@ func (f *follower) attempt(ctx context.Context, b api.Build, offset int64) (api.
 		if _, err := io.Copy(text, log); err != nil {
 			return b, false
 		}
-		if later.State.Done() || logName(later) != logName(b) {
+		if over(later) || logName(later) != logName(b) {
 			return later, text.end() == nil
 		}
 		if http.NewResponseController(f.w).Flush() != nil {

@@ -47,7 +47,17 @@ func newWebhook(t *testing.T, statuses ...int) *webhook {
 // start runs this service, whose notices go to the webhook.
 func start(t *testing.T, url string) *kittest.Cluster {
 	t.Helper()
-	return kittest.Start(t, Service(url, "http://hub"), kit.Service{Name: "job", Owns: []kit.Owned{kit.Own[api.Build](api.Builds, nil)}})
+	return startWith(t, Config{Webhook: url, Base: "http://hub"})
+}
+
+// startWith runs this service beside builds and users.
+func startWith(t *testing.T, config Config) *kittest.Cluster {
+	t.Helper()
+	c := kittest.Start(t, kit.Service{Name: "others", Owns: []kit.Owned{kit.Own[api.Build](api.Builds, nil), kit.Own[api.User](api.Users, nil)}})
+	s := Service(c.Client("services/notify"), config)
+	c.Server.Add(s)
+	c.Run(s)
+	return c
 }
 
 func await(t *testing.T, c *kittest.Cluster, id string) api.Notice {

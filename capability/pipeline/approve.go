@@ -32,22 +32,24 @@ func approve(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	if err := e.Into(&a); err != nil {
 		return r, kit.Refuse(kit.ErrInvalid, "%v", err)
 	}
-	i := find(r, a.Node)
-	if i < 0 || r.Plan.Nodes[i].Type != api.NodeApprove {
+	w := newWalk(&r, now)
+	p := w.byID[a.Node]
+	if p == nil || p.node == nil || p.node.Type != api.NodeApprove {
 		return r, kit.Refuse(kit.ErrInvalid, "the run has no approval %q", a.Node)
 	}
-	if r.Nodes[i].State != api.RunRunning {
-		return r, kit.Refuse(kit.ErrConflict, "approval %q is %s: it cannot be given now", a.Node, r.Nodes[i].State)
+	if p.State != api.RunRunning {
+		return r, kit.Refuse(kit.ErrConflict, "approval %q is %s: it cannot be given now", a.Node, p.State)
 	}
-	by := r.Plan.Nodes[i].By
+	by := p.node.By
 	if kit.Link(by).Kind() == rest.Groups.Name {
-		r.Nodes[i].Error = ""
+		p.Error = ""
 		return r, []kit.Op{kit.Call("admit", a.Node+" "+e.By, admission{Node: a.Node, By: e.By, Group: by})}
 	}
 	if by != "" && by != e.By {
 		return r, kit.Refuse(kit.ErrForbidden, "%s is to approve this, not %s", by, e.By)
 	}
-	return approved(r, i, e.By, now)
+	w.approved(p, e.By)
+	return r, w.ops
 }
 
 // admitted takes in what became of an approval that is left to a group.
@@ -56,21 +58,22 @@ func admitted(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	if err := e.Into(&a); err != nil {
 		return r, kit.Refuse(kit.ErrInvalid, "%v", err)
 	}
-	i := find(r, a.Node)
-	if i < 0 || r.Nodes[i].State != api.RunRunning {
+	w := newWalk(&r, now)
+	p := w.byID[a.Node]
+	if p == nil || p.State != api.RunRunning {
 		return r, nil
 	}
 	if a.Refusal != "" {
-		r.Nodes[i].Error = a.Refusal
+		p.Error = a.Refusal
 		return r, nil
 	}
-	return approved(r, i, a.By, now)
+	w.approved(p, a.By)
+	return r, w.ops
 }
 
-func approved(r api.Run, i int, by string, now time.Time) (api.Run, []kit.Op) {
-	n := &r.Nodes[i]
-	n.State, n.Finished, n.By, n.Error = api.RunPassed, now, by, ""
-	return advance(r, now)
+func (w *walk) approved(p *part, by string) {
+	p.State, p.Finished, p.By, p.Error = api.RunPassed, w.now, by, ""
+	w.advance()
 }
 
 // admit finds out whether somebody who approves is in the group that may.

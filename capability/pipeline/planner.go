@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -19,12 +20,15 @@ import (
 	"landfall.dev/kit"
 )
 
-// planner carries out what runs wish for: it evaluates pipelines and makes
-// releases.
+// planner carries out what runs wish for: it evaluates pipelines, makes and
+// promotes releases, goes back and triggers.
 type planner struct {
 	client kit.Client
 	http   *http.Client
 	base   string
+	// previews has room for as many plans as may be made at once for those who
+	// only want to see them.
+	previews chan struct{}
 }
 
 // plan evaluates the pipeline of the run r.
@@ -33,47 +37,85 @@ func (p planner) plan(ctx context.Context, r kit.Record, _ kit.Op) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	project, err := api.Projects.Read(ctx, p.client, run.Project)
-	if err != nil {
-		return nil, err
-	}
 	if err := p.checkCurrent(ctx, run); err != nil {
 		return nil, err
 	}
-	definitions, err := p.definitions(ctx, run)
-	if err != nil {
+	if err := p.settleSources(ctx, &run); err != nil {
 		return nil, err
 	}
-	in, err := p.input(ctx, run, project, definitions)
+	result, err := p.evaluate(ctx, run)
+	out := planResult{Definitions: run.Definitions, Library: run.Library, Plan: result.Plan, Log: result.Log}
+	if errors.Is(err, kit.ErrInvalid) {
+		out.Plan, out.Error = api.Plan{}, err.Error()
+		return out, nil
+	}
+	if err == nil && run.Project == ConfigProject && run.Change != "" {
+		var broken error
+		out.Log, broken, err = p.tryLibrary(ctx, run, out.Log)
+		if broken != nil {
+			out.Plan, out.Error = api.Plan{}, broken.Error()
+		}
+	}
+	return out, err
+}
+
+// evaluate returns the checked plan of run. An ErrInvalid is the fault of the
+// pipeline.
+func (p planner) evaluate(ctx context.Context, run api.Run) (plan.Result, error) {
+	var none plan.Result
+	project, err := api.Projects.Read(ctx, p.client, run.Project)
 	if err != nil {
-		return nil, err
+		return none, err
+	}
+	in, err := p.input(ctx, run, project)
+	if err != nil {
+		return none, err
+	}
+	if in.Files["pipeline.star"] == "" && run.Project != ConfigProject {
+		jobs, err := p.specs(ctx, run.Project, run.Definitions)
+		if pl := planOfJobs(jobs, run, in.Changed); err != nil || len(pl.Nodes) > 0 {
+			return plan.Result{Plan: pl}, err
+		}
 	}
 	result, err := plan.Evaluate(ctx, in)
 	var bad *plan.Error
 	if errors.As(err, &bad) {
-		return nil, kit.Errorf(kit.ErrInvalid, "", "%v", bad)
+		return result, kit.Errorf(kit.ErrInvalid, "", "%v", bad)
 	}
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	if run.Change != "" {
-		if err := checkGate(result.Plan, project, run.Branch); err != nil {
-			return nil, err
-		}
+	if err := checkTested(result.Plan, run); err != nil {
+		return result, err
 	}
-	if err := p.checkEnvironments(ctx, result.Plan); err != nil {
-		return nil, err
+	return result, p.check(ctx, run, project, result.Plan)
+}
+
+// check refuses a plan with nodes that could not be carried out, or must not.
+func (p planner) check(ctx context.Context, run api.Run, project api.Project, pl api.Plan) error {
+	if err := checkReviewed(pl, run, project); err != nil {
+		return err
 	}
-	if err := p.checkApprovers(ctx, result.Plan); err != nil {
-		return nil, err
+	if err := p.checkEnvironments(ctx, pl); err != nil {
+		return err
 	}
-	return planResult{Definitions: definitions, Plan: result.Plan, Log: result.Log}, nil
+	if err := p.checkApprovers(ctx, pl); err != nil {
+		return err
+	}
+	if err := p.checkTriggers(ctx, pl); err != nil {
+		return err
+	}
+	return p.checkChannels(ctx, run.Project, pl)
 }
 
 // input gathers all that the pipeline of run may look at.
-func (p planner) input(ctx context.Context, run api.Run, project api.Project, definitions string) (plan.Input, error) {
+func (p planner) input(ctx context.Context, run api.Run, project api.Project) (plan.Input, error) {
 	var none plan.Input
-	files, err := p.files(ctx, run.Project, definitions, "pipeline.star", "ci")
+	paths := []string{"pipeline.star", "ci"}
+	if run.Project == ConfigProject {
+		paths = nil // its library is all over it
+	}
+	files, err := p.files(ctx, run.Project, run.Definitions, paths...)
 	if err != nil {
 		return none, err
 	}
@@ -91,70 +133,80 @@ func (p planner) input(ctx context.Context, run api.Run, project api.Project, de
 	if in.Changed, err = p.changed(ctx, run); err != nil {
 		return none, err
 	}
-	if in.Jobs, err = p.jobs(ctx, run.Project, definitions); err != nil {
+	if in.Jobs, err = p.jobs(ctx, run.Project, run.Definitions); err != nil {
 		return none, err
 	}
-	in.Library, err = p.library(ctx, run.Project)
-	return in, err
+	if run.Library != "" {
+		library, err := p.files(ctx, ConfigProject, run.Library)
+		if err != nil {
+			return none, err
+		}
+		in.Library = stars(library)
+	}
+	return in, nil
 }
 
-// checkGate refuses a plan for a patch set that would pass untested, or that
-// does more than test without having been reviewed itself.
-func checkGate(pl api.Plan, project api.Project, branch string) error {
+// checkTested refuses a plan for a patch set that would pass untested.
+func checkTested(pl api.Plan, run api.Run) error {
 	isBuild := func(n api.Node) bool { return n.Type == api.NodeBuild }
-	if !slices.ContainsFunc(pl.Nodes, isBuild) {
-		return kit.Errorf(kit.ErrInvalid, "", `pipeline.star has no build for a patch set, so nothing would test it: return at least one build(job = "NAME") where ctx.event.type is "patchset-created"`)
-	}
-	if project.Protects(branch) {
+	if run.Change == "" || slices.ContainsFunc(pl.Nodes, isBuild) {
 		return nil
 	}
+	return kit.Errorf(kit.ErrInvalid, "", `pipeline.star has no build for a patch set, so nothing would test it: return at least one build(job = "NAME") where ctx.event.type is "patchset-created"`)
+}
+
+// checkReviewed refuses a plan that does more than test, if it comes from a
+// branch whose commits nobody has to review.
+func checkReviewed(pl api.Plan, run api.Run, project api.Project) error {
+	if run.Change == "" && run.Event != eventTriggered || project.Protects(run.Branch) {
+		return nil
+	}
+	harmless := []api.NodeType{api.NodeBuild, api.NodeExpand, api.NodeGate, api.NodeApprove, api.NodeNotify}
 	for _, n := range pl.Nodes {
-		if n.Type == api.NodeDeploy || n.Type == api.NodeRelease {
-			return kit.Errorf(kit.ErrInvalid, "", "%s: branch %s takes direct pushes, so nobody has reviewed its pipeline: it can build, but not %s", n.Position, branch, n.Type)
+		if !slices.Contains(harmless, n.Type) {
+			return kit.Errorf(kit.ErrInvalid, "", "%s: branch %s takes direct pushes, so nobody has reviewed its pipeline: it can build, but not %s", n.Position, run.Branch, n.Type)
 		}
 	}
 	return nil
 }
 
-// definitions returns the commit that the run's definitions are read from:
-// for a patch under review the branch's tip, so that a patch cannot change
-// how it is judged.
-func (p planner) definitions(ctx context.Context, run api.Run) (string, error) {
-	if run.Definitions != "" {
-		return run.Definitions, nil
+// settleSources settles the commits that the run's pipeline is read from. For a
+// patch under review its definitions are those of the branch's tip, so that a
+// patch cannot change how it is judged.
+func (p planner) settleSources(ctx context.Context, run *api.Run) error {
+	if run.Definitions == "" {
+		ref, err := api.Refs.Read(ctx, p.client, api.RefID(run.Project, "refs/heads/"+run.Branch))
+		if err != nil {
+			return err
+		}
+		run.Definitions = ref.Commit
 	}
-	ref, err := api.Refs.Read(ctx, p.client, api.RefID(run.Project, "refs/heads/"+run.Branch))
-	return ref.Commit, err
+	if run.Library != "" || run.Project == ConfigProject {
+		return nil
+	}
+	commit, err := p.tip(ctx, ConfigProject)
+	if errors.Is(err, kit.ErrNotFound) {
+		return nil
+	}
+	run.Library = commit
+	return err
 }
 
 // ConfigProject is the project whose files every pipeline can load as
 // @ci//NAME; a hub without it has no such library.
 const ConfigProject = "ci"
 
-func (p planner) library(ctx context.Context, project string) (map[string]string, error) {
-	if project == ConfigProject {
-		return nil, nil
-	}
-	ref, err := api.Refs.Read(ctx, p.client, api.RefID(ConfigProject, "refs/heads/main"))
-	if errors.Is(err, kit.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	files, err := p.files(ctx, ConfigProject, ref.Commit)
-	return stars(files), err
-}
-
-// params are what a pipeline is told of the commit itself: its version, from
-// the file VERSION.
+// params are those that triggered the run, and what a pipeline is told of the
+// commit itself: its version, from the file VERSION.
 func (p planner) params(ctx context.Context, run api.Run) (map[string]string, error) {
 	files, err := p.files(ctx, run.Project, run.Commit, "VERSION")
 	version, ok := files["VERSION"]
 	if err != nil || !ok {
-		return nil, err
+		return run.Params, err
 	}
-	return map[string]string{"version": strings.TrimSpace(version)}, nil
+	params := map[string]string{"version": strings.TrimSpace(version)}
+	maps.Copy(params, run.Params)
+	return params, nil
 }
 
 func (p planner) changed(ctx context.Context, run api.Run) ([]string, error) {
@@ -172,6 +224,19 @@ func (p planner) changed(ctx context.Context, run api.Run) ([]string, error) {
 
 // jobs returns the names of the jobs that the definitions at commit make.
 func (p planner) jobs(ctx context.Context, project, commit string) ([]string, error) {
+	specs, err := p.specs(ctx, project, commit)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(specs))
+	for i, s := range specs {
+		names[i] = s.Name
+	}
+	return names, nil
+}
+
+// specs returns the project's expanded jobs at the commit.
+func (p planner) specs(ctx context.Context, project, commit string) ([]api.JobSpec, error) {
 	body, err := p.fetch(ctx, "/job/expand/"+project+"/"+commit)
 	if err != nil {
 		return nil, err
@@ -181,11 +246,7 @@ func (p planner) jobs(ctx context.Context, project, commit string) ([]string, er
 	if err := json.NewDecoder(body).Decode(&specs); err != nil {
 		return nil, fmt.Errorf("jobs of %s: %w", commit, err)
 	}
-	names := make([]string, len(specs))
-	for i, s := range specs {
-		names[i] = s.Name
-	}
-	return names, nil
+	return specs, nil
 }
 
 func number(change kit.Link) int {
@@ -268,7 +329,7 @@ func stars(files map[string]string) map[string]string {
 
 // checkEnvironments refuses a plan that deploys to a place that there is not.
 func (p planner) checkEnvironments(ctx context.Context, pl api.Plan) error {
-	deploys := func(n api.Node) bool { return n.Type == api.NodeDeploy }
+	deploys := func(n api.Node) bool { return n.Type == api.NodeDeploy || n.Type == api.NodeRollback }
 	if !slices.ContainsFunc(pl.Nodes, deploys) {
 		return nil
 	}
@@ -290,56 +351,4 @@ func (p planner) checkEnvironments(ctx context.Context, pl api.Plan) error {
 		}
 	}
 	return nil
-}
-
-// releaseArgs are the arguments of the action release.
-type releaseArgs struct {
-	Node    string `json:"node"`
-	Attempt int    `json:"attempt"`
-	Version string `json:"version"`
-	Image   string `json:"image"`
-}
-
-// release makes a release of an image. Its result is the node's outcome, or
-// nothing while the release is being made.
-func (p planner) release(ctx context.Context, r kit.Record, op kit.Op) (any, error) {
-	run, err := api.Runs.Decode(r)
-	if err != nil {
-		return nil, err
-	}
-	var a releaseArgs
-	if err := (kit.Event{Name: "release", Data: op.Data}).Into(&a); err != nil {
-		return nil, err
-	}
-	done, err := p.makeRelease(ctx, run, a)
-	if err != nil && !kit.Temporary(err) {
-		return api.NodeDone{Node: a.Node, Attempt: a.Attempt, Error: err.Error()}, nil
-	}
-	return done, err
-}
-
-// makeRelease creates the release document. One that was made of the same
-// image before will do.
-func (p planner) makeRelease(ctx context.Context, run api.Run, a releaseArgs) (any, error) {
-	id := run.Project + "-" + a.Version
-	_, err := api.Releases.Create(ctx, p.client, id, api.Release{
-		Meta:    kit.Meta{Source: run.Link},
-		Project: run.Project, Version: a.Version, Image: a.Image, Commit: run.Commit,
-		Run: run.Link, Node: a.Node, Attempt: a.Attempt,
-	})
-	if !errors.Is(err, kit.ErrConflict) {
-		return nil, err
-	}
-	old, err := api.Releases.Read(ctx, p.client, id)
-	switch {
-	case err != nil:
-		return nil, err
-	case old.Run == run.Link && old.Node == a.Node:
-		return nil, nil // made by an attempt at this that was cut off
-	case old.State == api.ReleaseFailed:
-		return nil, kit.Errorf(kit.ErrConflict, old.Link, "version %s could not be released of commit %.12s: raise VERSION, or have an administrator delete what failed", a.Version, old.Commit)
-	case old.Image == a.Image:
-		return api.NodeDone{Node: a.Node, Attempt: a.Attempt, Link: old.Link, Passed: true}, nil
-	}
-	return nil, kit.Errorf(kit.ErrConflict, old.Link, "version %s was released of commit %.12s already: raise VERSION", a.Version, old.Commit)
 }

@@ -65,7 +65,11 @@ func TestAPatchSetIsTestedAndByWhatNobodyReviewedIsNothingElse(t *testing.T) {
 		{"a deployment, on an open branch", "topic", []api.Node{image, deploy}, "pipeline.star:7: branch topic takes direct pushes, so nobody has reviewed its pipeline: it can build, but not deploy"},
 		{"a release, on an open branch", "topic", []api.Node{image, release}, "pipeline.star:8: branch topic takes direct pushes"},
 	} {
-		err := checkGate(api.Plan{Nodes: test.nodes}, api.Project{Protected: []string{"main"}}, test.branch)
+		pl, run := api.Plan{Nodes: test.nodes}, api.Run{Change: "changes/7", Branch: test.branch}
+		err := checkTested(pl, run)
+		if err == nil {
+			err = checkReviewed(pl, run, api.Project{Protected: []string{"main"}})
+		}
 		says(t, test.name, err, test.want)
 	}
 }

@@ -80,7 +80,13 @@ func onBuild(b api.Build, _ time.Time) []kit.Op {
 	d := done(b.Link, b.Node)
 	d.Passed = b.State == api.BuildPassed
 	d.Infrastructure = b.State == api.BuildError
+	d.Unstable, d.ExitCode = b.Result == api.ResultUnstable, b.ExitCode
 	d.Image, d.Error = b.Image, b.Error
+	for _, f := range b.Reports {
+		judged := b.State == api.BuildPassed || b.State == api.BuildFailed
+		d.Reported = d.Reported || judged && !f.Kind.OfInventory()
+		d.Listed = d.Listed || judged && f.Kind.OfInventory()
+	}
 	return []kit.Op{kit.Send(b.Run, "node", d)}
 }
 

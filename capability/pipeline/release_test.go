@@ -10,6 +10,27 @@ import (
 	"landfall.dev/kit/kittest"
 )
 
+func TestAReleaseIsPromotedOnceItIsSigned(t *testing.T) {
+	node := api.Node{ID: "p", Type: api.NodePromote, Channel: "stable", Of: "r", Needs: []string{"r"}}
+	w := newTrial(t, build("i"), api.Node{ID: "r", Type: api.NodeRelease, Image: "i", Needs: []string{"i"}}, node)
+	w.ends("i", 1, withImage)
+	w.ends("r", 1, func(d *api.NodeDone) { d.Link = "releases/ledger-1.0.0" })
+	w.wishes("promote")
+	var a promoteArgs
+	if err := json.Unmarshal(w.ops[0].Data, &a); err != nil || a.Release != "releases/ledger-1.0.0" {
+		t.Fatalf("the run asks to promote %+v, %v", a, err)
+	}
+	w.does("promote.done", "services/pipeline", pending{a}) // nobody has signed it yet
+	w.wishes("promote")
+	if again := w.ops[0].At; !again.Equal(begin.Add(signatureEvery)) {
+		t.Errorf("it is looked at again at %v", again)
+	}
+	w.does("promote.done", "services/pipeline", api.NodeDone{Node: "p", Attempt: 1, Link: a.Release, Passed: true})
+	w.expect("at last", pass, pass, pass, pass)
+	w.does("promote.done", "services/pipeline", pending{a}) // late
+	w.wishes()
+}
+
 func TestReleasing(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -32,7 +53,7 @@ func TestReleasing(t *testing.T) {
 				}
 			}
 			p := planner{client: c.Client("services/pipeline")}
-			args, err := json.Marshal(releaseArgs{Node: "x", Attempt: 1, Version: "1.0.0", Image: "i1"})
+			args, err := json.Marshal(releaseArgs{errand: errand{Node: "x", Attempt: 1}, Version: "1.0.0", Image: "i1"})
 			if err != nil {
 				t.Fatal(err)
 			}

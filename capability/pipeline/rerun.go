@@ -22,6 +22,10 @@ func rerun(r api.Run) (api.Run, []kit.Op) {
 	case r.Superseded:
 		return r, kit.Refuse(kit.ErrConflict, "a later patch set took its place, which has a run of its own")
 	}
+	library := r.Library
+	if len(r.Nodes) == 0 {
+		library = "" // there was no plan: it may have been the library's fault
+	}
 	id := fmt.Sprintf("%s-r%d", strings.TrimSuffix(r.Link.ID(), fmt.Sprintf("-r%d", r.Round)), r.Round+1)
 	r.Next = api.Runs.Link(id)
 	return r, []kit.Op{kit.Create(api.Runs, id, api.Run{
@@ -32,6 +36,9 @@ func rerun(r api.Run) (api.Run, []kit.Op) {
 		Branch:      r.Branch,
 		Author:      r.Author,
 		Definitions: r.Definitions,
+		Library:     library,
+		Params:      r.Params,
+		Depth:       r.Depth,
 		Change:      r.Change,
 		PatchSet:    r.PatchSet,
 		Round:       r.Round + 1,

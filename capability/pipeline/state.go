@@ -1,7 +1,7 @@
 package pipeline
 
 import (
-	"fmt"
+	"strings"
 	"time"
 
 	"landfall.dev/api"
@@ -19,26 +19,33 @@ func next(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 		return rerun(r)
 	case r.State.Final() && e.Name == "supersede":
 		return supersede(r)
+	case e.Name == "locked":
+		return locked(r, e, now)
 	case r.State.Final():
 		return r, nil
 	}
-	switch e.Name {
-	case "plan.done":
-		return planned(r, e, now)
-	case "plan.failed":
-		var failure failure
-		_ = e.Into(&failure)
-		return end(r, api.RunFailed, failure.Error, now), nil
-	case "node", "release.done":
-		return nodeDone(r, e, now)
-	case "approve":
-		return approve(r, e, now)
-	case "admit.done":
-		return admitted(r, e, now)
-	case "cancel", "supersede":
-		return cancel(r, e, now)
+	if react := reactions[e.Name]; react != nil {
+		return react(r, e, now)
 	}
 	return r, nil
+}
+
+// reactions are what events do to a run that has not ended.
+var reactions = map[string]kit.Next[api.Run]{
+	"plan.done":     planned,
+	"plan.failed":   unplanned,
+	"node":          nodeDone,
+	"release.done":  nodeDone,
+	"rollback.done": nodeDone,
+	"trigger.done":  nodeDone,
+	"promote.done":  promoted,
+	"expand.done":   expanded,
+	"report":        reported,
+	"approve":       approve,
+	"admit.done":    admitted,
+	"wake":          wake,
+	"cancel":        cancel,
+	"supersede":     cancel,
 }
 
 // failure is the data of the event that an action has failed.
@@ -46,26 +53,63 @@ type failure struct {
 	Error string `json:"error"`
 }
 
-// planResult is the outcome of the action plan.
+// planResult is the outcome of the action plan. Error says why there is no
+// plan.
 type planResult struct {
 	Definitions string   `json:"definitions"`
+	Library     string   `json:"library,omitempty"`
 	Plan        api.Plan `json:"plan"`
 	Log         string   `json:"log"`
+	Error       string   `json:"error,omitempty"`
 }
 
 func planned(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	var p planResult
 	if err := e.Into(&p); err != nil {
-		return end(r, api.RunFailed, err.Error(), now), nil
+		p.Error = err.Error()
 	}
-	r.Definitions, r.Plan, r.Log = p.Definitions, p.Plan, p.Log
-	r.State = api.RunRunning
-	r.Nodes = make([]api.NodeRun, len(p.Plan.Nodes))
-	for i, n := range p.Plan.Nodes {
-		r.Nodes[i] = api.NodeRun{ID: n.ID, State: api.RunWaiting}
+	r.Log = p.Log
+	if p.Error != "" {
+		return endUnplanned(r, api.RunFailed, p.Error, now)
 	}
-	return advance(r, now)
+	r.Definitions, r.Library, r.State = p.Definitions, p.Library, api.RunRunning
+	r.Plan, r.Nodes, r.Blocks = api.Plan{}, nil, nil
+	extend(&r, p.Plan)
+	w := newWalk(&r, now)
+	w.advance()
+	return r, w.ops
 }
+
+// extend adds more to the run's plan.
+func extend(r *api.Run, more api.Plan) {
+	r.Plan.Nodes = append(r.Plan.Nodes, more.Nodes...)
+	r.Plan.Blocks = append(r.Plan.Blocks, more.Blocks...)
+	for _, n := range more.Nodes {
+		r.Nodes = append(r.Nodes, api.NodeRun{ID: n.ID, State: api.RunWaiting})
+	}
+	for _, b := range more.Blocks {
+		r.Blocks = append(r.Blocks, api.NodeRun{ID: b.ID, State: api.RunWaiting})
+	}
+}
+
+func unplanned(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
+	var failure struct {
+		Error string `json:"error"`
+	}
+	_ = e.Into(&failure) // without a reason it has failed all the same
+	return endUnplanned(r, api.RunFailed, failure.Error, now)
+}
+
+// endUnplanned ends a run that has no plan.
+func endUnplanned(r api.Run, s api.RunState, why string, now time.Time) (api.Run, []kit.Op) {
+	w := newWalk(&r, now)
+	w.end(s, why)
+	return r, w.ops
+}
+
+// maxError bounds what is kept of the reason for which a node failed, in bytes:
+// a run with many nodes is to fit in a document.
+const maxError = 300
 
 // nodeDone takes in the outcome of a node. One of an earlier attempt, of
 // something that the run has not ordered, or that is known already, changes
@@ -75,116 +119,79 @@ func nodeDone(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	if err := e.Into(&d); err != nil {
 		return r, kit.Refuse(kit.ErrInvalid, "%v", err)
 	}
-	i := find(r, d.Node)
-	if i < 0 || r.Nodes[i].State != api.RunRunning || r.Nodes[i].Attempt != d.Attempt {
+	w := newWalk(&r, now)
+	p := w.byID[d.Node]
+	if p == nil || p.node == nil || p.State != api.RunRunning || p.Attempt != d.Attempt {
 		return r, nil
 	}
-	n := &r.Nodes[i]
-	if n.Link != "" && n.Link != d.Link {
+	if p.Link != "" && d.Link != "" && p.Link != d.Link {
 		return r, nil
 	}
-	n.Link, n.Image, n.Error, n.Finished = d.Link, d.Image, d.Error, now
+	if d.Link != "" {
+		p.Link = d.Link
+	}
+	p.Image, p.Error, p.Finished, p.ExitCode = d.Image, shorten(d.Error), now, d.ExitCode
+	p.Reported, p.Listed = d.Reported, d.Listed
 	switch {
 	case d.Passed:
-		n.State = api.RunPassed
-	case d.Infrastructure && d.Attempt <= r.Plan.Nodes[i].Retries:
-		n.State = api.RunWaiting
+		p.State = api.RunPassed
+	case d.Infrastructure && d.Attempt <= p.node.Retries:
+		p.State = api.RunWaiting
 	default:
-		n.State = api.RunFailed
+		p.State, p.Cause = api.RunFailed, causeOf(d)
 	}
-	return advance(r, now)
+	w.advance()
+	return r, w.ops
+}
+
+func causeOf(d api.NodeDone) api.Cause {
+	switch {
+	case d.Infrastructure:
+		return api.CauseInfra
+	case d.Unstable:
+		return api.CauseUnstable
+	}
+	return api.CauseFailure
+}
+
+// shorten keeps the beginning of text, without what takes more room in JSON.
+func shorten(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, shortenTo(text, maxError))
+}
+
+func shortenTo(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + " …"
+}
+
+// wake does what only time has brought about.
+func wake(r api.Run, _ kit.Event, now time.Time) (api.Run, []kit.Op) {
+	r.Wake = time.Time{}
+	w := newWalk(&r, now)
+	w.advance()
+	return r, w.ops
 }
 
 func cancel(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
-	var ops []kit.Op
-	for i := range r.Nodes {
-		if r.Nodes[i].State == api.RunRunning && r.Plan.Nodes[i].Type == api.NodeBuild {
-			ops = append(ops, kit.Send(r.Nodes[i].Link, "cancel", nil))
-		}
-		if !r.Nodes[i].State.Final() {
-			r.Nodes[i].State, r.Nodes[i].Finished = api.RunCancelled, now
+	w := newWalk(&r, now)
+	for _, p := range w.top {
+		if !p.State.Final() {
+			w.stop(p, "")
+			p.State, p.Finished = api.RunCancelled, now
 		}
 	}
 	why := "cancelled by " + e.By
 	if e.Name == "supersede" {
 		why, r.Superseded = "a later patch set took its place", true
 	}
-	return end(r, api.RunCancelled, why, now), ops
-}
-
-// advance starts every node whose needs have passed, and ends the run when
-// none is left to wait for.
-func advance(r api.Run, now time.Time) (api.Run, []kit.Op) {
-	var ops []kit.Op
-	for changed := true; changed; {
-		changed = false
-		for i := range r.Nodes {
-			if r.Nodes[i].State != api.RunWaiting {
-				continue
-			}
-			switch state, need := needs(r, i); state {
-			case api.RunPassed:
-				ops, changed = append(ops, start(&r, i, now)...), true
-			case api.RunFailed:
-				r.Nodes[i].State, r.Nodes[i].Error, changed = api.RunCancelled, need+" did not pass", true
-			}
-		}
-	}
-	if state := outcome(r); state.Final() {
-		r = end(r, state, "", now)
-	}
-	return r, ops
-}
-
-// needs returns passed if all that node i needs has passed; failed, and which,
-// if one of them never will; else running.
-func needs(r api.Run, i int) (api.RunState, string) {
-	state := api.RunPassed
-	for _, id := range r.Plan.Nodes[i].Needs {
-		j := find(r, id)
-		switch {
-		case j < 0 || r.Nodes[j].State == api.RunFailed || r.Nodes[j].State == api.RunCancelled:
-			return api.RunFailed, id
-		case r.Nodes[j].State != api.RunPassed:
-			state = api.RunRunning
-		}
-	}
-	return state, ""
-}
-
-// outcome returns what the nodes make of the run: running while one of them can
-// still go on.
-func outcome(r api.Run) api.RunState {
-	state := api.RunPassed
-	for _, n := range r.Nodes {
-		switch n.State {
-		case api.RunWaiting, api.RunRunning:
-			return api.RunRunning
-		case api.RunFailed, api.RunCancelled:
-			state = api.RunFailed
-		}
-	}
-	return state
-}
-
-func end(r api.Run, s api.RunState, why string, now time.Time) api.Run {
-	r.State, r.Done = s, now
-	if why != "" {
-		r.Error = why
-	}
-	return r
-}
-
-func find(r api.Run, id string) int {
-	for i := range r.Nodes {
-		if r.Nodes[i].ID == id {
-			return i
-		}
-	}
-	return -1
-}
-
-// workID is the id of what a node orders: the run, the node, the attempt.
-func workID(r api.Run, n api.NodeRun) string {
-	return fmt.Sprintf("%s.%s.%d", r.Link.ID(), n.ID, n.Attempt)
+	w.end(api.RunCancelled, why)
+	w.setAlarm()
+	return r, w.ops
 }

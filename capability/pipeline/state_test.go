@@ -13,34 +13,40 @@ import (
 
 var begin = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// walk is a run on its way through a plan.
-type walk struct {
+// trial is a run on its way through a plan.
+type trial struct {
 	t   *testing.T
 	run api.Run
+	now time.Time
 	ops []kit.Op // of the last event
 }
 
-func newWalk(t *testing.T, nodes ...api.Node) *walk {
+func newTrial(t *testing.T, nodes ...api.Node) *trial {
 	t.Helper()
-	w := &walk{t: t, run: api.Run{Meta: kit.Meta{Link: "runs/r"}, Project: "ledger", Commit: "c1", Author: "users/ada"}}
+	return newTrialOf(t, api.Plan{Nodes: nodes})
+}
+
+func newTrialOf(t *testing.T, p api.Plan) *trial {
+	t.Helper()
+	w := &trial{t: t, now: begin, run: api.Run{Meta: kit.Meta{Link: "runs/r"}, Project: "ledger", Commit: "c1", Author: "users/ada"}}
 	w.does("created", "services/pipeline", nil)
 	if w.run.State != api.RunPlanning || len(w.ops) != 1 || w.ops[0].Do != "plan" {
 		t.Fatalf("a new run is %s and wishes for %+v, want its plan", w.run.State, w.ops)
 	}
-	w.does("plan.done", "services/pipeline", planResult{Definitions: "c0", Plan: api.Plan{Nodes: nodes}})
+	w.does("plan.done", "services/pipeline", planResult{Definitions: "c0", Plan: p})
 	return w
 }
 
 // does sends an event and returns why it was refused; nothing if it was not.
-func (w *walk) does(event, by string, args any) string {
+func (w *trial) does(event, by string, args any) string {
 	w.t.Helper()
 	data, err := json.Marshal(args)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	run := w.run
-	run.Nodes = slices.Clone(run.Nodes)
-	run, ops := next(run, kit.Event{Name: event, By: by, Data: data}, begin)
+	run.Nodes, run.Blocks = slices.Clone(run.Nodes), slices.Clone(run.Blocks)
+	run, ops := next(run, kit.Event{Name: event, By: by, Data: data}, w.now)
 	if len(ops) == 1 && ops[0].Do == kit.OpRefuse {
 		var reason string
 		_ = json.Unmarshal(ops[0].Data, &reason)
@@ -51,11 +57,13 @@ func (w *walk) does(event, by string, args any) string {
 }
 
 // ends tells the run of the end of a node's work.
-func (w *walk) ends(node string, attempt int, change func(*api.NodeDone)) {
+func (w *trial) ends(node string, attempt int, change func(*api.NodeDone)) {
 	w.t.Helper()
 	d := api.NodeDone{Node: node, Attempt: attempt, Passed: true}
-	if i := find(w.run, node); i >= 0 {
-		d.Link = w.run.Nodes[i].Link
+	for _, n := range w.run.Nodes {
+		if n.ID == node {
+			d.Link = n.Link
+		}
 	}
 	change(&d)
 	if reason := w.does("node", "services/pipeline", d); reason != "" {
@@ -74,7 +82,7 @@ func lost(d *api.NodeDone) {
 }
 
 // expect compares the states of the run and of its nodes.
-func (w *walk) expect(what string, run api.RunState, nodes ...api.RunState) {
+func (w *trial) expect(what string, run api.RunState, nodes ...api.RunState) {
 	w.t.Helper()
 	var got []api.RunState
 	for _, n := range w.run.Nodes {
@@ -86,7 +94,7 @@ func (w *walk) expect(what string, run api.RunState, nodes ...api.RunState) {
 }
 
 // wished are what the last event orders, as "do link".
-func (w *walk) wished() []string {
+func (w *trial) wished() []string {
 	var all []string
 	for _, op := range w.ops {
 		all = append(all, strings.TrimSpace(op.Do+" "+string(op.Link)+" "+op.Event))
@@ -94,7 +102,7 @@ func (w *walk) wished() []string {
 	return all
 }
 
-func (w *walk) wishes(want ...string) {
+func (w *trial) wishes(want ...string) {
 	w.t.Helper()
 	if got := w.wished(); !slices.Equal(got, want) {
 		w.t.Fatalf("the run wishes for %q, want %q", got, want)
@@ -114,7 +122,7 @@ const (
 )
 
 func TestNodesRunSideBySideUnlessOneNeedsAnother(t *testing.T) {
-	w := newWalk(t, build("a"), build("b"), build("c", "a", "b"))
+	w := newTrial(t, build("a"), build("b"), build("c", "a", "b"))
 	w.wishes("create builds/r.a.1", "create builds/r.b.1")
 	w.expect("at first", running, running, running, waiting)
 	w.ends("a", 1, passed)
@@ -130,14 +138,14 @@ func TestNodesRunSideBySideUnlessOneNeedsAnother(t *testing.T) {
 }
 
 func TestTheOrderOfThePlanDoesNotMatter(t *testing.T) {
-	w := newWalk(t, build("c", "b"), build("b", "a"), build("a"))
+	w := newTrial(t, build("c", "b"), build("b", "a"), build("a"))
 	w.wishes("create builds/r.a.1")
 	w.ends("a", 1, failed)
 	w.expect("after the failure", fail, cancelled, cancelled, fail)
 }
 
 func TestAFailureCancelsWhatNeedsItAndNothingElse(t *testing.T) {
-	w := newWalk(t, build("a"), build("b"), build("c", "a"), build("d", "c"), build("e", "b"))
+	w := newTrial(t, build("a"), build("b"), build("c", "a"), build("d", "c"), build("e", "b"))
 	w.ends("a", 1, failed)
 	w.expect("after the failure", running, fail, running, cancelled, cancelled, waiting)
 	if w.run.Nodes[2].Error != "a did not pass" {
@@ -151,7 +159,7 @@ func TestAFailureCancelsWhatNeedsItAndNothingElse(t *testing.T) {
 func TestOnlyFailuresOfTheInfrastructureAreTriedAgain(t *testing.T) {
 	retried := build("a")
 	retried.Retries = 1
-	w := newWalk(t, retried)
+	w := newTrial(t, retried)
 	w.ends("a", 1, lost)
 	w.wishes("create builds/r.a.2")
 	w.ends("a", 1, passed) // late
@@ -159,20 +167,20 @@ func TestOnlyFailuresOfTheInfrastructureAreTriedAgain(t *testing.T) {
 	w.ends("a", 2, lost)
 	w.expect("after the last attempt", fail, fail)
 
-	w = newWalk(t, retried)
+	w = newTrial(t, retried)
 	w.ends("a", 1, failed)
 	w.expect("after a failed script", fail, fail)
 }
 
 func TestWhatTheRunHasNotOrderedDoesNotCount(t *testing.T) {
-	w := newWalk(t, build("a"))
+	w := newTrial(t, build("a"))
 	w.ends("a", 1, func(d *api.NodeDone) { d.Link = "builds/evil.1" })
 	w.ends("b", 1, passed)
 	w.expect("after both", running, running)
 }
 
 func TestApprovals(t *testing.T) {
-	w := newWalk(t,
+	w := newTrial(t,
 		build("a"),
 		api.Node{ID: "go", Type: api.NodeApprove, By: "users/rita", Needs: []string{"a"}},
 		api.Node{ID: "any", Type: api.NodeApprove, Needs: []string{"go"}},
@@ -197,7 +205,7 @@ func TestApprovals(t *testing.T) {
 }
 
 func TestWhetherAGroupMayApproveIsFoundOut(t *testing.T) {
-	w := newWalk(t, api.Node{ID: "go", Type: api.NodeApprove, By: "groups/release-managers"}, build("b", "go"))
+	w := newTrial(t, api.Node{ID: "go", Type: api.NodeApprove, By: "groups/release-managers"}, build("b", "go"))
 	for _, test := range []struct {
 		by, refusal string
 		want        api.RunState
@@ -230,7 +238,7 @@ func TestWhetherAGroupMayApproveIsFoundOut(t *testing.T) {
 }
 
 func TestARunThatDidNotPassCanBeRunAgain(t *testing.T) {
-	w := newWalk(t, build("a"))
+	w := newTrial(t, build("a"))
 	w.run.Link, w.run.Change, w.run.PatchSet = "runs/change-7-1", "changes/7", 1
 	if reason := w.does("rerun", "users/ada", nil); !strings.Contains(reason, "the run is running: cancel it or wait") {
 		t.Errorf("run again what is running: %q, want a refusal", reason)
@@ -262,12 +270,12 @@ func TestARunThatDidNotPassCanBeRunAgain(t *testing.T) {
 	w.does("rerun", "users/ada", nil)
 	w.wishes("create runs/change-7-1-r2")
 
-	w = newWalk(t, build("a"))
+	w = newTrial(t, build("a"))
 	w.does("supersede", "services/pipeline", nil)
 	if reason := w.does("rerun", "users/ada", nil); !strings.Contains(reason, "a later patch set took its place") {
 		t.Errorf("run again what was superseded: %q, want a refusal", reason)
 	}
-	w = newWalk(t, build("a"))
+	w = newTrial(t, build("a"))
 	w.ends("a", 1, passed)
 	if reason := w.does("rerun", "users/ada", nil); !strings.Contains(reason, "nothing to run again") {
 		t.Errorf("run again what has passed: %q, want a refusal", reason)
@@ -275,7 +283,7 @@ func TestARunThatDidNotPassCanBeRunAgain(t *testing.T) {
 }
 
 func TestDeployingReleasingAndNotifying(t *testing.T) {
-	w := newWalk(t,
+	w := newTrial(t,
 		build("image"),
 		api.Node{ID: "staging", Type: api.NodeDeploy, Environment: "staging", Image: "image", Needs: []string{"image"}},
 		api.Node{ID: "one", Type: api.NodeRelease, Image: "image", Version: "1.0.0", Needs: []string{"staging"}},
@@ -301,7 +309,7 @@ func TestDeployingReleasingAndNotifying(t *testing.T) {
 
 func TestABuildWithoutAnImageCannotBeDeployed(t *testing.T) {
 	for _, kind := range []api.NodeType{api.NodeDeploy, api.NodeRelease} {
-		w := newWalk(t, build("image"), api.Node{ID: "next", Type: kind, Image: "image", Needs: []string{"image"}})
+		w := newTrial(t, build("image"), api.Node{ID: "next", Type: kind, Image: "image", Needs: []string{"image"}})
 		w.ends("image", 1, passed)
 		w.expect(string(kind), fail, pass, fail)
 		if why := w.run.Nodes[1].Error; why != "node image has made no image: give its job a pack" {
@@ -315,7 +323,7 @@ func TestARunThatIsEndedCancelsItsBuilds(t *testing.T) {
 		"supersede": "a later patch set took its place",
 		"cancel":    "cancelled by users/ada",
 	} {
-		w := newWalk(t, build("a"), build("b"), build("c", "a"), api.Node{ID: "go", Type: api.NodeApprove})
+		w := newTrial(t, build("a"), build("b"), build("c", "a"), api.Node{ID: "go", Type: api.NodeApprove})
 		w.ends("b", 1, passed)
 		w.does(event, "users/ada", nil)
 		w.wishes("send builds/r.a.1 cancel")
@@ -340,14 +348,14 @@ func TestARunWithoutAPlanFailsAndOneThatIsSupersededBeforeTakesNone(t *testing.T
 	if old.State != cancelled || len(ops) > 0 || len(old.Nodes) > 0 {
 		t.Errorf("the superseded run is %+v and wishes for %+v, want nothing", old, ops)
 	}
-	if w := newWalk(t); w.run.State != pass {
+	if w := newTrial(t); w.run.State != pass {
 		t.Errorf("a run of an empty plan is %s, want passed", w.run.State)
 	}
 }
 
 func TestWhatARunIsMadeFrom(t *testing.T) {
 	links := func(ops []kit.Op) []string {
-		w := &walk{ops: ops}
+		w := &trial{ops: ops}
 		return w.wished()
 	}
 	change := api.Change{Meta: kit.Meta{Link: "changes/7"}, Status: api.ChangeOpen, PatchSets: []api.PatchSet{{Number: 1}, {Number: 2}, {Number: 3, Commit: "c3"}}}

@@ -12,6 +12,12 @@
 //	           ▲ └────judge.failed─▶ error
 //	           └────────judge────────┘  again, as when the gate has changed
 //
+// Added lines that the sources of programs have twice are counted where a job
+// reports coverage or findings. A finding on an added line that had been there
+// before, in the latest report on what has landed, is not new. What builds keep
+// about dependencies is inventory's affair. SonarQube's gate has a say where the
+// project's gate names a project of the hub's server.
+//
 // Reports come from builds of patches, and are not to be trusted: see the
 // packages junit, coverage and sarif for their limits. One that is not what it
 // says fails the gate, by name and line. A build's exit code is no affair of
@@ -23,6 +29,7 @@ import (
 	"net/http"
 
 	"landfall.dev/api"
+	"landfall.dev/capability/quality/sonar"
 	"landfall.dev/kit"
 )
 
@@ -31,9 +38,10 @@ const atOnce = 2
 
 // Service declares all that quality may touch. c acts as services/quality, and
 // so does h, an HTTP client for the hub's raw routes at base. The report files
-// are in blobs.
-func Service(c kit.Client, h *http.Client, base string, blobs kit.Blobs) kit.Service {
-	s := judging{client: c, http: h, base: base, blobs: blobs}
+// are in blobs; server has the analyses of projects whose gate names a project
+// of SonarQube.
+func Service(c kit.Client, h *http.Client, base string, blobs kit.Blobs, server sonar.Server) kit.Service {
+	s := judging{client: c, http: h, base: base, blobs: blobs, sonar: server}
 	return kit.Service{
 		Name: "quality",
 		Owns: []kit.Owned{

@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"landfall.dev/api"
 	"landfall.dev/capability/quality/coverage"
 	"landfall.dev/capability/quality/junit"
 	"landfall.dev/capability/quality/patch"
 	"landfall.dev/capability/quality/sarif"
+	"landfall.dev/capability/quality/sonar"
 	"landfall.dev/kit"
 )
 
@@ -25,6 +27,7 @@ type judging struct {
 	http   *http.Client
 	base   string
 	blobs  kit.Blobs
+	sonar  sonar.Server
 }
 
 // judge reads the report files of the build of the report r and judges them.
@@ -48,8 +51,17 @@ func (j judging) judge(ctx context.Context, r kit.Record, _ kit.Op) (any, error)
 	if err := j.read(ctx, b.Reports, &e); err != nil {
 		return nil, err
 	}
+	if err := j.askSonar(ctx, b, &e); err != nil {
+		return nil, err
+	}
 	var o outcome
 	if o.Parent, e.patch, err = j.added(ctx, b); err != nil {
+		return nil, err
+	}
+	if err := j.before(ctx, report, o.Parent, &e); err != nil {
+		return nil, err
+	}
+	if err := j.copied(ctx, b, &e); err != nil {
 		return nil, err
 	}
 	if e.tests != nil {
@@ -84,6 +96,9 @@ func fit(o outcome) (outcome, error) {
 		if c := o.Coverage; c != nil {
 			c.Missed = half(c.Missed)
 		}
+		if d := o.Duplication; d != nil {
+			d.List = half(d.List)
+		}
 		if f := o.Findings; f != nil {
 			f.List = half(f.List)
 		}
@@ -115,6 +130,9 @@ func (j judging) read(ctx context.Context, files []api.ReportFile, e *evidence) 
 	var lines coverage.Reader
 	var findings sarif.Findings
 	for _, f := range files {
+		if f.Kind.OfInventory() {
+			continue
+		}
 		if f.Error != "" {
 			e.problems = append(e.problems, fmt.Sprintf("%s report %s: %s", f.Kind, f.Path, f.Error))
 			continue
@@ -137,6 +155,11 @@ func (j judging) read(ctx context.Context, files []api.ReportFile, e *evidence) 
 		case api.ReportSARIF:
 			e.analysed = true
 			err = findings.Read(f.Path, data)
+		case api.ReportSonar:
+			var t sonar.Task
+			if t, err = sonar.Read(f.Path, data); err == nil {
+				e.tasks = append(e.tasks, t)
+			}
 		default:
 			err = fmt.Errorf("%s: reports of kind %q are not known", f.Path, f.Kind)
 		}
@@ -145,6 +168,34 @@ func (j judging) read(ctx context.Context, files []api.ReportFile, e *evidence) 
 		}
 	}
 	e.findings = findings.List
+	return nil
+}
+
+const (
+	// maxTasks is how many analyses of SonarQube a build may have.
+	maxTasks = 10
+	// patience is how long after the build SonarQube may take for its analysis.
+	patience = time.Hour
+)
+
+// askSonar adds what SonarQube's gate says of the build's analyses. Until the
+// server has done them, its error is temporary.
+func (j judging) askSonar(ctx context.Context, b api.Build, e *evidence) error {
+	for _, t := range e.tasks[:min(len(e.tasks), maxTasks)] {
+		c, err := j.sonar.Verdict(ctx, e.rules.Sonar, t)
+		late := kit.Temporary(err) && time.Since(b.Finished) > patience
+		switch {
+		case errors.Is(err, kit.ErrInvalid) || late:
+			e.problems = append(e.problems, err.Error())
+		case err != nil:
+			return err
+		default:
+			e.sonar = append(e.sonar, c)
+		}
+	}
+	if n := len(e.tasks); n > maxTasks {
+		e.problems = append(e.problems, fmt.Sprintf("the build has %d analyses of SonarQube, the limit is %d", n, maxTasks))
+	}
 	return nil
 }
 
@@ -295,7 +346,7 @@ func (j judging) passedBefore(ctx context.Context, b api.Build, h api.TestHistor
 			return nil, err
 		}
 		var e evidence
-		err = j.read(ctx, junitOnly(build.Reports), &e)
+		err = j.read(ctx, only(build.Reports, api.ReportJUnit), &e)
 		if err != nil && !errors.Is(err, kit.ErrNotFound) {
 			return nil, err
 		}
@@ -311,10 +362,11 @@ func (j judging) passedBefore(ctx context.Context, b api.Build, h api.TestHistor
 	return passed, nil
 }
 
-func junitOnly(files []api.ReportFile) []api.ReportFile {
+// only returns the files of a kind.
+func only(files []api.ReportFile, kind api.ReportKind) []api.ReportFile {
 	var kept []api.ReportFile
 	for _, f := range files {
-		if f.Kind == api.ReportJUnit {
+		if f.Kind == kind {
 			kept = append(kept, f)
 		}
 	}

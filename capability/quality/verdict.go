@@ -11,6 +11,7 @@ import (
 	"landfall.dev/capability/quality/coverage"
 	"landfall.dev/capability/quality/junit"
 	"landfall.dev/capability/quality/patch"
+	"landfall.dev/capability/quality/sonar"
 )
 
 // How much a report lists of what there may be any number of.
@@ -33,8 +34,18 @@ type evidence struct {
 	profiles []coverage.Profile
 	findings []api.Finding
 	analysed bool
+	// tasks are analyses of SonarQube, and sonar what its gate says of them.
+	tasks []sonar.Task
+	sonar []api.Condition
+	// known tells of findings on added lines that were there before; nil if
+	// nobody knows.
+	known []bool
 	// patch is nil if it is not known which lines are new.
 	patch *patch.Patch
+	// copies is nil where nobody asks for them; uncompared is why they are not
+	// known.
+	copies     *api.DuplicationReport
+	uncompared string
 	// flaky are the tests under suspicion, with the commit that tells of it.
 	flaky map[string]string
 }
@@ -46,6 +57,8 @@ type verdict struct {
 	Tests      *api.TestsReport    `json:"tests,omitempty"`
 	Coverage   *api.CoverageReport `json:"coverage,omitempty"`
 	Findings   *api.FindingsReport `json:"findings,omitempty"`
+
+	Duplication *api.DuplicationReport `json:"duplication,omitempty"`
 }
 
 // verdict judges e.
@@ -63,9 +76,16 @@ func (e evidence) verdict() verdict {
 		v.Coverage = e.coverageReport()
 		add(e.judgeCoverage(v.Coverage))
 	}
+	if e.copies != nil {
+		v.Duplication = e.copies
+		add(e.judgeCopies(e.copies))
+	}
 	if e.analysed {
 		v.Findings = e.findingsReport()
 		add(e.judgeFindings(v.Findings))
+	}
+	for _, c := range e.sonar {
+		add(c)
 	}
 	return v
 }
@@ -256,19 +276,14 @@ func (e evidence) findingsReport() *api.FindingsReport {
 	if e.patch == nil {
 		return r
 	}
-	var absolute []string
-	for _, f := range e.findings {
-		if strings.HasPrefix(f.File, "/") {
-			absolute = append(absolute, f.File)
-		}
-	}
-	names := e.patch.Names(absolute)
-	for _, f := range e.findings {
-		file := names.File(f.File)
-		if file == "" || !e.patch.Adds(file, f.Line) || rank(f.Level) < rank(cmp.Or(e.rules.Level, "note")) {
+	for i, f := range located(e.patch, e.findings) {
+		if !e.patch.Adds(f.File, f.Line) || rank(f.Level) < rank(cmp.Or(e.rules.Level, "note")) {
 			continue
 		}
-		f.File = file
+		if e.known != nil && e.known[i] {
+			r.Moved++
+			continue
+		}
 		r.List = append(r.List, f)
 	}
 	r.New = len(r.List)
@@ -293,7 +308,10 @@ func (e evidence) judgeFindings(r *api.FindingsReport) api.Condition {
 			c.Text += fmt.Sprintf(": %s:%d: %s", r.List[0].File, r.List[0].Line, r.List[0].Message)
 		}
 	}
-	if rest := r.Total - r.New; rest > 0 {
+	if r.Moved > 0 {
+		c.Text += fmt.Sprintf("; %s on added lines had been there before", count(r.Moved, "finding"))
+	}
+	if rest := r.Total - r.New - r.Moved; rest > 0 {
 		c.Text += fmt.Sprintf("; %s elsewhere or below the gate's level", count(rest, "finding"))
 	}
 	c.Text += e.cut()

@@ -7,7 +7,7 @@
 // release manager does that elsewhere, and posts the result.
 //
 //	release:  draft ──notes.done──▶ unsigned ──signed──▶ signed
-//	            └─────notes.failed─▶ failed: not deployed before, or no notes
+//	            └─────notes.failed─▶ failed: not deployed before, with contents that are denied, or no notes
 //	channel:  promote ──publish.done──▶ Release and History
 //	                  └─publish.failed─▶ Error; what it offered stays
 package release
@@ -42,7 +42,7 @@ func service(r *repository, n notes) kit.Service {
 			kit.Own(api.Channels, nextChannel, "promote"),
 			kit.Own[api.Metadata](api.TrustMetadata, nil),
 		},
-		Reads: []string{api.Projects.Name, api.Deployments.Name, api.Environments.Name},
+		Reads: []string{api.Projects.Name, api.Deployments.Name, api.Environments.Name, api.Inventories.Name, api.Policies.Name},
 		Does:  kit.Does{"notes": n.notes, "publish": r.offer},
 		Serves: []kit.Route{
 			{Pattern: "GET /tuf/keys", Handler: handler(r.serveKeys)},

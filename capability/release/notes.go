@@ -29,14 +29,18 @@ type madeNotes struct {
 	Target string `json:"target"`
 }
 
-// notes checks that the image of the release r was deployed before, and makes
-// its notes out of the commits since the release before it.
+// notes checks that the image of the release r was deployed before and contains
+// nothing that is denied, and makes its notes out of the commits since the
+// release before it.
 func (n notes) notes(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	release, err := api.Releases.Decode(r)
 	if err != nil {
 		return nil, err
 	}
 	if err := n.checkDeployed(ctx, release); err != nil {
+		return nil, &kit.Error{Op: "release", Link: release.Link, Err: err}
+	}
+	if err := n.checkContents(ctx, release); err != nil {
 		return nil, &kit.Error{Op: "release", Link: release.Link, Err: err}
 	}
 	before, err := n.before(ctx, release)

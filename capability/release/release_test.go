@@ -51,6 +51,7 @@ func newLab(t *testing.T) *lab {
 		Name: "source",
 		Owns: []kit.Owned{
 			kit.Own[api.Project](api.Projects, nil), kit.Own[api.Deployment](api.Deployments, nil), kit.Own[api.Environment](api.Environments, nil),
+			kit.Own[api.Inventory](api.Inventories, nil), kit.Own[api.Policy](api.Policies, nil),
 		},
 		Serves: []kit.Route{{Pattern: "GET /source/{project}/log/{range}", Handler: history{}}},
 	})
@@ -287,6 +288,37 @@ func TestAnImageIsReleasedAfterItsStages(t *testing.T) {
 	}
 	if r := l.await("1.0.0", api.ReleaseFailed); !strings.Contains(r.Error, "no deployment of "+at("2")) || !strings.Contains(r.Error, "deploy this image there before") {
 		t.Errorf("the release says %q, want why it failed", r.Error)
+	}
+}
+
+func TestAnImageIsNotReleasedWithWhatIsDenied(t *testing.T) {
+	l := newLab(t)
+	n := notes{client: l.cluster.Client("services/release")}
+	for id, i := range map[string]api.Inventory{
+		"passed": {Image: "ledger@1", State: api.InventoryPassed}, "judging": {Image: "ledger@2", State: api.InventoryJudging},
+		"denied": {Image: "ledger@3", State: api.InventoryDenied, Conditions: []api.Condition{{Name: "components", State: api.ConditionFailed, Text: "1 denied"}}},
+	} {
+		if _, err := api.Inventories.Create(t.Context(), l.client, id, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := api.Policies.Create(t.Context(), l.client, "strict", api.Policy{PolicyRules: api.PolicyRules{Required: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.checkContents(t.Context(), api.Release{Project: "strict", Image: "ledger@0"}); !errors.Is(err, kit.ErrConflict) || !strings.Contains(err.Error(), "the policy of strict requires an inventory, and there is none of ledger@0") {
+		t.Errorf("released what there is no inventory of: %v, want it refused", err)
+	}
+	for image, want := range map[string]struct {
+		fault  kit.Fault
+		reason string
+	}{
+		"ledger@0": {}, "ledger@1": {}, "ledger@2": {kit.ErrUnavailable, "is being judged"},
+		"ledger@3": {kit.ErrConflict, "the policy denies what ledger@3 contains: components: 1 denied"},
+	} {
+		err := n.checkContents(t.Context(), api.Release{Project: "ledger", Image: image})
+		if want.fault == 0 && err != nil || want.fault != 0 && (!errors.Is(err, want.fault) || !strings.Contains(err.Error(), want.reason)) {
+			t.Errorf("released %s: %v, want %q", image, err, want.reason)
+		}
 	}
 }
 

@@ -1,9 +1,10 @@
 // Package review decides when a commit may land.
 //
 // It owns changes. It watches pushes, which open changes or add patch sets;
-// runs, whose verdict becomes the vote Verified; reports, whose verdict becomes
-// a vote Quality, with comments on the lines; and landings, which it wishes for
-// and which source carries out. It never touches a repository.
+// runs, whose verdict becomes the vote Verified; reports and inventories, whose
+// verdict becomes a vote Quality, with comments on the lines; proposals, whose plan of the jobs
+// becomes a vote Jobs; and landings, which it wishes for and which source carries
+// out. It never touches a repository.
 //
 //	open ──submit, submittable──▶ open, Submit set ──landed──▶ merged
 //	  ▲  │                          │
@@ -13,7 +14,7 @@
 // A vote belongs to one patch set. Verified certifies a tree, goes when its run
 // is run again, and is never copied, and so it is with Quality. A run that has
 // passed brings along which reports must have a verdict too, so that nothing
-// lands before they have. Code-Review certifies a difference and is copied to a patch set that
+// lands before they have; and what its proposal comes to. Code-Review certifies a difference and is copied to a patch set that
 // source made by rebasing. A patch set that is not the current one any more
 // decides nothing, with one exception: if its commit lands all the same, since
 // the next one came too late, the change is merged.
@@ -34,6 +35,8 @@ func Service(c kit.Client) kit.Service {
 			kit.On(api.Pushes, onPush),
 			kit.On(api.Runs, onRun),
 			kit.On(api.Reports, onReport),
+			kit.On(api.Inventories, onInventory),
+			kit.On(api.Proposals, onProposal),
 			kit.On(api.Landings, onLanding),
 		},
 		Reads:  []string{api.Users.Name, api.Builds.Name},

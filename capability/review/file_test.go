@@ -11,16 +11,16 @@ import (
 	"landfall.dev/kit/kittest"
 )
 
-// hub is this service with what it watches.
-func hub(t *testing.T) (*kittest.Cluster, *filer) {
+// hub is this service with what it watches, and more.
+func hub(t *testing.T, more ...kit.Owned) (*kittest.Cluster, *filer) {
 	t.Helper()
 	c := kittest.Start(t)
 	s := Service(c.Client("services/review"))
 	c.Server.Add(s)
-	c.Server.Add(kit.Service{Name: "others", Owns: []kit.Owned{
+	c.Server.Add(kit.Service{Name: "others", Owns: append(more,
 		kit.Own[api.Push](api.Pushes, nil), kit.Own[api.Run](api.Runs, nil), kit.Own[api.Landing](api.Landings, nil),
 		kit.Own[api.User](api.Users, nil), kit.Own[api.Build](api.Builds, nil), kit.Own[api.Report](api.Reports, nil),
-	}})
+	)})
 	c.Run(s)
 	return c, &filer{client: c.Client("services/review")}
 }

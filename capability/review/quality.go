@@ -21,10 +21,13 @@ type verified struct {
 	api.VoteArgs
 	// Reports are those of the run's builds; each is to have a verdict.
 	Reports []kit.Link `json:"reports,omitempty"`
+	// Jobs is what the plan of its definitions comes to.
+	Jobs *analysis `json:"jobs,omitempty"`
 }
 
-// verify tells the change that its gating run r has passed, and which reports
-// are still to come: they may be judged later than the run ends.
+// verify tells the change that its gating run r has passed, which reports
+// are still to come, which may be judged later than the run ends, and what the
+// plan of its definitions comes to.
 func (f *filer) verify(ctx context.Context, r kit.Record, op kit.Op) (any, error) {
 	run, err := api.Runs.Decode(r)
 	if err != nil {
@@ -34,7 +37,11 @@ func (f *filer) verify(ctx context.Context, r kit.Record, op kit.Op) (any, error
 	if err := json.Unmarshal(op.Data, &v.VoteArgs); err != nil {
 		return nil, kit.Errorf(kit.ErrInvalid, r.Link, "%v", err)
 	}
-	if v.Reports, err = f.reports(ctx, run); err != nil {
+	v.Reports, err = f.reports(ctx, run)
+	if err == nil {
+		v.Jobs, err = f.proposal(ctx, run)
+	}
+	if err != nil {
 		return nil, &kit.Error{Op: "review.verify", Link: r.Link, Err: err}
 	}
 	_, err = api.Changes.Send(ctx, f.client, run.Change.ID(), "verified", v)
@@ -44,8 +51,8 @@ func (f *filer) verify(ctx context.Context, r kit.Record, op kit.Op) (any, error
 	return nil, err
 }
 
-// reports returns the reports that there are or will be on the builds of run;
-// none where nobody judges them.
+// reports returns the reports and inventories that there are or will be of the
+// builds of run; none where nobody judges them.
 func (f *filer) reports(ctx context.Context, run api.Run) ([]kit.Link, error) {
 	var links []kit.Link
 	for _, n := range run.Nodes {
@@ -59,18 +66,9 @@ func (f *filer) reports(ctx context.Context, run api.Run) ([]kit.Link, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(b.Reports) > 0 {
-			links = append(links, api.Reports.Link(b.Link.ID()))
-		}
+		links = append(links, verdictsOn(b)...)
 	}
-	if len(links) == 0 {
-		return nil, nil
-	}
-	_, err := f.client.List(ctx, kit.Query{Kind: api.Reports.Name, Limit: 1})
-	if errors.Is(err, kit.ErrNotFound) {
-		return nil, nil // this hub runs without quality
-	}
-	return links, err
+	return f.judged(ctx, links)
 }
 
 // takeVerified is a vote that may bring reports along whose verdict is missing.
@@ -88,10 +86,15 @@ func takeVerified(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.O
 			}
 		}
 	}
+	if v.Jobs != nil {
+		// It can land by the vote that follows only.
+		c, _ = takeProposal(c, *v.Jobs, e, now)
+	}
 	return vote(c, e, now)
 }
 
-// analysis is the event "judged" of a change: a report has a verdict.
+// analysis is the event "judged" of a change: a report, or a proposal, has a
+// verdict.
 type analysis struct {
 	api.VoteArgs
 	Comments []api.Comment `json:"comments,omitempty"`
@@ -100,15 +103,16 @@ type analysis struct {
 // onReport makes the verdict of a report a vote on the patch set that it is
 // about, and what was found on lines that this adds comments.
 func onReport(r api.Report, _ time.Time) []kit.Op {
-	if r.Change == "" {
-		return nil
+	gating := fmt.Sprintf("change-%s-", r.Change.ID()) // what the ids of its runs, and so of their builds, begin with
+	if r.Change == "" || !strings.HasPrefix(r.Link.ID(), gating) {
+		return nil // a job that somebody tries decides nothing
 	}
 	a := analysis{VoteArgs: api.VoteArgs{PatchSet: r.PatchSet, Label: api.LabelQuality, Link: r.Link}}
 	switch r.State {
 	case api.ReportPassed:
-		a.Value, a.Text = 1, conditions(r)
+		a.Value, a.Text = 1, conditions(r.Conditions)
 	case api.ReportFailed:
-		a.Value, a.Text = -1, conditions(r)
+		a.Value, a.Text = -1, conditions(r.Conditions)
 	case api.ReportError:
 		a.Text = fmt.Sprintf("The reports could not be judged: %s; landfall quality judge %s tries it again.", r.Error, r.Link.ID())
 	default:
@@ -123,10 +127,10 @@ func onReport(r api.Report, _ time.Time) []kit.Op {
 	return []kit.Op{kit.Send(r.Change, "judged", a)}
 }
 
-// conditions says what r's verdict is made of, what speaks against it first.
-func conditions(r api.Report) string {
+// conditions says what a verdict is made of, what speaks against it first.
+func conditions(all []api.Condition) string {
 	var failed, others []string
-	for _, c := range r.Conditions {
+	for _, c := range all {
 		text := c.Name + ": " + c.Text
 		if c.State == api.ConditionFailed {
 			failed = append(failed, text)

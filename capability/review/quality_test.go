@@ -108,7 +108,7 @@ func TestAPassedRunBringsItsReportsAlong(t *testing.T) {
 	push(t, c, "", api.Push{Commits: []api.Commit{{SHA: "a1", ChangeID: "Ia"}}})
 	await(t, c, "1", func(api.Change) bool { return true })
 	var nodes []api.NodeRun
-	for id, files := range map[string][]api.ReportFile{"plain": nil, "tested": {{Kind: api.ReportJUnit, Path: "a.xml"}}} {
+	for id, files := range map[string][]api.ReportFile{"change-1-1.plain.1": nil, "change-1-1.tested.1": {{Kind: api.ReportJUnit, Path: "a.xml"}}} {
 		if _, err := api.Builds.Create(t.Context(), c.Admin(), id, api.Build{Reports: files}); err != nil {
 			t.Fatal(err)
 		}
@@ -119,10 +119,10 @@ func TestAPassedRunBringsItsReportsAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	votes := await(t, c, "1", func(x api.Change) bool { return len(x.Current().Votes) == 2 }).Current().Votes
-	if votes[0].Label != api.LabelQuality || votes[0].Link != "reports/tested" || votes[0].Value != 0 || votes[1].Label != api.LabelVerified {
-		t.Errorf("the votes are %+v, want Quality 0 of reports/tested, and Verified", votes)
+	if votes[0].Label != api.LabelQuality || votes[0].Link != "reports/change-1-1.tested.1" || votes[0].Value != 0 || votes[1].Label != api.LabelVerified {
+		t.Errorf("the votes are %+v, want Quality 0 of its report, and Verified", votes)
 	}
-	if _, err := api.Reports.Create(t.Context(), c.Admin(), "tested", api.Report{Change: "changes/1", PatchSet: 1, State: api.ReportPassed}); err != nil {
+	if _, err := api.Reports.Create(t.Context(), c.Admin(), "change-1-1.tested.1", api.Report{Change: "changes/1", PatchSet: 1, State: api.ReportPassed}); err != nil {
 		t.Fatal(err)
 	}
 	await(t, c, "1", func(x api.Change) bool { return x.Current().Votes[0].Value == 1 })
@@ -140,5 +140,15 @@ func TestAHubWithoutQualityWaitsForNoReport(t *testing.T) {
 	links, err := f.reports(t.Context(), api.Run{Nodes: []api.NodeRun{{Link: "builds/b"}}})
 	if err != nil || len(links) > 0 {
 		t.Errorf("the run waits for %v, %v, want nothing", links, err)
+	}
+}
+
+func TestAJobThatSomebodyTriesDecidesNothing(t *testing.T) {
+	for _, link := range []kit.Link{"reports/0123", "reports/0123.1.2.0"} {
+		r := report(api.ReportFailed)
+		r.Link = link
+		if ops := onReport(r, start); ops != nil {
+			t.Errorf("%s makes %+v, want nothing", link, ops)
+		}
 	}
 }

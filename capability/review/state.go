@@ -112,8 +112,8 @@ func codeReviews(votes []api.Vote) []api.Vote {
 	return kept
 }
 
-// verifier is who alone sets Verified and Quality: this service, from a run's
-// and from reports' verdicts.
+// verifier is who alone sets Verified, Quality and Jobs: this service, from the
+// verdicts of runs, reports and proposals.
 const verifier = "services/review"
 
 func vote(c api.Change, e kit.Event, now time.Time) (api.Change, []kit.Op) {
@@ -181,10 +181,15 @@ func checkVote(a api.VoteArgs, by string) []kit.Op {
 		if by != verifier {
 			return kit.Refuse(kit.ErrForbidden, "Quality is the verdict on a build's reports: nobody else sets it")
 		}
+	case api.LabelJobs:
+		limit = 1
+		if by != verifier {
+			return kit.Refuse(kit.ErrForbidden, "Jobs is the verdict on the definitions of jobs: nobody else sets it")
+		}
 	case api.LabelCodeReview:
 		limit = 2
 	default:
-		return kit.Refuse(kit.ErrInvalid, "there is no label %q: use %s; %s and %s are verdicts", a.Label, api.LabelCodeReview, api.LabelVerified, api.LabelQuality)
+		return kit.Refuse(kit.ErrInvalid, "there is no label %q: use %s; %s, %s and %s are verdicts", a.Label, api.LabelCodeReview, api.LabelVerified, api.LabelQuality, api.LabelJobs)
 	}
 	if a.Value < -limit || a.Value > limit {
 		return kit.Refuse(kit.ErrInvalid, "%s goes from -%d to +%d, not %d", a.Label, limit, limit, a.Value)

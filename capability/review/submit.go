@@ -32,8 +32,8 @@ func missing(c api.Change) []string {
 			verified = true
 		case v.Label == api.LabelQuality && v.Value == 0:
 			reasons = append(reasons, fmt.Sprintf("needs Quality +1 of %s: %s", v.Link, strings.TrimSuffix(v.Text, ".")))
-		case v.Label == api.LabelQuality && v.Value < 0:
-			reasons = append(reasons, fmt.Sprintf("Quality %+d by %s stands against it: %s", v.Value, v.Link, strings.TrimSuffix(v.Text, ".")))
+		case (v.Label == api.LabelQuality || v.Label == api.LabelJobs) && v.Value < 0:
+			reasons = append(reasons, fmt.Sprintf("%s %+d by %s stands against it: %s", v.Label, v.Value, v.Link, strings.TrimSuffix(v.Text, ".")))
 		case v.Label == api.LabelCodeReview && v.Value == 2 && !own:
 			reviewed = true
 		case v.Value == -1 && v.Label == api.LabelVerified, v.Value == -2:

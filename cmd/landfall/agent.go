@@ -7,12 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"landfall.dev/cmd/landfall/engines"
 	"landfall.dev/site/agent"
 )
 
 func agentCommand() *cobra.Command {
 	var config agent.Config
-	var e engineFlags
+	var e engines.One
 	var token, name string
 	var verbose bool
 	c := command("agent", "Run an environment: deployments and live upgrades", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
@@ -29,7 +30,7 @@ func agentCommand() *cobra.Command {
 			return err
 		}
 		var err error
-		if config.Engine, err = e.open(c.Context(), config.Data, "agent-"+name); err != nil {
+		if config.Engine, err = e.Open(c.Context(), config.Data, "agent-"+name); err != nil {
 			return err
 		}
 		a, err := agent.New(config)
@@ -46,7 +47,7 @@ func agentCommand() *cobra.Command {
 	f.StringVar(&config.Front, "front", "", "address of the front door; empty: none")
 	f.StringVar(&name, "name", "agent", "tells this agent's containers from others' on one Docker daemon")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log details")
-	e.flags(c)
+	e.Flags(c)
 	_ = c.MarkFlagRequired("hub") // the flags exist
 	_ = c.MarkFlagRequired("token")
 	c.AddCommand(clearCommand())
@@ -56,10 +57,10 @@ func agentCommand() *cobra.Command {
 // clearCommand ends everything that an agent, which must not run, has left
 // running.
 func clearCommand() *cobra.Command {
-	var e engineFlags
+	var e engines.One
 	var data, name string
 	c := command("clear", "End the platforms that a stopped agent runs; their data stays", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
-		engine, err := e.open(c.Context(), data, "agent-"+name)
+		engine, err := e.Open(c.Context(), data, "agent-"+name)
 		if err != nil {
 			return err
 		}
@@ -78,6 +79,6 @@ func clearCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&data, "data", "landfall-agent", "the agent's directory")
 	f.StringVar(&name, "name", "agent", "the agent's name")
-	e.flags(c)
+	e.Flags(c)
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -14,8 +15,8 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/cmd/landfall/jobs"
+	"landfall.dev/cmd/landfall/pipelines"
 	"landfall.dev/cmd/landfall/progress"
-	"landfall.dev/cmd/landfall/schedule"
 	"landfall.dev/kit"
 )
 
@@ -41,42 +42,12 @@ func (h hubOf) Ask(ctx context.Context, method, path string, out any) error {
 	return h.app.callJSON(ctx, method, path, nil, out)
 }
 
-func (a *app) buildCommand() *cobra.Command {
-	c := group("build", "Builds: executions of jobs",
-		command("list [CEL FILTER]", "List builds, newest first", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
-			return list(c.Context(), a, c.OutOrStdout(), api.Builds, strings.Join(args, ""), "-created",
-				[]string{"build", "job", "commit", "state", "seconds"},
-				func(b api.Build) []string {
-					return []string{b.Link.ID(), b.Job, fmt.Sprintf("%.12s", b.Commit), string(b.State), span(b.Started, b.Finished)}
-				})
-		}),
-		command("show BUILD", "Show a build", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			b, err := api.Builds.Read(c.Context(), client, args[0])
-			if err != nil {
-				return err
-			}
-			return show(a, c.OutOrStdout(), b, func(b api.Build) []string {
-				return []string{
-					fmt.Sprintf("build %s  %s of %s at %s: %s %s", b.Link.ID(), b.Job, b.Project, b.Commit, b.State, b.Error),
-					fmt.Sprintf("from %s, on %s, attempt %d, %s s", b.Source, b.Runner, b.Attempt, span(b.Started, b.Finished)),
-					"image " + b.Image,
-				}
-			})
-		}),
-		command("log BUILD", "Print a build's log, live while it runs", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
-			body, err := a.call(c.Context(), http.MethodGet, "/logs/"+args[0], nil, "Accept", "text/event-stream")
-			if err != nil {
-				return err
-			}
-			defer body.Close()
-			return printEvents(c.OutOrStdout(), body)
-		}))
-	c.AddCommand(schedule.Builds(hubOf{a})...)
-	return c
+func (h hubOf) Follow(ctx context.Context, path string) (io.ReadCloser, error) {
+	return h.app.call(ctx, http.MethodGet, path, nil, "Accept", "text/event-stream")
+}
+
+func (h hubOf) Transfer(ctx context.Context, method, path string, body io.Reader) (io.ReadCloser, error) {
+	return h.app.call(ctx, method, path, body)
 }
 
 func span(from, to time.Time) string {
@@ -118,7 +89,7 @@ func (a *app) pipelineCommand() *cobra.Command {
 		return show(a, c.OutOrStdout(), r, describeRun)
 	})
 	approve.Flags().StringVar(&node, "node", "", "the approval's id")
-	return group("pipeline", "Runs of pipelines",
+	c := group("pipeline", "Runs of pipelines",
 		command("list [CEL FILTER]", "List runs, newest first", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
 			return list(c.Context(), a, c.OutOrStdout(), api.Runs, strings.Join(args, ""), "-created",
 				[]string{"run", "project", "event", "commit", "state"},
@@ -141,6 +112,8 @@ func (a *app) pipelineCommand() *cobra.Command {
 		approve,
 		command("cancel RUN", "End a run and its builds", cobra.ExactArgs(1), a.cancelRun),
 		command("rerun RUN", "Run what failed or was cancelled again, as a new run of the same commit", cobra.ExactArgs(1), a.rerunRun))
+	c.AddCommand(pipelines.Commands(hubOf{a})...)
+	return c
 }
 
 func (a *app) cancelRun(c *cobra.Command, args []string) error {

@@ -9,11 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"landfall.dev/cmd/landfall/demo"
+	"landfall.dev/cmd/landfall/engines"
 )
 
 func demoCommand() *cobra.Command {
 	var config demo.Config
-	var e engineFlags
+	var e engines.One
 	c := command("demo", "Play a patch's way to a live upgrade on this machine", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		self, err := os.Executable()
 		if err != nil {
@@ -31,7 +32,7 @@ func demoCommand() *cobra.Command {
 			return err
 		}
 		defer os.RemoveAll(scratch)
-		probe, err := e.open(c.Context(), scratch, "demo")
+		probe, err := e.Open(c.Context(), scratch, "demo")
 		if err != nil {
 			return err
 		}
@@ -48,6 +49,6 @@ func demoCommand() *cobra.Command {
 	f.IntVar(&config.Documents, "documents", 200_000, "documents in the platform")
 	f.IntVar(&config.Rate, "rate", 500, "requests a second")
 	f.BoolVar(&config.Keep, "keep", false, "leave it all running at the end, until interrupted")
-	e.flags(c)
+	e.Flags(c)
 	return c
 }

@@ -21,8 +21,8 @@ const graphFile = "../../doc/graph.md"
 
 // guards say why a cycle of kinds comes to an end. The key are its kinds.
 var guards = map[string]string{
-	"builds changes deployments generations landings projects pushes refs releases reports runs": "each round needs a new commit: a patch set has a number, " +
-		"a run is made once for each patch set or landed commit, a node's work once for each attempt, a report once for each build, and a landing once for each patch set",
+	"builds changes deployments generations inventories landings projects proposals pushes refs releases reports run-locks runs": "each round needs a new commit: a patch set has a number, " +
+		"a run is made once for each patch set or landed commit, a node's work once for each attempt, a run that another one triggers at most five deep, a lock once for each attempt of a block, a report once for each build, and a proposal and a landing once for each patch set",
 }
 
 // TestGraph draws which kinds lead to which, from what the capabilities

@@ -14,14 +14,18 @@ import (
 	"landfall.dev/api"
 	"landfall.dev/capability/deploy"
 	"landfall.dev/capability/identity"
+	"landfall.dev/capability/inventory"
 	"landfall.dev/capability/job"
+	"landfall.dev/capability/job/lock"
 	"landfall.dev/capability/notify"
 	"landfall.dev/capability/pipeline"
 	"landfall.dev/capability/quality"
+	"landfall.dev/capability/quality/sonar"
 	"landfall.dev/capability/registry"
 	"landfall.dev/capability/release"
 	"landfall.dev/capability/release/trust"
 	"landfall.dev/capability/review"
+	"landfall.dev/capability/secret"
 	"landfall.dev/capability/source"
 	"landfall.dev/capability/source/git"
 	"landfall.dev/kit"
@@ -36,6 +40,8 @@ type hub struct {
 	data    string
 	base    string // the address in links
 	webhook string
+	mail    notify.Mail
+	sonar   sonar.Server
 	after   []string // environments that releases have passed
 	blobs   *blob.Disk
 	log     *slog.Logger
@@ -68,7 +74,7 @@ var capabilities = []capability{
 	{"review", kinds(api.Changes.Name), nil, func(h *hub) (kit.Service, error) {
 		return review.Service(h.node.Client("services/review")), nil
 	}},
-	{"job", kinds(api.Jobs.Name, api.Generations.Name, api.Builds.Name, api.Schedules.Name), paths("/job/", "/logs/"), func(h *hub) (kit.Service, error) {
+	{"job", kinds(api.Jobs.Name, api.Generations.Name, api.Proposals.Name, api.Builds.Name, api.Schedules.Name, lock.All.Name), paths("/job/", "/logs/"), func(h *hub) (kit.Service, error) {
 		logs, err := job.OpenLogs(filepath.Join(h.data, "logs"))
 		if err != nil {
 			return kit.Service{}, err
@@ -76,9 +82,12 @@ var capabilities = []capability{
 		return job.Service(h.node.Client("services/job"), h.node.HTTP("services/job"), h.base, logs, h.blobs), nil
 	}},
 	{"quality", kinds(api.Reports.Name, api.Gates.Name, api.Tests.Name), nil, func(h *hub) (kit.Service, error) {
-		return quality.Service(h.node.Client("services/quality"), h.node.HTTP("services/quality"), h.base, h.blobs), nil
+		return quality.Service(h.node.Client("services/quality"), h.node.HTTP("services/quality"), h.base, h.blobs, h.sonar), nil
 	}},
-	{"pipeline", kinds(api.Runs.Name), nil, func(h *hub) (kit.Service, error) {
+	{"inventory", kinds(api.Inventories.Name, api.Policies.Name, api.Advisories.Name), nil, func(h *hub) (kit.Service, error) {
+		return inventory.Service(h.node.Client("services/inventory"), h.blobs), nil
+	}},
+	{"pipeline", kinds(api.Runs.Name, api.RunLocks.Name), paths("/pipeline/"), func(h *hub) (kit.Service, error) {
 		return pipeline.Service(h.node.Client("services/pipeline"), h.node.HTTP("services/pipeline"), h.base), nil
 	}},
 	{"registry", kinds(api.Images.Name, api.Tags.Name, api.Holdings.Name), paths("/v2/"), func(h *hub) (kit.Service, error) {
@@ -94,8 +103,12 @@ var capabilities = []capability{
 		}
 		return release.Service(h.node.Client("services/release"), h.node.HTTP("services/release"), h.base, keys, h.after, h.log), nil
 	}},
+	{"secret", kinds(api.Secrets.Name), paths("/secret/"), func(h *hub) (kit.Service, error) {
+		keeper, err := secret.OpenKeeper(filepath.Join(h.data, "keys"))
+		return secret.Service(h.node.Client("services/secret"), keeper), err
+	}},
 	{"notify", kinds(api.Notices.Name), nil, func(h *hub) (kit.Service, error) {
-		return notify.Service(h.webhook, h.base), nil
+		return notify.Service(h.node.Client("services/notify"), notify.Config{Webhook: h.webhook, Mail: h.mail, Base: h.base}), nil
 	}},
 	{"web", nil, paths("/"), func(h *hub) (kit.Service, error) {
 		return web.Service(h.node.Client("services/web"), h.node.Client, h.node.HTTP("services/web"), h.base), nil
@@ -107,12 +120,13 @@ const hubSchema = "hub-1"
 
 func hubCommand() *cobra.Command {
 	config := platform.Config{Schema: hubSchema}
-	h := &hub{}
+	h := &hub{sonar: sonar.Server{Token: os.Getenv("LANDFALL_SONAR_TOKEN")}}
 	var wanted []string
 	var verbose bool
 	var durability string
 	c := command("hub", "Run the hub: git, review, jobs, pipelines, registry, releases, pages, API", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		h.log = logger(verbose)
+		h.mail.Password = os.Getenv("LANDFALL_SMTP_PASSWORD")
 		config.Logger = h.log
 		if durability != "synced" && durability != "relaxed" {
 			return fmt.Errorf("there is no durability %q: use synced or relaxed", durability)
@@ -134,6 +148,10 @@ func hubCommand() *cobra.Command {
 	f.StringVar(&durability, "durability", "synced", "synced, or relaxed: acknowledge writes before they are on the disk")
 	f.StringVar(&h.base, "public-url", "", "the hub's address in links (default: where it listens)")
 	f.StringVar(&h.webhook, "slack-webhook", os.Getenv("LANDFALL_SLACK_WEBHOOK"), "Slack incoming webhook for notices (LANDFALL_SLACK_WEBHOOK)")
+	f.StringVar(&h.sonar.URL, "sonar-url", os.Getenv("LANDFALL_SONAR_URL"), "SonarQube server whose gate has a say, with the token in LANDFALL_SONAR_TOKEN, or @FILE there (LANDFALL_SONAR_URL)")
+	f.StringVar(&h.mail.Server, "smtp", "", "mail server, HOST:PORT, for the messages that jobs ask for")
+	f.StringVar(&h.mail.From, "smtp-from", "landfall@localhost", "address that mails are sent from")
+	f.StringVar(&h.mail.User, "smtp-user", "", "name at the mail server; its password is in LANDFALL_SMTP_PASSWORD")
 	f.StringSliceVar(&h.after, "release-after", nil, "environments in which an image must have passed before it can be released (default: any that is bluegreen)")
 	f.StringSliceVar(&wanted, "capabilities", names(capabilities), "what this hub does")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log details")

@@ -15,9 +15,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"landfall.dev/capability/pipeline/plan"
+	"landfall.dev/cmd/landfall/builds"
+	"landfall.dev/cmd/landfall/inventory"
 	"landfall.dev/cmd/landfall/jobs"
 	"landfall.dev/cmd/landfall/quality"
 	"landfall.dev/cmd/landfall/schedule"
+	"landfall.dev/cmd/landfall/secret"
 	"landfall.dev/kit"
 )
 
@@ -74,7 +77,7 @@ func root() *cobra.Command {
 	}
 	for _, sub := range []*cobra.Command{
 		a.loginCommand(), a.userCommand(), a.accountCommand(), a.tokenCommand(), a.projectCommand(),
-		a.changeCommand(), a.jobCommand(), a.buildCommand(), group("schedule", "Jobs that are built at times of their own", schedule.Commands(hubOf{a})...), a.pipelineCommand(), group("quality", "Verdicts on what builds report", quality.Commands(hubOf{a})...), a.imageCommand(),
+		a.changeCommand(), a.jobCommand(), group("build", "Builds: executions of jobs", append(builds.Commands(hubOf{a}), schedule.Builds(hubOf{a})...)...), group("schedule", "Jobs that are built at times of their own", schedule.Commands(hubOf{a})...), a.pipelineCommand(), group("secret", "Secrets that builds are given", secret.Commands(hubOf{a})...), group("quality", "Verdicts on what builds report", quality.Commands(hubOf{a})...), group("inventory", "Dependencies: licences, known vulnerabilities, policies", inventory.Commands(hubOf{a})...), a.imageCommand(),
 		a.envCommand(), a.releaseCommand(), a.channelCommand(), a.trustCommand(), a.upgradeCommand(), a.docCommand(), a.clusterCommand(), a.accessCommand(), a.auditCommand(),
 	} {
 		sub.GroupID = "client"

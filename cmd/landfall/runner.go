@@ -1,54 +1,24 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/spf13/cobra"
 
-	"landfall.dev/engine"
-	"landfall.dev/engine/docker"
-	"landfall.dev/engine/process"
+	"landfall.dev/cmd/landfall/engines"
 	"landfall.dev/kit/rest"
 	"landfall.dev/runner"
 )
 
-// engineFlags choose where containers run.
-type engineFlags struct{ name string }
-
-func (e *engineFlags) flags(c *cobra.Command) {
-	c.Flags().StringVar(&e.name, "engine", "auto", "docker, process (no isolation), or auto: docker where a daemon answers")
-}
-
-// open returns the engine, which keeps its state below dir and knows what it
-// started by owner.
-func (e *engineFlags) open(ctx context.Context, dir, owner string) (engine.Engine, error) {
-	switch e.name {
-	case "docker":
-		return docker.New(ctx, owner)
-	case "process":
-		return process.New(filepath.Join(dir, "engine"))
-	case "auto":
-		if d, err := docker.New(ctx, owner); err == nil {
-			return d, nil
-		}
-		fmt.Fprintln(os.Stderr, "no Docker daemon answers: running processes without isolation")
-		return process.New(filepath.Join(dir, "engine"))
-	}
-	return nil, fmt.Errorf("there is no engine %q: use docker, process or auto", e.name)
-}
-
 func runnerCommand() *cobra.Command {
 	var hubURL, token, data, busybox string
 	var mounts []string
-	var e engineFlags
+	var e engines.Several
 	var verbose bool
 	config := runner.Config{}
 	c := command("runner", "Run builds for a hub", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
@@ -57,20 +27,21 @@ func runnerCommand() *cobra.Command {
 			return err
 		}
 		config.Logger = logger(verbose)
-		if config.Engine, err = e.open(c.Context(), data, "runner-"+config.Name); err != nil {
+		if config.Engines, err = e.Open(c.Context(), data, "runner-"+config.Name, config.Parallel); err != nil {
 			return err
 		}
 		if err := connect(&config, hubURL, secret); err != nil {
 			return err
 		}
-		if config.Mounts, err = parseMounts(mounts); err != nil {
+		if config.Mounts, err = engines.Mounts(mounts); err != nil {
 			return err
 		}
+		if config.Limits.MemoryMB < 0 {
+			config.Limits.MemoryMB = engines.MemoryMB()
+		}
 		config.Dir = filepath.Join(data, "work")
-		if config.Engine.Name() == "docker" {
-			if err := buildImage(c.Context(), config.Engine, config.DefaultImage, busybox); err != nil {
-				return err
-			}
+		if err := engines.Load(c.Context(), config.Engines, config.DefaultImage, busybox, config.Logger); err != nil {
+			return err
 		}
 		r, err := runner.New(config)
 		if err != nil {
@@ -78,21 +49,36 @@ func runnerCommand() *cobra.Command {
 		}
 		return r.Run(c.Context())
 	})
+	c.Long = `Run builds for a hub, each in a fresh container, on one or several engines.
+
+With Docker daemons on several machines, name each by --engine NAME=ADDRESS:
+
+  --engine small=unix:///var/run/docker.sock
+  --engine big='tcp://10.0.0.7:2376?ca=ca.pem&cert=cert.pem&key=key.pem&slots=8&label=big'
+  --engine far='ssh://builder@10.0.0.8?slots=4'
+
+A build goes where its image is, there where its caches are, and there where the
+least is to do; a job that names labels goes only to engines that have them all. An
+engine that does not answer for 15 seconds gets no builds until it answers. The
+workspace is copied to engines over TCP and SSH and back.`
 	f := c.Flags()
 	f.StringVar(&hubURL, "hub", "http://127.0.0.1:7700", "address of the hub")
 	f.StringVar(&token, "token", "", "the runner's token, or @FILE")
 	f.StringVar(&data, "data", "landfall-runner", "directory for workspaces")
 	f.StringVar(&config.Name, "name", "runner", "name of this runner")
-	f.IntVar(&config.Parallel, "parallel", 1, "builds at once")
+	f.IntVar(&config.Parallel, "parallel", 1, "builds at once on an engine that does not say how many")
+	f.IntVar(&config.Warm, "warm", 1, "containers kept ready for each image in use, so that builds begin at once; 0 for none")
 	f.StringVar(&config.DefaultImage, "image", "landfall/build:busybox", "image for jobs that name none")
 	f.StringVar(&busybox, "busybox", "/bin/busybox", "static busybox to make the default image of, where it is missing")
 	f.StringSliceVar(&mounts, "mount", nil, "read-only cache for all builds, VARIABLE=HOST[:TARGET]; VARIABLE tells the build where it is")
 	f.StringToStringVar(&config.Env, "env", nil, "environment of all builds, KEY=VALUE")
 	f.Int64Var(&config.Limits.Pids, "pids", 4096, "processes and threads of a build in a container; 0 means no limit")
-	f.Int64Var(&config.Limits.MemoryMB, "memory", 0, "MiB of memory of a build in a container; 0 means no limit")
+	f.Int64Var(&config.Limits.MemoryMB, "memory", -1, "MiB of memory of a build in a container; 0 means no limit, -1 three quarters of this machine's")
 	f.Float64Var(&config.Limits.CPUs, "cpus", 0, "processors of a build in a container; 0 means all")
+	f.Int64Var(&config.Limits.DiskMB, "disk", 20<<10, "MiB that a build in a container may write; 0 means no limit")
+	f.Int64Var(&config.ArtifactsMB, "artifacts", 512, "MiB of files that are kept of a build")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log details")
-	e.flags(c)
+	e.Flags(c)
 	return c
 }
 
@@ -112,21 +98,4 @@ func connect(config *runner.Config, hubURL, token string) error {
 		remote.WithAuth(&authn.Basic{Username: "runner", Password: token}),
 	}}
 	return nil
-}
-
-// parseMounts reads VARIABLE=HOST[:TARGET].
-func parseMounts(texts []string) ([]engine.Mount, error) {
-	var mounts []engine.Mount
-	for _, s := range texts {
-		variable, paths, ok := strings.Cut(s, "=")
-		host, target, both := strings.Cut(paths, ":")
-		if !both {
-			target = host
-		}
-		if !ok || variable == "" || !filepath.IsAbs(host) || !filepath.IsAbs(target) {
-			return nil, fmt.Errorf("%q is no mount: write VARIABLE=/host/path or VARIABLE=/host/path:/path/in/container", s)
-		}
-		mounts = append(mounts, engine.Mount{Host: host, Target: target, ReadOnly: true, Env: variable})
-	}
-	return mounts, nil
 }

@@ -1,5 +1,6 @@
-// Package docker runs tasks and instances as containers of a Docker daemon on
-// this machine. Containers get no capabilities and no new privileges, and run
+// Package docker runs tasks and instances as containers of a Docker daemon: on
+// this machine, whose directories they are given, or, for tasks, on another, to
+// which their workspaces are copied. Containers get no capabilities and no new privileges, and run
 // as the owner of the directory that they are given, so that both sides can
 // read and write what the other has made.
 //
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/containerd/errdefs"
@@ -29,11 +31,14 @@ var _ engine.Engine = (*Engine)(nil)
 const (
 	labelOwner = "landfall.owner"
 	labelTask  = "landfall.task"
-	labelGroup = "landfall.group"
-	labelName  = "landfall.name"
-	labelImage = "landfall.image"
-	labelSpec  = "landfall.spec" // digest of all that the instance was started with
-	labelUser  = "landfall.label."
+	// labelBeside is on what runs beside a task, with the task's id.
+	labelBeside = "landfall.beside"
+	labelCache  = "landfall.cache" // on volumes
+	labelGroup  = "landfall.group"
+	labelName   = "landfall.name"
+	labelImage  = "landfall.image"
+	labelSpec   = "landfall.spec" // digest of all that the instance was started with
+	labelUser   = "landfall.label."
 )
 
 // maxLog bounds what the daemon keeps of an instance's output, twice.
@@ -43,27 +48,35 @@ const maxLog = "64m"
 type Engine struct {
 	client *client.Client
 	owner  string
+	host   host
+
+	counted sync.Once
+	starts  chan struct{} // holds an element for each container that is being started
 }
 
 // New connects to the daemon that the environment names (DOCKER_HOST,
 // DOCKER_CERT_PATH), or to the machine's own. The engine sees only containers
 // of its owner, such as an agent's name.
 func New(ctx context.Context, owner string) (*Engine, error) {
-	if err := engine.CheckName("owner", owner); err != nil {
-		return nil, fmt.Errorf("docker: %w", err)
-	}
-	c, err := client.New(client.FromEnv)
+	return Open(ctx, owner, hostOfEnvironment())
+}
+
+// Open is New for the daemon at an address, as Connect takes it.
+func Open(ctx context.Context, owner, address string) (*Engine, error) {
+	e, err := Connect(owner, address)
 	if err != nil {
-		return nil, fmt.Errorf("docker: %w", err)
+		return nil, err
 	}
-	host := c.DaemonHost()
-	if strings.HasPrefix(host, "tcp://") && os.Getenv("DOCKER_CERT_PATH") == "" {
-		return nil, errors.Join(c.Close(), fmt.Errorf("docker: %s is open to everyone who can reach it: use a unix socket, or TLS with DOCKER_CERT_PATH", host))
+	if err := e.Ping(ctx); err != nil {
+		return nil, errors.Join(e.Close(), fmt.Errorf("docker: no daemon answers at %s: start it, or name another in DOCKER_HOST: %w", e.host.address, err))
 	}
-	if _, err := c.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
-		return nil, errors.Join(c.Close(), fmt.Errorf("docker: no daemon answers at %s: start it, or name another in DOCKER_HOST: %w", host, err))
-	}
-	return &Engine{client: c, owner: owner}, nil
+	return e, nil
+}
+
+// Ping asks the daemon for an answer.
+func (e *Engine) Ping(ctx context.Context) error {
+	_, err := e.client.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	return err
 }
 
 // Close ends the connections to the daemon, not what was started.

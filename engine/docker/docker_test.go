@@ -30,7 +30,7 @@ func TestContract(t *testing.T) {
 }
 
 // open connects to the daemon with an owner that no other test process has.
-func open(t *testing.T) *Engine {
+func open(t testing.TB) *Engine {
 	t.Helper()
 	e, err := New(t.Context(), "test-"+strconv.Itoa(os.Getpid()))
 	if err != nil {
@@ -41,7 +41,7 @@ func open(t *testing.T) *Engine {
 }
 
 // loadTools loads an image of busybox, and removes it after the test.
-func loadTools(t *testing.T, e *Engine) string {
+func loadTools(t testing.TB, e *Engine) string {
 	t.Helper()
 	path := os.Getenv(busybox)
 	if path == "" {
@@ -52,7 +52,7 @@ func loadTools(t *testing.T, e *Engine) string {
 		t.Fatalf("these tests need a static busybox: install busybox-static, or name one in %s: %v", busybox, err)
 	}
 	entries := []tar.Header{{Name: "bin/busybox", Mode: 0o755}}
-	for _, tool := range []string{"sh", "printf", "sleep", "echo", "cat", "rm", "true", "id", "tail"} {
+	for _, tool := range []string{"sh", "printf", "sleep", "echo", "cat", "rm", "true", "id", "tail", "ls", "ln", "mkdir", "wget", "httpd", "yes", "dd", "env", "grep", "sort", "tr"} {
 		entries = append(entries, tar.Header{Name: "bin/" + tool, Linkname: "busybox", Typeflag: tar.TypeSymlink})
 	}
 	img := enginetest.NewImage(t, v1.Config{Env: []string{"PATH=/bin"}}, entries, data)
@@ -189,7 +189,7 @@ func TestNewWithoutADaemon(t *testing.T) {
 		name, host, want string
 	}{
 		{"nobody there", "unix:///nowhere/docker.sock", "no daemon answers at unix:///nowhere/docker.sock"},
-		{"open to the network", "tcp://127.0.0.1:2375", "use a unix socket, or TLS"},
+		{"open to the network", "tcp://127.0.0.1:2375", "use a unix socket, ssh://, or TLS"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/client"
 
@@ -119,21 +120,44 @@ func (e *Engine) send(ctx context.Context, archive io.Reader) error {
 	}
 }
 
-// image returns what the daemon calls the image ref: ref itself if it was
-// pulled or built here, else its local tag.
+// image returns the id of the image ref.
 func (e *Engine) image(ctx context.Context, ref string) (string, error) {
-	tag, err := localTag(ref)
+	found, err := e.inspect(ctx, ref)
+	return found.ID, err
+}
+
+// Find returns the image by its digest in the registry that it was pulled from
+// or loaded as, else by its id.
+func (e *Engine) Find(ctx context.Context, ref string) (string, error) {
+	if _, err := name.NewDigest(ref); err == nil {
+		_, err := e.inspect(ctx, ref)
+		return ref, err
+	}
+	found, err := e.inspect(ctx, ref)
 	if err != nil {
 		return "", err
+	}
+	if len(found.RepoDigests) > 0 {
+		return found.RepoDigests[0], nil
+	}
+	return found.ID, nil
+}
+
+// inspect returns the image that the daemon knows as ref, because it was pulled
+// or built there, or by ref's local tag.
+func (e *Engine) inspect(ctx context.Context, ref string) (image.InspectResponse, error) {
+	tag, err := localTag(ref)
+	if err != nil {
+		return image.InspectResponse{}, err
 	}
 	for _, known := range []string{ref, tag.Name()} {
 		found, err := e.client.ImageInspect(ctx, known)
 		if err == nil {
-			return found.ID, nil
+			return found.InspectResponse, nil
 		}
 		if !errdefs.IsNotFound(err) {
-			return "", fmt.Errorf("image %s: %w", ref, err)
+			return image.InspectResponse{}, fmt.Errorf("image %s: %w", ref, err)
 		}
 	}
-	return "", fmt.Errorf("image %s is %w", ref, engine.ErrNoImage)
+	return image.InspectResponse{}, fmt.Errorf("image %s is %w", ref, engine.ErrNoImage)
 }

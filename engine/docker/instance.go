@@ -223,18 +223,24 @@ func (e *Engine) Logs(ctx context.Context, group, name string, tail int) ([]byte
 	if err := errors.Join(engine.CheckName("group", group), engine.CheckName("instance name", name)); err != nil {
 		return nil, err
 	}
-	id := e.containerName(engine.Instance{Group: group, Name: name})
-	logs, err := e.client.ContainerLogs(ctx, id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(max(0, tail))})
+	text, err := e.tail(ctx, e.containerName(engine.Instance{Group: group, Name: name}), tail)
 	if errdefs.IsNotFound(err) {
-		return nil, fmt.Errorf("logs of %s/%s: %w", group, name, engine.ErrNoInstance)
+		err = engine.ErrNoInstance
 	}
 	if err != nil {
 		return nil, fmt.Errorf("logs of %s/%s: %w", group, name, err)
 	}
+	return text, nil
+}
+
+// tail returns the last lines of what a container has written.
+func (e *Engine) tail(ctx context.Context, id string, lines int) ([]byte, error) {
+	logs, err := e.client.ContainerLogs(ctx, id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(max(0, lines))})
+	if err != nil {
+		return nil, err
+	}
 	defer logs.Close()
 	var out bytes.Buffer
-	if _, err := stdcopy.StdCopy(&out, &out, logs); err != nil {
-		return nil, fmt.Errorf("logs of %s/%s: %w", group, name, err)
-	}
-	return out.Bytes(), nil
+	_, err = stdcopy.StdCopy(&out, &out, logs)
+	return out.Bytes(), err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -14,8 +15,12 @@ import (
 	"landfall.dev/engine"
 )
 
-// removeWait is how long the daemon may take to remove a task's container.
-const removeWait = time.Minute
+// removeWait is how long the daemon may take to remove a task's container,
+// copyWait to send its workspace from another machine.
+const (
+	removeWait = time.Minute
+	copyWait   = 10 * time.Minute
+)
 
 // drainWait is how long the last output of a container that has stopped may be
 // on its way. One that had not begun has none.
@@ -49,23 +54,69 @@ func (e *Engine) run(ctx context.Context, t engine.Task, out io.Writer) (result 
 	if err != nil {
 		return result, fmt.Errorf("workspace: %w", err)
 	}
-	name := "landfall-" + e.owner + "-" + t.ID
-	if err := e.remove(ctx, name); err != nil {
-		return result, fmt.Errorf("remove what an earlier run left: %w", err)
+	if err := e.Discard(ctx, t.ID); err != nil {
+		return result, err
 	}
-	created, err := e.client.ContainerCreate(ctx, e.taskContainer(t, name, image, user))
-	// The daemon may have made it although the caller has given up.
+	// The daemon may have made things although the caller has given up.
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWait)
 		defer cancel()
-		if removeErr := e.remove(ctx, name); removeErr != nil {
-			err = errors.Join(err, fmt.Errorf("remove container %s: %w", name, removeErr))
-		}
+		err = errors.Join(err, e.Discard(ctx, t.ID))
 	}()
+	if len(t.Services) > 0 {
+		network, err := e.serve(ctx, t)
+		if err != nil {
+			return result, errors.Join(err, e.tellServices(context.WithoutCancel(ctx), t, out))
+		}
+		t.Network = engine.Network(network)
+	}
+	id, err := e.adopt(ctx, t)
+	spare := id != ""
+	if err == nil && !spare {
+		id, err = e.createTask(ctx, t, image, user)
+	}
 	if err != nil {
 		return result, err
 	}
-	return e.follow(ctx, created.ID, t.Grace, out)
+	result, err = e.follow(ctx, id, spare, t, out)
+	return e.settle(ctx, id, t, out, result, err)
+}
+
+// settle brings home what a task that has ended with result or err has left.
+func (e *Engine) settle(ctx context.Context, id string, t engine.Task, out io.Writer, result engine.Result, err error) (engine.Result, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyWait)
+	defer cancel()
+	copyErr := e.copyOut(ctx, id, t)
+	switch {
+	case errors.Is(copyErr, errTooLarge):
+		result.OutOfDisk = true
+	case err == nil:
+		err = copyErr
+	}
+	if err == nil && result.Exit != 0 {
+		err = e.tellServices(ctx, t, out)
+	}
+	return result, err
+}
+
+// createTask makes the container of t, with all that it has before it starts.
+func (e *Engine) createTask(ctx context.Context, t engine.Task, image, user string) (string, error) {
+	caches, err := e.cacheMounts(ctx, t.Caches)
+	if err != nil {
+		return "", err
+	}
+	options := e.taskContainer(t, e.taskName(t.ID), image, user)
+	options.HostConfig.Mounts = append(options.HostConfig.Mounts, caches...)
+	created, err := e.client.ContainerCreate(ctx, options)
+	if err != nil {
+		return "", err
+	}
+	for _, c := range t.Caches {
+		if err := e.give(ctx, created.ID, c.Path, user); err != nil {
+			return "", fmt.Errorf("cache %s: %w", c.Name, err)
+		}
+	}
+	return created.ID, e.copyIn(ctx, created.ID, t)
 }
 
 func (e *Engine) taskContainer(t engine.Task, name, image, user string) client.ContainerCreateOptions {
@@ -74,15 +125,19 @@ func (e *Engine) taskContainer(t engine.Task, name, image, user string) client.C
 		network = engine.NoNetwork
 	}
 	host := hostConfig(network, t.Limits)
-	host.LogConfig = container.LogConfig{Type: "none"} // the attached stream is all there is
+	// The attached stream is what is read; the log is for Resume.
+	host.LogConfig = container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": maxTaskLog, "max-file": "2"}}
 	host.Tmpfs = map[string]string{"/tmp": "exec,mode=1777"}
-	host.Mounts = append(host.Mounts, bind(t.Dir, engine.WorkPath, false))
+	if t.Limits.DiskMB > 0 {
+		host.Tmpfs["/tmp"] += fmt.Sprintf(",size=%dm", t.Limits.DiskMB)
+	}
+	host.Mounts = append(host.Mounts, e.mount(engine.Mount{Host: t.Dir, Target: engine.WorkPath, Own: true}))
 	env := map[string]string{"HOME": "/tmp"}
 	if t.Grace > 0 {
 		env[killGroup] = "1"
 	}
 	for _, m := range t.Mounts {
-		host.Mounts = append(host.Mounts, bind(m.Host, m.Target, m.ReadOnly))
+		host.Mounts = append(host.Mounts, e.mount(m))
 		if m.Env != "" {
 			env[m.Env] = m.Target
 		}
@@ -106,14 +161,14 @@ func (e *Engine) taskContainer(t engine.Task, name, image, user string) client.C
 	}
 }
 
-// follow starts a container and copies its output until it has ended. It
-// attaches first, so that no output is lost.
-func (e *Engine) follow(ctx context.Context, id string, grace time.Duration, out io.Writer) (engine.Result, error) {
+// follow starts a container, or the work of a spare one, and copies its output
+// until it has ended. It attaches first, so that no output is lost.
+func (e *Engine) follow(ctx context.Context, id string, spare bool, t engine.Task, out io.Writer) (engine.Result, error) {
 	// The stream outlives ctx by the grace.
 	stream, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer hangUp()
 	keep := context.AfterFunc(ctx, hangUp)
-	attached, err := e.client.ContainerAttach(stream, id, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
+	attached, err := e.client.ContainerAttach(stream, id, client.ContainerAttachOptions{Stream: true, Stdin: spare, Stdout: true, Stderr: true})
 	keep()
 	if err != nil {
 		return engine.Result{}, err
@@ -123,9 +178,19 @@ func (e *Engine) follow(ctx context.Context, id string, grace time.Duration, out
 		_, err := stdcopy.StdCopy(out, out, attached.Reader)
 		copied <- err
 	}()
-	exit, err := e.wait(ctx, id, copied)
+	watching, endWatch := context.WithCancel(ctx)
+	defer endWatch()
+	watched := make(chan engine.Result, 1)
+	go func() { watched <- e.watch(watching, id, t) }()
+	until, start := container.WaitConditionNextExit, func(ctx context.Context) error { return e.begin(ctx, id) }
+	if spare {
+		until, start = container.WaitConditionNotRunning, func(context.Context) error { return tell(attached.Conn, t) }
+	}
+	exit, err := e.wait(ctx, id, until, start, copied)
+	endWatch()
+	result := <-watched
 	if ctx.Err() != nil {
-		e.end(context.WithoutCancel(ctx), id, grace, copied)
+		e.end(context.WithoutCancel(ctx), id, t.Grace, copied)
 	}
 	attached.Close()
 	<-copied
@@ -136,16 +201,39 @@ func (e *Engine) follow(ctx context.Context, id string, grace time.Duration, out
 	if err != nil {
 		return engine.Result{}, err
 	}
-	return engine.Result{Exit: exit, OutOfMemory: ended.Container.State.OOMKilled}, nil
+	result.Exit, result.OutOfMemory = exit, ended.Container.State.OOMKilled
+	return result, nil
 }
 
-// wait starts a container and returns its exit code when it has ended and all
-// its output has been copied. copied tells how copying ended.
-func (e *Engine) wait(ctx context.Context, id string, copied chan error) (int, error) {
+// begin starts a container, with no more at once than the machine has cores:
+// more would all take longer.
+func (e *Engine) begin(ctx context.Context, id string) error {
+	e.counted.Do(func() {
+		cores := runtime.NumCPU()
+		if e.host.elsewhere {
+			if info, err := e.client.Info(ctx, client.InfoOptions{}); err == nil {
+				cores = max(1, info.Info.NCPU)
+			}
+		}
+		e.starts = make(chan struct{}, cores)
+	})
+	select {
+	case e.starts <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-e.starts }()
+	_, err := e.client.ContainerStart(ctx, id, client.ContainerStartOptions{})
+	return err
+}
+
+// wait starts what a container is to do and returns its exit code when it has
+// ended and all its output has been copied. copied tells how copying ended.
+func (e *Engine) wait(ctx context.Context, id string, until container.WaitCondition, start func(context.Context) error, copied chan error) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := e.client.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
-	if _, err := e.client.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
+	ended := e.client.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: until})
+	if err := start(ctx); err != nil {
 		return 0, err
 	}
 	// Copying ends when the container has, or because out has failed.

@@ -42,7 +42,7 @@ type Subject struct {
 // Contract runs the whole suite. The groups and tasks that it starts are named
 // after t and stopped at its end.
 func Contract(t *testing.T, s Subject) {
-	t.Run("tasks", func(t *testing.T) { tasks(t, s) })
+	t.Run("tasks", func(t *testing.T) { Tasks(t, s) })
 	t.Run("instances", func(t *testing.T) { instances(t, s) })
 }
 

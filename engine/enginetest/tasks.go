@@ -15,7 +15,8 @@ import (
 	"landfall.dev/engine"
 )
 
-func tasks(t *testing.T, s Subject) {
+// Tasks runs the part of the suite that is about tasks.
+func Tasks(t *testing.T, s Subject) {
 	t.Run("the output of both streams arrives", func(t *testing.T) {
 		out, result, err := run(t, s, script(t, s, "echo one; echo error >&2; echo two"))
 		stdout := strings.Replace(out, "error\n", "", 1)

@@ -13,7 +13,7 @@
 //	images/HEX/root             the files of the image sha256:HEX, never changed
 //	images/HEX/config.json      its configuration
 //	instances/GROUP/NAME/       record.json, log, exit-TOKEN
-//	tasks/ID/                   record.json, home
+//	tasks/ID/                   record.json, home, output
 //
 // Instances outlive the engine's process. A service manager that kills all
 // processes of a unit together must be told not to (systemd:

@@ -23,6 +23,11 @@ func TestContract(t *testing.T) {
 	enginetest.Contract(t, enginetest.Subject{Open: func() engine.Engine { return open(t, dir) }})
 }
 
+func TestTasksOutliveTheirKilledCaller(t *testing.T) {
+	dir := t.TempDir()
+	enginetest.Resumes(t, enginetest.Subject{Open: func() engine.Engine { return open(t, dir) }}, dir, -1)
+}
+
 func open(t *testing.T, dir string) *Engine {
 	t.Helper()
 	e, err := New(dir)
@@ -37,6 +42,13 @@ func open(t *testing.T, dir string) *Engine {
 const victim = "LANDFALL_TEST_VICTIM"
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(enginetest.VictimVariable); dir != "" {
+		e, err := New(dir)
+		if err != nil {
+			panic(err)
+		}
+		enginetest.Victim(e)
+	}
 	if dir := os.Getenv(victim); dir != "" {
 		runVictim(dir, os.Getenv("IMAGE"))
 	}

@@ -25,6 +25,9 @@ func (e *Engine) Run(ctx context.Context, t engine.Task, out io.Writer) (engine.
 	if err := t.Check(); err != nil {
 		return engine.Result{}, err
 	}
+	if len(t.Services)+len(t.Caches) > 0 {
+		return engine.Result{}, fmt.Errorf("%w task %s: services and caches need containers: use a Docker daemon", engine.ErrInvalid, t.ID)
+	}
 	if ctx.Err() != nil {
 		return engine.Result{}, context.Cause(ctx)
 	}
@@ -69,54 +72,68 @@ func (e *Engine) runTask(ctx context.Context, t engine.Task, dir string, out io.
 	if err != nil {
 		return explain(out, t.Command[0], exit, err)
 	}
-	r, w, err := os.Pipe()
+	w, keeper, err := keepOutput(dir)
 	if err != nil {
 		return engine.Result{}, fmt.Errorf("task %s: %w", t.ID, err)
 	}
-	defer r.Close()
+	defer keeper.Wait() // what it could not write is missing in the output
 	cmd := &exec.Cmd{Path: program, Args: t.Command, Dir: t.Dir, Env: environ(env), Stdout: w, Stderr: w}
 	m, err := launch(cmd, newMark(), func(m mark) error { return writeTask(dir, m) })
-	w.Close()
+	err = errors.Join(err, w.Close()) // now only the task writes
 	if reason := cannotExecute(err); reason != nil {
 		return explain(out, t.Command[0], 126, reason)
 	}
 	if err != nil {
 		return engine.Result{}, fmt.Errorf("task %s: %w", t.ID, err)
 	}
-	return follow(ctx, cmd, m, t.Grace, r, out)
+	var ended engine.Result
+	err = follow(ctx, m, t.Grace, dir, out, func() error {
+		// An error of Wait says no more than the exit code.
+		_ = cmd.Wait()
+		ended.Exit = exitCode(cmd.ProcessState)
+		err := m.kill(true) // those in the background
+		_ = keeper.Wait()   // until all is kept
+		return err
+	})
+	if err != nil {
+		return engine.Result{}, err
+	}
+	return ended, nil
 }
 
-// follow copies the output of a task to out until it has ended.
-func follow(ctx context.Context, cmd *exec.Cmd, m mark, grace time.Duration, r io.Reader, out io.Writer) (engine.Result, error) {
+// follow copies the output of the task in dir to out until it has ended, which
+// wait says. It ends it itself if ctx ends or out fails.
+func follow(ctx context.Context, m mark, grace time.Duration, dir string, out io.Writer, wait func() error) error {
+	output, err := openOutput(dir)
+	if err != nil {
+		return errors.Join(err, m.kill(false), wait())
+	}
+	defer output.file.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ended := make(chan struct{})
+	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
+		defer close(stopped)
 		m.end(grace)
 	})
-	copied := make(chan struct{})
+	ended, copied := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(copied)
-		if _, err := io.Copy(out, r); err != nil {
+		if err := output.copy(out, ended); err != nil {
 			cancel(fmt.Errorf("copy the output: %w", err))
-			io.Copy(io.Discard, r) // until the task is dead
 		}
 	}()
-	// An error of Wait says no more than the exit code.
-	_ = cmd.Wait()
+	err = wait()
 	if !stop() {
-		<-ended // its children may have some grace left
+		<-stopped // its children may have some grace left
+		err = errors.Join(err, m.kill(false))
 	}
-	killErr := m.kill(true) // those in the background, which also hold the pipe
-	if killErr != nil {
-		return engine.Result{}, killErr
-	}
+	close(ended)
 	<-copied
-	if ctx.Err() != nil {
-		return engine.Result{}, context.Cause(ctx)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
-	return engine.Result{Exit: exitCode(cmd.ProcessState)}, nil
+	return err
 }
 
 // launch starts cmd such that save has recorded it at every moment that the

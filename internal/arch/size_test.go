@@ -17,6 +17,7 @@ const (
 	maxAPIFile  = 2500
 	maxFunction = 100
 	maxPackage  = 3000
+	maxAPI      = 4000 // data only
 )
 
 func TestSizes(t *testing.T) {
@@ -41,8 +42,12 @@ func TestSizes(t *testing.T) {
 		functions(t, file, b)
 	})
 	for pkg, n := range lines {
-		if n > maxPackage {
-			t.Errorf("package %s has %d lines, over %d: split it", pkg, n, maxPackage)
+		limit := maxPackage
+		if pkg == "api" {
+			limit = maxAPI
+		}
+		if n > limit {
+			t.Errorf("package %s has %d lines, over %d: split it", pkg, n, limit)
 		}
 	}
 }

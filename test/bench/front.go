@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"landfall.dev/test/bench/server"
 )
 
 // frontGroup measures the front door: against HAProxy and Caddy, and what it
@@ -30,7 +32,7 @@ func measureFront(ctx context.Context, m *measurement) error {
 	if err != nil {
 		return err
 	}
-	defer b.stop()
+	defer b.Stop()
 	if m.wants("requests", "requests-caddy", "p99", "added") {
 		if err := compareProxies(ctx, m, program, b); err != nil {
 			return err
@@ -44,14 +46,14 @@ func measureFront(ctx context.Context, m *measurement) error {
 
 // listener is a process that serves HTTP at an address.
 type listener struct {
-	*process
+	*server.Server
 	address string
 }
 
 // listening starts a program whose last argument, a free address, it serves
 // at, and waits until it does.
 func (m *measurement) listening(ctx context.Context, name string, env []string, program string, args ...string) (listener, error) {
-	addresses, err := freeAddresses(1)
+	addresses, err := server.FreeAddresses(1)
 	if err != nil {
 		return listener{}, err
 	}
@@ -66,8 +68,8 @@ func (m *measurement) listeningAt(ctx context.Context, address, name string, env
 		return listener{}, err
 	}
 	l := listener{p, address}
-	if err := p.healthy(ctx, "http://"+address+"/healthz", time.Minute); err != nil {
-		l.stop()
+	if err := p.Healthy(ctx, "http://"+address+"/healthz", time.Minute); err != nil {
+		l.Stop()
 		return listener{}, err
 	}
 	return l, nil
@@ -80,7 +82,7 @@ type frontDoor struct {
 }
 
 func startDoor(ctx context.Context, m *measurement, program, name, backend string) (frontDoor, error) {
-	addresses, err := freeAddresses(1)
+	addresses, err := server.FreeAddresses(1)
 	if err != nil {
 		return frontDoor{}, err
 	}
@@ -131,7 +133,7 @@ func startHAProxy(ctx context.Context, m *measurement, backend string) (listener
 	if err != nil {
 		return listener{}, err
 	}
-	addresses, err := freeAddresses(1)
+	addresses, err := server.FreeAddresses(1)
 	if err != nil {
 		return listener{}, err
 	}
@@ -153,7 +155,7 @@ func startCaddy(ctx context.Context, m *measurement, backend string) (listener, 
 	if err != nil {
 		return listener{}, err
 	}
-	addresses, err := freeAddresses(1)
+	addresses, err := server.FreeAddresses(1)
 	if err != nil {
 		return listener{}, err
 	}
@@ -189,22 +191,22 @@ func compareProxies(ctx context.Context, m *measurement, program string, backend
 	if err != nil {
 		return err
 	}
-	defer door.stop()
+	defer door.Stop()
 	haproxy, err := startHAProxy(ctx, m, backend.address)
 	if err != nil {
 		return err
 	}
-	defer haproxy.stop()
+	defer haproxy.Stop()
 	caddy, err := startCaddy(ctx, m, backend.address)
 	if err != nil {
 		return err
 	}
-	defer caddy.stop()
+	defer caddy.Stop()
 	m.setup = append(m.setup, proxySetup)
 	c := contest{wrk: wrk, door: door, sides: []contender{
-		{name: "ours", process: door.process, address: door.address},
-		{name: "HAProxy", process: haproxy.process, address: haproxy.address},
-		{name: "Caddy", process: caddy.process, address: caddy.address},
+		{name: "ours", process: door.Server, address: door.address},
+		{name: "HAProxy", process: haproxy.Server, address: haproxy.address},
+		{name: "Caddy", process: caddy.Server, address: caddy.address},
 		{name: "no proxy", address: backend.address},
 	}}
 	if m.wants("requests", "requests-caddy", "p99") {
@@ -272,8 +274,8 @@ func waitOnce(ctx context.Context, m *measurement, program, name, backend string
 	if err != nil {
 		return w, err
 	}
-	defer d.stop()
-	before := d.resident()
+	defer d.Stop()
+	before := d.Resident()
 	if _, err := d.tell(ctx, "POST", "/hold"); err != nil {
 		return w, err
 	}
@@ -292,7 +294,7 @@ func waitOnce(ctx context.Context, m *measurement, program, name, backend string
 		cancel()
 		return w, errors.Join(err, <-ended)
 	}
-	w.memory = float64(d.resident()-before) / 1000 / float64(m.held)
+	w.memory = float64(d.Resident()-before) / 1000 / float64(m.held)
 	opened := time.Now()
 	if _, err := d.tell(ctx, "POST", "/open"); err != nil {
 		return w, err

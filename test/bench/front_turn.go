@@ -16,13 +16,14 @@ import (
 
 	"landfall.dev/site/front"
 	"landfall.dev/test/bench/load"
+	"landfall.dev/test/bench/server"
 	"landfall.dev/test/bench/wrk"
 )
 
 // contender is what requests go through.
 type contender struct {
 	name    string
-	process *process // nil for none
+	process *server.Server // nil for none
 	address string
 	turns   []turn
 }
@@ -45,7 +46,7 @@ func (c *contest) round(ctx context.Context, m *measurement, connections int) er
 		go func() { profiled <- c.profile(ctx, m, s.name, connections) }()
 		var before time.Duration
 		if s.process != nil {
-			before = s.process.cpu()
+			before = s.process.CPU()
 		}
 		r, err := c.load(ctx, s.address, connections, m.per)
 		if err = errors.Join(err, <-profiled); err != nil {
@@ -53,7 +54,7 @@ func (c *contest) round(ctx context.Context, m *measurement, connections int) er
 		}
 		t := turn{Result: r}
 		if s.process != nil {
-			t.servers = float64((s.process.cpu() - before).Microseconds()) / float64(r.Requests)
+			t.servers = float64((s.process.CPU() - before).Microseconds()) / float64(r.Requests)
 		}
 		s.turns = append(s.turns, t)
 	}

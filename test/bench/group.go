@@ -22,6 +22,7 @@ var groups = []group{
 	kitGroup,
 	upgradeGroup,
 	frontGroup,
+	jobsGroup,
 }
 
 // chosen returns the group of table with the name, or all for none.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"landfall.dev/test/bench/server"
 )
 
 // kitGroup measures kit: three nodes against three of etcd, and one node
@@ -57,12 +59,12 @@ type nodes struct {
 	flags   []string // of kitload node
 	urls    []string
 	token   string // of users/admin
-	running []*process
+	running []*server.Server
 }
 
 // startNodes starts a cluster and waits until all nodes vote.
 func startNodes(ctx context.Context, m *measurement, name, program string, count int) (*nodes, error) {
-	addresses, err := freeAddresses(count)
+	addresses, err := server.FreeAddresses(count)
 	if err != nil {
 		return nil, err
 	}
@@ -100,13 +102,13 @@ func (n *nodes) startNode(ctx context.Context, m *measurement, i int) error {
 		return err
 	}
 	n.running = append(n.running, p)
-	if err := p.healthy(ctx, n.urls[i]+"/healthz", 10*time.Minute); err != nil {
+	if err := p.Healthy(ctx, n.urls[i]+"/healthz", 10*time.Minute); err != nil {
 		return err
 	}
 	if i > 0 || n.token != "" {
 		return nil
 	}
-	return await(ctx, p, "an administrator's token", func() bool {
+	return p.Await(ctx, "an administrator's token", func() bool {
 		token, err := os.ReadFile(filepath.Join(first, "admin.token"))
 		n.token = strings.TrimSpace(string(token))
 		return err == nil
@@ -115,34 +117,15 @@ func (n *nodes) startNode(ctx context.Context, m *measurement, i int) error {
 
 // voting waits until the leader has given a vote to others.
 func (n *nodes) voting(ctx context.Context, others int) error {
-	return await(ctx, n.running[0], "votes for all nodes", func() bool {
-		said, err := os.ReadFile(n.running[0].log)
+	return n.running[0].Await(ctx, "votes for all nodes", func() bool {
+		said, err := os.ReadFile(n.running[0].Log)
 		return err == nil && strings.Count(string(said), "gave a vote") >= others
 	})
 }
 
-// await waits until p has brought about what is said.
-func await(ctx context.Context, p *process, what string, done func() bool) error {
-	limit := time.After(time.Minute)
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for !done() {
-		select {
-		case <-poll.C:
-		case <-p.exited:
-			return fmt.Errorf("%s has ended: %s", p.name, p.said())
-		case <-limit:
-			return fmt.Errorf("%s does not come to %s: %s", p.name, what, p.said())
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	return nil
-}
-
 func (n *nodes) stop() {
 	for _, p := range slices.Backward(n.running) {
-		p.stop()
+		p.Stop()
 	}
 	n.running = nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"landfall.dev/test/bench/load"
+	"landfall.dev/test/bench/server"
 )
 
 // duel is one kind of request, made to both clusters in turns.
@@ -119,9 +120,9 @@ func (d duel) fight(ctx context.Context, m *measurement, n *nodes, e *etcd) erro
 // turn has the program load the servers. It is an error if more than one in a
 // thousand requests has failed: then the others were not measured under the
 // same load.
-func (m *measurement) turn(ctx context.Context, servers []*process, program string, args []string) (turn, error) {
+func (m *measurement) turn(ctx context.Context, servers []*server.Server, program string, args []string) (turn, error) {
 	var t turn
-	before := cpuOf(servers)
+	before := server.CPUOf(servers)
 	clients, err := m.result(ctx, &t.Result, program, args...)
 	if err != nil {
 		return t, err
@@ -130,7 +131,7 @@ func (m *measurement) turn(ctx context.Context, servers []*process, program stri
 		return t, fmt.Errorf("%d requests of %s failed, %d were answered; the first failed by: %s", t.Failed, filepath.Base(program), t.Requests, t.Failure)
 	}
 	requests := t.PerSecond * (m.warm + m.per).Seconds()
-	t.servers = float64((cpuOf(servers) - before).Microseconds()) / requests
+	t.servers = float64((server.CPUOf(servers) - before).Microseconds()) / requests
 	t.clients = float64(clients.Microseconds()) / requests
 	return t, nil
 }

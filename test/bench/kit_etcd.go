@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"landfall.dev/test/bench/server"
 )
 
 // etcd is a running cluster of the peer, with authentication on.
@@ -18,7 +20,7 @@ type etcd struct {
 	version   string
 	endpoints []string
 	leader    string
-	running   []*process
+	running   []*server.Server
 }
 
 // etcdPassword is that of root in a cluster that lives as long as the
@@ -59,7 +61,7 @@ func startEtcd(ctx context.Context, m *measurement) (*etcd, error) {
 		return nil, err
 	}
 	const members = 3
-	addresses, err := freeAddresses(2 * members)
+	addresses, err := server.FreeAddresses(2 * members)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +91,7 @@ func (e *etcd) start(ctx context.Context, m *measurement, peers []string) error 
 		e.running = append(e.running, p)
 	}
 	for i, p := range e.running {
-		if err := p.healthy(ctx, "http://"+e.endpoints[i]+"/health", time.Minute); err != nil {
+		if err := p.Healthy(ctx, "http://"+e.endpoints[i]+"/health", time.Minute); err != nil {
 			return err
 		}
 	}
@@ -108,6 +110,6 @@ func (e *etcd) run(ctx context.Context, m *measurement, v any, command string, e
 
 func (e *etcd) stop() {
 	for _, p := range slices.Backward(e.running) {
-		p.stop()
+		p.Stop()
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/kit/migrate"
 	"landfall.dev/kit/rest"
+	"landfall.dev/test/bench/server"
 )
 
 // upgradeGroup measures live upgrades: the copy against PostgreSQL, and the
@@ -39,7 +40,7 @@ func (m *measurement) upgraded() int { return max(m.documents/10, 1) }
 
 // platform is one running node of the platform that is upgraded.
 type platform struct {
-	*process
+	*server.Server
 	url, dir string
 	cluster  string // the cluster's token
 }
@@ -47,7 +48,7 @@ type platform struct {
 // startPlatform starts a node on a new directory and waits until it serves. In
 // standby it can be filled from another.
 func (m *measurement) startPlatform(ctx context.Context, program, name string, schema int, standby bool, env ...string) (*platform, error) {
-	addresses, err := freeAddresses(1)
+	addresses, err := server.FreeAddresses(1)
 	if err != nil {
 		return nil, err
 	}
@@ -56,14 +57,14 @@ func (m *measurement) startPlatform(ctx context.Context, program, name string, s
 	if standby {
 		env[len(env)-1] += "1"
 	}
-	if p.process, err = m.start(ctx, name, env, program); err != nil {
+	if p.Server, err = m.start(ctx, name, env, program); err != nil {
 		return nil, err
 	}
-	if err = p.healthy(ctx, p.url+"/healthz", time.Minute); err == nil {
+	if err = p.Healthy(ctx, p.url+"/healthz", time.Minute); err == nil {
 		p.cluster, err = p.secret(ctx, "cluster.token")
 	}
 	if err == nil && standby {
-		err = await(ctx, p.process, "its fence", func() bool {
+		err = p.Server.Await(ctx, "its fence", func() bool {
 			s, err := p.migrations().Status(ctx)
 			return err == nil && s.Fenced
 		})
@@ -78,7 +79,7 @@ func (m *measurement) startPlatform(ctx context.Context, program, name string, s
 // secret waits for a token in the node's directory.
 func (p *platform) secret(ctx context.Context, file string) (string, error) {
 	var text string
-	err := await(ctx, p.process, file, func() bool {
+	err := p.Server.Await(ctx, file, func() bool {
 		b, err := os.ReadFile(filepath.Join(p.dir, file))
 		text = strings.TrimSpace(string(b))
 		return err == nil && text != ""
@@ -88,7 +89,7 @@ func (p *platform) secret(ctx context.Context, file string) (string, error) {
 
 // remove ends the node and deletes its data.
 func (p *platform) remove() {
-	p.stop()
+	p.Stop()
 	_ = os.RemoveAll(p.dir) // what is left goes with the measurement's directory
 }
 

@@ -11,6 +11,7 @@ import (
 	"landfall.dev/kit"
 	"landfall.dev/test/bench/items"
 	"landfall.dev/test/bench/postgres"
+	"landfall.dev/test/bench/server"
 )
 
 // What is demanded of copies.
@@ -83,10 +84,10 @@ const ofKit = 100
 // cycle pulls what has changed, which is so many documents, or some of kit's
 // own more.
 func (p *pair) cycle(ctx context.Context, want int) (postgres.Spent, error) {
-	both := []*process{p.blue.process, p.green.process}
-	before, began := cpuOf(both), time.Now()
+	both := []*server.Server{p.blue.Server, p.green.Server}
+	before, began := server.CPUOf(both), time.Now()
 	r, err := p.green.pull(ctx, p.blue)
-	s := postgres.Spent{Took: time.Since(began), CPU: cpuOf(both) - before}
+	s := postgres.Spent{Took: time.Since(began), CPU: server.CPUOf(both) - before}
 	if n := int(r.Documents); err == nil && (n < want || n > want+ofKit) {
 		err = fmt.Errorf("%d documents were copied, and %d were to be", r.Documents, want)
 	}

@@ -69,7 +69,7 @@ func measurePauses(ctx context.Context, m *measurement, program string) error {
 	if err != nil {
 		return fmt.Errorf("the first deployment: %w", err)
 	}
-	token, err := s.file(ctx, s.agent.process, filepath.Join(s.data("agent"), "groups", "*", "0", "admin.token"))
+	token, err := s.file(ctx, s.agent.Server, filepath.Join(s.data("agent"), "groups", "*", "0", "admin.token"))
 	if err != nil {
 		return err
 	}

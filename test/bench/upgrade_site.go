@@ -26,6 +26,7 @@ import (
 	"landfall.dev/api"
 	"landfall.dev/kit"
 	"landfall.dev/kit/rest"
+	"landfall.dev/test/bench/server"
 )
 
 // site is a hub with one environment, its agent and that one's front door, all
@@ -62,37 +63,59 @@ func (s *site) start(ctx context.Context, program string, nodes int) (err error)
 	if s.base, err = imageOf(program); err != nil {
 		return err
 	}
-	s.hub, err = s.m.listening(ctx, "hub", nil, s.landfall, "hub", "--data", s.data("hub"), "--capabilities", "identity,registry,deploy,release", "--listen")
+	if err := s.startHub(ctx, "--capabilities", "identity,registry,deploy,release"); err != nil {
+		return err
+	}
+	if _, err := s.run(ctx, "env", "create", environment, "--nodes", strconv.Itoa(nodes)); err != nil {
+		return err
+	}
+	token, err := s.account(ctx, "agent-"+environment, "--role", "agent", "--environment", environment)
 	if err != nil {
 		return err
 	}
-	if s.token, err = s.file(ctx, s.hub.process, filepath.Join(s.data("hub"), "admin.token")); err != nil {
-		return err
-	}
-	if s.client, err = rest.NewClient(s.url(), s.token, rest.ClientOptions{}); err != nil {
-		return err
-	}
-	var secret string
-	for _, args := range [][]string{
-		{"env", "create", environment, "--nodes", strconv.Itoa(nodes)},
-		{"account", "create", "agent-" + environment, "--role", "agent", "--environment", environment},
-		{"token", "create", "accounts/agent-" + environment},
-	} {
-		if secret, err = s.run(ctx, args...); err != nil {
-			return err
-		}
-	}
-	if err := os.WriteFile(s.data("agent.token"), []byte(secret), 0o600); err != nil {
-		return err
-	}
-	addresses, err := freeAddresses(1)
+	addresses, err := server.FreeAddresses(1)
 	if err != nil {
 		return err
 	}
 	s.front = "http://" + addresses[0]
-	s.agent, err = s.m.listening(ctx, "agent", nil, s.landfall, "agent", "--hub", s.url(), "--token", "@"+s.data("agent.token"),
+	s.agent, err = s.m.listening(ctx, "agent", nil, s.landfall, "agent", "--hub", s.url(), "--token", token,
 		"--name", environment, "--data", s.data("agent"), "--engine", "process", "--front", addresses[0], "--listen")
 	return err
+}
+
+// startHub starts the hub, and makes a client of its administrator's.
+func (s *site) startHub(ctx context.Context, flags ...string) error {
+	addresses, err := server.FreeAddresses(1)
+	if err != nil {
+		return err
+	}
+	return s.startHubAt(ctx, addresses[0], flags...)
+}
+
+// startHubAt is startHub, maybe not for the first time.
+func (s *site) startHubAt(ctx context.Context, address string, flags ...string) (err error) {
+	args := append([]string{"hub", "--data", s.data("hub")}, flags...)
+	if s.hub, err = s.m.listeningAt(ctx, address, "hub", nil, s.landfall, append(args, "--listen", address)...); err != nil {
+		return err
+	}
+	if s.token, err = s.file(ctx, s.hub.Server, filepath.Join(s.data("hub"), "admin.token")); err != nil {
+		return err
+	}
+	s.client, err = rest.NewClient(s.url(), s.token, rest.ClientOptions{})
+	return err
+}
+
+// account makes a machine's account and returns its token, as a flag has it.
+func (s *site) account(ctx context.Context, name string, flags ...string) (string, error) {
+	if _, err := s.run(ctx, append([]string{"account", "create", name}, flags...)...); err != nil {
+		return "", err
+	}
+	secret, err := s.run(ctx, "token", "create", "accounts/"+name)
+	if err != nil {
+		return "", err
+	}
+	file := s.data(name + ".token")
+	return "@" + file, os.WriteFile(file, []byte(secret), 0o600)
 }
 
 func (s *site) data(name string) string { return filepath.Join(s.m.dir, name) }
@@ -100,9 +123,9 @@ func (s *site) data(name string) string { return filepath.Join(s.m.dir, name) }
 func (s *site) url() string { return "http://" + s.hub.address }
 
 // file waits for a secret that p writes; in its name * stands for anything.
-func (s *site) file(ctx context.Context, p *process, pattern string) (string, error) {
+func (s *site) file(ctx context.Context, p *server.Server, pattern string) (string, error) {
 	var text string
-	err := await(ctx, p, pattern, func() bool {
+	err := p.Await(ctx, pattern, func() bool {
 		found, _ := filepath.Glob(pattern)
 		if len(found) == 0 {
 			return false
@@ -128,8 +151,8 @@ func (s *site) run(ctx context.Context, args ...string) (string, error) {
 
 // stop ends all, first the agent, lest it start the platform's nodes again.
 func (s *site) stop() {
-	if s.agent.process != nil {
-		s.agent.stop()
+	if s.agent.Server != nil {
+		s.agent.Stop()
 		// Also after an interruption: the nodes outlive their agent.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -137,8 +160,8 @@ func (s *site) stop() {
 			fmt.Fprintln(s.m.out, "the platform's nodes may still run:", err)
 		}
 	}
-	if s.hub.process != nil {
-		s.hub.stop()
+	if s.hub.Server != nil {
+		s.hub.Stop()
 	}
 }
 
@@ -209,7 +232,7 @@ func (s *site) deploy(ctx context.Context, schema int) (api.Deployment, error) {
 	if _, err := api.Deployments.Create(ctx, s.client, id, d); err != nil {
 		return d, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, deployTime, fmt.Errorf("%s is not there after %v: %s", id, deployTime, s.agent.said()))
+	ctx, cancel := context.WithTimeoutCause(ctx, deployTime, fmt.Errorf("%s is not there after %v: %s", id, deployTime, s.agent.Said()))
 	defer cancel()
 	return api.Deployments.Await(ctx, s.client, id, func(d api.Deployment) bool { return d.State.Done() })
 }

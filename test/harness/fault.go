@@ -84,7 +84,7 @@ func (p *Path) Door(name string) (r *Role, url string) {
 	if err := os.WriteFile(path, []byte(strings.TrimSpace(token)), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
-	address := freeAddress(p.t)
+	address := FreeAddress(p.t)
 	r = p.role(name, "front", "--agent", p.agentURL, "--token", "@"+path, "--listen", address, "--name", name)
 	p.t.Cleanup(r.stop)
 	return r, "http://" + address

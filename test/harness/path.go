@@ -61,7 +61,7 @@ func New(t testing.TB, b Binaries) *Path {
 	if err := errors.Join(Skew(p.Faults(), 0), SlowDisk(p.Faults(), 0), FillDisk(p.Faults(), false)); err != nil {
 		t.Fatal(err)
 	}
-	hub := freeAddress(t)
+	hub := FreeAddress(t)
 	p.url = "http://" + hub
 	chat := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
 	t.Cleanup(chat.Close)
@@ -115,7 +115,7 @@ func (p *Path) end() {
 
 func (p *Path) role(name string, args ...string) *Role {
 	p.t.Helper()
-	return newRole(p.t, name, p.Dir("logs"), p.bin.Landfall, args...)
+	return NewRole(p.t, name, p.Dir("logs"), p.bin.Landfall, args...)
 }
 
 // agent makes an environment and starts its agent.
@@ -123,7 +123,7 @@ func (p *Path) agent(name string, flags ...string) (r *Role, front, url string) 
 	p.t.Helper()
 	p.Landfall(admin, append([]string{"env", "create", name}, flags...)...)
 	token := p.account("agent-"+name, "--role", "agent", "--environment", name)
-	front, own := freeAddress(p.t), freeAddress(p.t)
+	front, own := FreeAddress(p.t), FreeAddress(p.t)
 	r = p.role(name, "agent", "--hub", p.url, "--token", token, "--data", p.Dir(name), "--name", name,
 		"--engine", "process", "--listen", own, "--front", front)
 	return r, front, "http://" + own

@@ -29,8 +29,8 @@ type Role struct {
 	stopped bool          // for good
 }
 
-// newRole starts program with args; its output is kept in a file in dir.
-func newRole(t testing.TB, name, dir, program string, args ...string) *Role {
+// NewRole starts program with args; its output is kept in a file in dir.
+func NewRole(t testing.TB, name, dir, program string, args ...string) *Role {
 	t.Helper()
 	r := &Role{Name: name, t: t, program: program, args: args, log: filepath.Join(dir, name+".log")}
 	r.Start()
@@ -90,6 +90,16 @@ func (r *Role) stop() {
 	}
 }
 
+// End asks the role to end, and returns once it has.
+func (r *Role) End() {
+	r.mu.Lock()
+	r.wanted, r.stopped = false, true
+	_ = r.cmd.Process.Signal(os.Interrupt) // it may have ended already
+	ended := r.ended
+	r.mu.Unlock()
+	<-ended
+}
+
 // tail returns the last lines that the role has written.
 func (r *Role) tail() []byte {
 	b, _ := os.ReadFile(r.log)
@@ -97,10 +107,10 @@ func (r *Role) tail() []byte {
 	return bytes.Join(lines[max(0, len(lines)-25):], nil)
 }
 
-// freeAddress returns a loopback address that nothing listens on. Its port is
+// FreeAddress returns a loopback address that nothing listens on. Its port is
 // below those of outgoing connections and of instances, which else might take
 // it while its role is down.
-func freeAddress(t testing.TB) string {
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
 		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(8000))

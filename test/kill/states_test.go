@@ -37,13 +37,16 @@ var hubPlaces = []place{
 	{name: "changes", kind: "changes", typ: "ChangeStatus", states: status},
 	{name: "landings", kind: "landings", typ: "LandingState", states: state},
 	{name: "builds", kind: "builds", typ: "BuildState", states: state, never: map[string]string{
-		"failed": "the scripts pass", "error": "the infrastructure works", "cancelled": "no patch set replaces another",
+		"waiting": "no job has locks, a matrix or is tried again",
+		"failed":  "the scripts pass", "error": "the infrastructure works", "cancelled": "no patch set replaces another",
 	}},
 	{name: "runs", kind: "runs", typ: "RunState", states: state, never: map[string]string{
 		"waiting": "nodes wait, not runs", "failed": "all nodes pass", "cancelled": "no patch set replaces another",
+		"skipped": "nodes are skipped, not runs", "unstable": "nodes are ignored, not runs",
 	}},
 	{name: "nodes of runs", kind: "runs", typ: "RunState", states: nodeStates, never: map[string]string{
 		"planning": "runs are planned, not nodes", "failed": "all nodes pass", "cancelled": "all nodes pass",
+		"skipped": "no node has a condition", "unstable": "all nodes pass",
 	}},
 	{name: "deployments", kind: "deployments", typ: "DeploymentState", states: state, never: map[string]string{
 		"failed": "staging takes every version",
@@ -54,11 +57,17 @@ var hubPlaces = []place{
 	{name: "generations", kind: "generations", typ: "GenerationState", states: state, never: map[string]string{
 		"held": "no version deletes jobs", "failed": "the definitions can be expanded",
 	}},
+	{name: "proposals", kind: "proposals", typ: "ProposalState", states: state, never: map[string]string{
+		"planned": "no version changes the definitions", "wrong": "no version changes the definitions",
+	}},
 	{name: "schedules", kind: "schedules", typ: "ScheduleState", states: state, never: map[string]string{
 		"active": noTimes, "paused": noTimes, "broken": noTimes,
 	}},
 	{name: "reports", kind: "reports", typ: "ReportState", states: state, never: map[string]string{
 		"judging": noReports, "passed": noReports, "failed": noReports, "error": noReports,
+	}},
+	{name: "inventories", kind: "inventories", typ: "InventoryState", states: state, never: map[string]string{
+		"judging": noReports, "passed": noReports, "review": noReports, "denied": noReports, "error": noReports,
 	}},
 	{name: "releases", kind: "releases", typ: "ReleaseState", states: state, never: map[string]string{
 		"failed": "the notes can be made",

@@ -25,6 +25,7 @@ import (
 	"landfall.dev/capability/pipeline"
 	"landfall.dev/capability/pipeline/plan"
 	"landfall.dev/capability/quality"
+	"landfall.dev/capability/quality/sonar"
 	"landfall.dev/capability/review"
 	"landfall.dev/capability/source"
 	"landfall.dev/capability/source/git"
@@ -93,10 +94,10 @@ func newHub(t *testing.T, v verdict) *hub {
 		source.Service(client("source"), repositories, base, log),
 		review.Service(client("review")),
 		job.Service(client("job"), h.cluster.Server.HTTP("services/job"), base, logs, h.blobs),
-		quality.Service(client("quality"), h.cluster.Server.HTTP("services/quality"), base, h.blobs),
+		quality.Service(client("quality"), h.cluster.Server.HTTP("services/quality"), base, h.blobs, sonar.Server{}),
 		pipeline.Service(client("pipeline"), h.cluster.Server.HTTP("services/pipeline"), base),
 		deploy.Service(),
-		notify.Service("", base),
+		notify.Service(client("notify"), notify.Config{Base: base}),
 		{Name: "release", Owns: []kit.Owned{kit.Own[api.Release](api.Releases, nil)}},
 	}
 	for _, s := range services {

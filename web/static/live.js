@@ -137,6 +137,19 @@ function followLog() {
   });
 }
 
+// A link to a line that this part of the log does not have leads to the part that
+// has it.
+function showLine() {
+  const line = /^#L(\d+)$/.exec(location.hash);
+  const shown = document.querySelector(".log");
+  if (!line || !shown || document.getElementById("L" + line[1])) return;
+  const from = Math.max(Number(line[1]) - 50, 1);
+  const address = new URL(location);
+  if (address.searchParams.get("from") === String(from)) return; // there is no such line
+  address.search = "?from=" + from;
+  location.replace(address);
+}
+
 let signs = null;
 
 function followPage() {
@@ -160,5 +173,7 @@ document.addEventListener("visibilitychange", () => {
   followLog();
 });
 
+addEventListener("hashchange", showLine);
+showLine();
 followPage();
 followLog();

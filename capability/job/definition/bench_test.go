@@ -1,10 +1,12 @@
-package definition
+package definition_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"landfall.dev/capability/job/definition"
 )
 
 // largeTree returns a tree of 1,500 jobs with 20 steps each, of which many are
@@ -39,11 +41,11 @@ func largeTree() fstest.MapFS {
 
 func BenchmarkATreeOf1500JobsWith20StepsEach(b *testing.B) {
 	files := largeTree()
-	for _, dialect := range []Dialect{Modern, Classic} {
+	for _, dialect := range []definition.Dialect{definition.Modern, definition.Classic} {
 		b.Run(string(dialect), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				set, err := Load(files, []string{"jobs"}, Options{Dialect: dialect})
+				set, err := definition.Load(files, []string{"jobs"}, definition.Options{Dialect: dialect})
 				if err != nil {
 					b.Fatal(err)
 				}

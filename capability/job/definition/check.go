@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"landfall.dev/capability/job/definition/catalog"
 	"landfall.dev/capability/job/definition/python"
 	"landfall.dev/capability/job/definition/yaml11"
 )
@@ -27,7 +28,7 @@ func (s *Set) checkFields() {
 					continue
 				}
 				if kind == kindJob || kind == kindTemplate {
-					known = append([]string{"name", "id", "defaults"}, fieldNames...)
+					known = append([]string{"name", "id", "defaults"}, catalog.OwnKeys...)
 				}
 				s.report(d.keys[key].Errorf("unknown field %q%s (a %s has %s; no text uses {%s} as a variable)",
 					yaml11.Brief(key), hint, kind, strings.Join(known, ", "), yaml11.Brief(key)))

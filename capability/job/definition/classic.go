@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -107,7 +108,7 @@ func (x *expansion) classicPoint(body yaml11.Map, params variables, exclude *yam
 	raw := x.scope(made.frame, params)
 	raw.allowEmpty = false
 	formatted, ok := make(variables, len(params)), true
-	for _, name := range raw.names() {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if formatted[name] = raw.format(params[name]); formatted[name] == nil {
 			ok = false
 		}

@@ -1,4 +1,4 @@
-package definition
+package definition_test
 
 import (
 	"encoding/json"
@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 
 	"landfall.dev/api"
+	"landfall.dev/capability/job/definition"
+	"landfall.dev/capability/job/definition/jobspec"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -20,11 +22,11 @@ var update = flag.Bool("update", false, "write the golden files")
 // expand returns the jobs of one file, jobs/a.yml.
 func expand(text string) ([]api.JobSpec, error) {
 	fsys := fstest.MapFS{"jobs/a.yml": {Data: []byte(text)}}
-	set, err := Load(fsys, []string{"jobs"}, Options{Strict: true})
+	set, err := definition.Load(fsys, []string{"jobs"}, definition.Options{Strict: true})
 	if err != nil {
 		return nil, err
 	}
-	return set.Expand()
+	return jobspec.Translate(set, nil)
 }
 
 // summary returns each job as "name: its steps", the steps joined by "; ".
@@ -59,11 +61,11 @@ func check(t *testing.T, examples []example) {
 
 // A realistic project: one template makes many jobs.
 func TestProjectLedgerExpandsToItsGoldenFile(t *testing.T) {
-	set, err := Load(os.DirFS("testdata/ledger"), []string{"jobs"}, Options{Strict: true})
+	set, err := definition.Load(os.DirFS("testdata/ledger"), []string{"jobs"}, definition.Options{Strict: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	jobs, err := set.Expand()
+	jobs, err := jobspec.Translate(set, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,18 +97,18 @@ func TestLoadReadsOnlyYAMLFilesDirectlyInTheFolder(t *testing.T) {
 		"jobs/e.json":     {Data: []byte(`[{"job": {"name": "e"}}]`)},
 		"jobs/sub/d.yaml": {Data: []byte("- job: {name: d}")},
 	}
-	set, err := Load(fsys, []string{"jobs"}, Options{Strict: true})
+	set, err := definition.Load(fsys, []string{"jobs"}, definition.Options{Strict: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	jobs, err := set.Expand()
+	jobs, err := jobspec.Translate(set, nil)
 	if got := summary(jobs); err != nil || !slices.Equal(got, []string{"c: "}) {
 		t.Errorf("Load and Expand gave %q, %v, want only job c", got, err)
 	}
 }
 
 func TestLoadOfAFolderThatIsNotThere(t *testing.T) {
-	_, err := Load(fstest.MapFS{}, []string{"jobs"}, Options{})
+	_, err := definition.Load(fstest.MapFS{}, []string{"jobs"}, definition.Options{})
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load gave %v, want fs.ErrNotExist", err)
 	}

@@ -1,12 +1,16 @@
-package definition
+package definition_test
 
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"landfall.dev/capability/job/definition"
+	"landfall.dev/capability/job/definition/jobspec"
 )
 
 // treeOf returns a tree with the definitions in main.yaml.
@@ -19,11 +23,11 @@ func treeOf(definitions string, files map[string]string) fstest.MapFS {
 }
 
 // outline returns what jobs run: "name: type(args) type(args)[children]".
-func outline(made []Job) []string {
+func outline(made []definition.Job) []string {
 	var all []string
 	for _, j := range made {
 		text := j.Name + ":"
-		for _, list := range lists {
+		for _, list := range slices.Sorted(maps.Keys(j.Components)) {
 			text += outlineOf(j.Components[list])
 		}
 		for _, err := range j.Errs {
@@ -34,7 +38,7 @@ func outline(made []Job) []string {
 	return all
 }
 
-func outlineOf(components []Component) string {
+func outlineOf(components []definition.Component) string {
 	text := ""
 	for _, c := range components {
 		text += " " + c.Type
@@ -113,10 +117,10 @@ func TestWhatTheDialectsMakeOfATree(t *testing.T) {
 			"j: conditional-publisher([{'condition-kind': 'always', 'action': [{'m': {'x': 'a'}}]}])[archive({'artifacts': 'a'})] join-trigger({'publishers': [{'m': {'x': 'b'}}]})[archive({'artifacts': 'b'})]"},
 	}
 	for _, c := range cases {
-		for dialect, want := range map[Dialect]string{Modern: c.modern, Classic: c.classic} {
+		for dialect, want := range map[definition.Dialect]string{definition.Modern: c.modern, definition.Classic: c.classic} {
 			t.Run(c.name+"/"+string(dialect), func(t *testing.T) {
-				var made []Job
-				set, err := Load(treeOf(c.text, c.files), []string{"main.yaml"}, Options{Dialect: dialect})
+				var made []definition.Job
+				set, err := definition.Load(treeOf(c.text, c.files), []string{"main.yaml"}, definition.Options{Dialect: dialect})
 				if err == nil {
 					made, err = set.Jobs()
 				}
@@ -136,12 +140,12 @@ func TestWhatTheDialectsMakeOfATree(t *testing.T) {
 
 func TestAnErrorInAMacroShowsTheWholeWay(t *testing.T) {
 	files := map[string]string{"s.sh": "set -e\necho {what}\n"}
-	set, err := Load(treeOf(`- builder:
+	set, err := definition.Load(treeOf(`- builder:
     name: m
     builders: [shell: !include-raw-expand: s.sh]
 - job-template: {name: '{name}-j', builders: [m]}
 - project: {name: p, jobs: ['{name}-j']}
-`, files), []string{"main.yaml"}, Options{})
+`, files), []string{"main.yaml"}, definition.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,10 +174,10 @@ func TestStrictMakesErrorsOfWhatTheOriginalDoesNotSay(t *testing.T) {
 		"- job-group: {name: g, jobs: [x]}\n- project: {name: p, jobs: [g]}\n": `1:31: there is no template or job "x"`,
 		axisTemplate + "- project: {name: p, a: [], jobs: ['{name}-{a}']}\n":   `2:25: the axis "a" is an empty list`,
 	} {
-		for _, dialect := range []Dialect{Modern, Classic} {
-			set, err := Load(treeOf(text, nil), []string{"main.yaml"}, Options{Dialect: dialect, Strict: true})
+		for _, dialect := range []definition.Dialect{definition.Modern, definition.Classic} {
+			set, err := definition.Load(treeOf(text, nil), []string{"main.yaml"}, definition.Options{Dialect: dialect, Strict: true})
 			if err == nil {
-				_, err = set.Expand()
+				_, err = jobspec.Translate(set, nil)
 			}
 			if err == nil || !strings.HasPrefix(err.Error(), "main.yaml:"+want) {
 				t.Errorf("in the dialect %s, the error is\n%v\nwant %s\nfor\n%s", dialect, err, want, text)
@@ -187,10 +191,10 @@ func TestRetainAnchorsLetsAFileUseThoseOfTheFilesBefore(t *testing.T) {
 		"jobs/a.yaml": {Data: []byte("- job: {name: a, builders: &l [shell: x]}\n")},
 		"jobs/b.yaml": {Data: []byte("# b\n- job:\n    name: b\n    builders: *l\n    triggers: [timd: x]\n")},
 	}
-	if _, err := Load(fsys, []string{"jobs"}, Options{}); err == nil {
+	if _, err := definition.Load(fsys, []string{"jobs"}, definition.Options{}); err == nil {
 		t.Error("Load gave no error for an anchor of another file")
 	}
-	set, err := Load(fsys, []string{"jobs"}, Options{RetainAnchors: true})
+	set, err := definition.Load(fsys, []string{"jobs"}, definition.Options{RetainAnchors: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +206,7 @@ func TestRetainAnchorsLetsAFileUseThoseOfTheFilesBefore(t *testing.T) {
 }
 
 func TestPatternsChooseJobsByTheirFullNames(t *testing.T) {
-	set, err := Load(treeOf("- job: {name: a-1}\n- job: {name: b-1, folder: a}\n- job: {name: b-2}\n", nil), []string{"main.yaml"}, Options{})
+	set, err := definition.Load(treeOf("- job: {name: a-1}\n- job: {name: b-1, folder: a}\n- job: {name: b-2}\n", nil), []string{"main.yaml"}, definition.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,16 +219,16 @@ func TestPatternsChooseJobsByTheirFullNames(t *testing.T) {
 }
 
 func TestWarningsSayThatTheDialectLooksWrong(t *testing.T) {
-	for text, want := range map[string]map[Dialect]string{
-		"- job: {name: j, builders: [shell: 'echo ${{HOME}}']}":                      {Classic: "main.yaml:1:42: in the classic dialect, ${{ stays"},
-		"- builder: {name: m, builders: [shell: 'echo ${{HOME}}']}":                  {Classic: "main.yaml:1:46: in the classic dialect, ${{ stays"},
+	for text, want := range map[string]map[definition.Dialect]string{
+		"- job: {name: j, builders: [shell: 'echo ${{HOME}}']}":                      {definition.Classic: "main.yaml:1:42: in the classic dialect, ${{ stays"},
+		"- builder: {name: m, builders: [shell: 'echo ${{HOME}}']}":                  {definition.Classic: "main.yaml:1:46: in the classic dialect, ${{ stays"},
 		"- builder: {name: m, builders: [shell: 'echo ${{HOME}} {x}']}":              {},
-		"- job: {name: j, builders: [shell: 'echo ${HOME}']}":                        {Modern: "main.yaml:1:42: in the modern dialect, ${HOME} in a job"},
-		"- _x: {name: a}\n- job: {name: j, builders: [shell: 'echo $HOME {{}}']}":    {Classic: "main.yaml:1:3: a kind that begins with _"},
+		"- job: {name: j, builders: [shell: 'echo ${HOME}']}":                        {definition.Modern: "main.yaml:1:42: in the modern dialect, ${HOME} in a job"},
+		"- _x: {name: a}\n- job: {name: j, builders: [shell: 'echo $HOME {{}}']}":    {definition.Classic: "main.yaml:1:3: a kind that begins with _"},
 		"- job-template: {name: j, builders: [shell: 'echo ${HOME} ${{PATH}} {x}']}": {},
 	} {
-		for _, dialect := range []Dialect{Modern, Classic} {
-			set, err := Load(treeOf(text, nil), []string{"main.yaml"}, Options{Dialect: dialect})
+		for _, dialect := range []definition.Dialect{definition.Modern, definition.Classic} {
+			set, err := definition.Load(treeOf(text, nil), []string{"main.yaml"}, definition.Options{Dialect: dialect})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -250,14 +254,48 @@ func TestFilesBehindLinksAreReadOnceAndIncludeFromTheirOwnFolder(t *testing.T) {
 		"jobs/shared/jobs":     link("../../shared/jobs"),
 		"jobs/again.yaml":      link("../shared/jobs/a.yaml"),
 	}
-	for _, dialect := range []Dialect{Modern, Classic} {
-		set, err := Load(fsys, []string{"jobs"}, Options{Dialect: dialect, Recursive: true})
+	for _, dialect := range []definition.Dialect{definition.Modern, definition.Classic} {
+		set, err := definition.Load(fsys, []string{"jobs"}, definition.Options{Dialect: dialect, Recursive: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		made, err := set.Jobs()
 		if got := fmt.Sprint(outline(made)); err != nil || got != "[a: shell(x)]" {
 			t.Errorf("in the dialect %s, the jobs are %s, %v, want only a", dialect, got, err)
+		}
+	}
+}
+
+func TestEqualCallsOfMacrosKeepThePlacesOfTheirArguments(t *testing.T) {
+	const text = `- builder:
+    name: m
+    builders:
+    - shell: 'echo {a} {b|none}'
+    - shell: '{a}'
+- job-template:
+    name: '{name}-t'
+    builders: [m: {a: '{v}'}, m: {a: '{v}', b: 1}]
+- project: {name: p, v: same, jobs: ['{name}-t']}
+- project: {name: q, v: same, jobs: ['{name}-t']}
+`
+	for _, dialect := range []definition.Dialect{definition.Modern, definition.Classic} {
+		set, err := definition.Load(treeOf(text, nil), []string{"main.yaml"}, definition.Options{Dialect: dialect})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := set.Jobs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range []int{9, 10} {
+			var got []string
+			for _, c := range made[i].Components["builders"] {
+				got = append(got, fmt.Sprintf("%s:%d", c.Args.Text(), c.Args.At.Line))
+			}
+			place := fmt.Sprintf("same:%d", line)
+			if want := []string{"echo same none:4", place, "echo same 1:4", place}; !slices.Equal(got, want) {
+				t.Errorf("%s: %s has %q, want %q", dialect, made[i].Name, got, want)
+			}
 		}
 	}
 }

@@ -1,7 +1,6 @@
 // Package definition expands YAML definitions into jobs. The language is all of
 // Jenkins Job Builder's, in its two dialects: modern (since version 6.1) and
-// classic (up to 4); in the strict reading, also Landfall's own keys, which
-// become api.JobSpec.
+// classic (up to 4); in the strict reading, also Landfall's own keys.
 //
 // It owns no documents and watches nothing: it is a pure function from files
 // to jobs and errors. It never runs a job, nor reads outside the given tree.
@@ -9,8 +8,8 @@
 // The way of a definition through the package:
 //
 //	files -> values with positions -> definitions -> expansion -> components -> api.JobSpec
-//	load.go  package yaml11           define.go      expand.go    macro.go      decode.go
-//	                                                 classic.go
+//	load.go  package yaml11           define.go      expand.go    macro.go      package jobspec
+//	                                                 classic.go   element.go
 //
 // Expansion forms a scope (scope.go) for each point of a template's axes
 // (axes.go) and formats every text in it (package python) as Python's

@@ -1,4 +1,4 @@
-package definition
+package definition_test
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"landfall.dev/capability/job/definition"
 	"landfall.dev/capability/job/definition/yaml11"
 )
 
@@ -30,7 +31,7 @@ func TestErrorShowsPlaceChainAndLine(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("the error is\n%v\nwant\n%s", err, want)
 	}
-	e, ok := errors.AsType[*Error](err)
+	e, ok := errors.AsType[*definition.Error](err)
 	if !ok || e.File != "jobs/a.yml" || e.Line != 5 || e.Column != 19 || len(e.Chain) != 3 {
 		t.Errorf("the error is %#v, want an *Error at 5:19 with a chain of 3", e)
 	}
@@ -188,14 +189,14 @@ func TestMistakesInFields(t *testing.T) {
 }
 
 // all returns the errors that err joins.
-func all(err error) []*Error {
+func all(err error) []*definition.Error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return nil
 	}
-	var list []*Error
+	var list []*definition.Error
 	for _, e := range joined.Unwrap() {
-		list = append(list, e.(*Error))
+		list = append(list, e.(*definition.Error))
 	}
 	return list
 }
@@ -233,7 +234,7 @@ func manyPoints() string {
 
 func TestAFileOverOneMebibyteIsRefused(t *testing.T) {
 	fsys := fstest.MapFS{"jobs/big.yml": {Data: []byte("# " + strings.Repeat("x", yaml11.MaxFile))}}
-	_, err := Load(fsys, []string{"jobs"}, Options{Strict: true})
+	_, err := definition.Load(fsys, []string{"jobs"}, definition.Options{Strict: true})
 	if want := "jobs/big.yml:1:1: the file is larger than 1 MiB"; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("Load gave %.100v, want %s", err, want)
 	}
@@ -245,7 +246,7 @@ func TestAllMistakesOfAllFilesAreReportedAtOnce(t *testing.T) {
 		"jobs/b.yml": {Data: []byte("- [\n")},
 		"jobs/c.yml": {Data: []byte("- project: {name: p}\n- project: {name: p}\n")},
 	}
-	_, err := Load(fsys, []string{"jobs"}, Options{Strict: true})
+	_, err := definition.Load(fsys, []string{"jobs"}, definition.Options{Strict: true})
 	var got []string
 	for _, e := range all(err) {
 		got = append(got, fmt.Sprintf("%s:%d", e.File, e.Line))
@@ -284,8 +285,8 @@ func FuzzLoad(f *testing.F) {
 		_, err := expand(text)
 		checkPlaces(t, err)
 		fsys := fstest.MapFS{"jobs/a.yml": {Data: []byte(text)}}
-		for _, dialect := range []Dialect{Modern, Classic} {
-			set, err := Load(fsys, []string{"jobs"}, Options{Dialect: dialect, AllowDuplicates: true, AllowEmptyVariables: true})
+		for _, dialect := range []definition.Dialect{definition.Modern, definition.Classic} {
+			set, err := definition.Load(fsys, []string{"jobs"}, definition.Options{Dialect: dialect, AllowDuplicates: true, AllowEmptyVariables: true})
 			checkPlaces(t, err)
 			if err != nil {
 				continue
@@ -318,49 +319,6 @@ func checkPlaces(t *testing.T, err error) {
 	for _, e := range all(err) {
 		if e.File == "" || e.Line < 1 || e.Column < 1 || e.Message == "" || e.Error() == "" {
 			t.Errorf("the error %#v lacks something", e)
-		}
-	}
-}
-
-func TestAnExpansionThatIsTooMuchWorkEnds(t *testing.T) {
-	at := yaml11.NewFile("a.yml", nil).Start()
-	text := func(text string) *yaml11.Value { return yaml11.New(at, text) }
-	x := newSet(nil, Options{}).expansion()
-	x.work.left = 3 * costOfValue
-	s := x.scope(nil, variables{"v": text("x")})
-	list := yaml11.New(at, []*yaml11.Value{text("{v}"), text("{v}"), text("{v}"), text("{v}")})
-	if v := s.format(list); v != nil || len(x.errs) != 1 || !strings.Contains(x.errs[0].Message, "too much work") {
-		t.Errorf("format gave %v and reported %v, want nothing and one report", v, x.errs)
-	}
-}
-
-func TestMacrosAndIncludesThatExplodeEndWithAnError(t *testing.T) {
-	var macros strings.Builder
-	for i := range 40 {
-		fmt.Fprintf(&macros, "- builder: {name: m%d, builders: [m%d, m%[2]d, m%[2]d]}\n", i, i+1)
-	}
-	for name, text := range map[string]string{
-		"macros": macros.String() + "- builder: {name: m40, builders: [shell: x]}\n- job: {name: j, builders: [m0]}\n",
-		"files":  "- job: {name: j, builders: !include: jobs/b.inc}\n",
-	} {
-		for _, dialect := range []Dialect{Modern, Classic} {
-			fsys := fstest.MapFS{
-				"jobs/a.yml": {Data: []byte(text)},
-				"jobs/b.inc": {Data: []byte("[!include: jobs/b.inc, !include: jobs/b.inc, !include: jobs/b.inc]")},
-			}
-			set, err := Load(fsys, []string{"jobs"}, Options{Dialect: dialect})
-			if err != nil {
-				continue
-			}
-			x := set.expansion()
-			x.work.left = 1 << 22
-			x.run(jobs, nil)
-			for _, i := range x.items {
-				x.components(i)
-			}
-			if len(x.errs) == 0 {
-				t.Errorf("%s in the dialect %s gave no error", name, dialect)
-			}
 		}
 	}
 }

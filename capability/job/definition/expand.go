@@ -30,7 +30,9 @@ type expansion struct {
 	owner *item
 	work  *work
 	// calls are the calls of macros that have been expanded.
-	calls map[callKey][]Component
+	calls    map[callKey][]Component
+	elements elements
+	links    map[frame]string // of calls of macros
 }
 
 // side tells jobs from views.
@@ -56,7 +58,7 @@ type item struct {
 
 func (s *Set) expansion() *expansion {
 	return &expansion{
-		set: s, options: s.options, side: jobs, seen: map[string]bool{}, work: &work{left: maxWork}, calls: map[callKey][]Component{},
+		set: s, options: s.options, side: jobs, seen: map[string]bool{}, work: &work{left: maxWork}, calls: map[callKey][]Component{}, elements: newElements(), links: map[frame]string{},
 		formatter: python.Formatter{Ordered: s.options.Dialect == Classic},
 	}
 }

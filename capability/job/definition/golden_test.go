@@ -1,4 +1,4 @@
-package definition
+package definition_test
 
 import (
 	"encoding/json"
@@ -9,13 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"landfall.dev/capability/job/definition"
 	"landfall.dev/capability/job/definition/yaml11"
 )
 
 // goldenCase is a tree, and what the real tool makes of it in each dialect.
 type goldenCase struct {
 	ID, Cwd string
-	Golden  map[Dialect]string
+	Golden  map[definition.Dialect]string
 	Options struct {
 		Conf         string
 		AllowEmpty   bool `json:"allow_empty_variables"`
@@ -77,9 +78,9 @@ func readJSON(t *testing.T, file string, into any) {
 	}
 }
 
-func compareGolden(t *testing.T, c goldenCase, dialect Dialect, want goldenResult) {
+func compareGolden(t *testing.T, c goldenCase, dialect definition.Dialect, want goldenResult) {
 	dir := filepath.Join("testdata", "golden", c.Cwd)
-	o := Options{Dialect: dialect, Recursive: c.Options.Recursive, Exclude: c.Options.Exclude, AllowEmptyVariables: c.Options.AllowEmpty}
+	o := definition.Options{Dialect: dialect, Recursive: c.Options.Recursive, Exclude: c.Options.Exclude, AllowEmptyVariables: c.Options.AllowEmpty}
 	ini, err := os.ReadFile(filepath.Join(dir, c.Options.Conf))
 	if err != nil {
 		t.Fatal(err)
@@ -91,8 +92,8 @@ func compareGolden(t *testing.T, c goldenCase, dialect Dialect, want goldenResul
 	for _, p := range c.Options.Paths {
 		paths = append(paths, strings.Split(p, ":")...)
 	}
-	var made, views []Job
-	set, err := Load(os.DirFS(dir), paths, o)
+	var made, views []definition.Job
+	set, err := definition.Load(os.DirFS(dir), paths, o)
 	if err == nil {
 		made, err = set.Jobs(c.Options.Names...)
 	}
@@ -130,7 +131,7 @@ func compareGolden(t *testing.T, c goldenCase, dialect Dialect, want goldenResul
 	}
 }
 
-func compareGoldenJob(t *testing.T, got Job, want goldenJob) {
+func compareGoldenJob(t *testing.T, got definition.Job, want goldenJob) {
 	if len(got.Errs) > 0 {
 		t.Errorf("job %s has errors: %v", got.Name, got.Errs)
 	}
@@ -167,7 +168,7 @@ func normalise(all []goldenComponent) {
 	}
 }
 
-func plainComponents(t *testing.T, all []Component, withKind bool) []goldenComponent {
+func plainComponents(t *testing.T, all []definition.Component, withKind bool) []goldenComponent {
 	var plain []goldenComponent
 	for _, c := range all {
 		g := goldenComponent{Type: c.Type, Children: plainComponents(t, c.Children, true)}

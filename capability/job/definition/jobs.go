@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 
-	"landfall.dev/api"
 	"landfall.dev/capability/job/definition/python"
 )
 
@@ -42,9 +41,19 @@ func (s *Set) expand(of side, patterns []string) ([]Job, error) {
 	return made, nil
 }
 
-// Expand returns what Jobs does as specs. Whatever is wrong, and whatever is in
-// a job that Landfall does not run, is an error.
-func (s *Set) Expand() ([]api.JobSpec, error) { return s.Translate(nil) }
+// Each calls f for each job that Jobs returns, but with its keys as they are
+// written, without the description that marks it. The error has all mistakes,
+// in components and those that f reports, which get the job's chain.
+func (s *Set) Each(f func(j Job, report func(*Error))) error {
+	x := s.expansion()
+	x.run(jobs, nil)
+	for _, i := range x.items {
+		j := Job{Name: i.name, Keys: i.keys, Components: x.components(i), Origin: i.origin, At: i.at, Errs: i.errs}
+		x.errs = append(x.errs, i.errs...)
+		f(j, func(err *Error) { x.report(i.frame, err) })
+	}
+	return join(x.errs)
+}
 
 // join returns errs as one error, sorted and without repetitions, or nil.
 func join(errs []*Error) error {

@@ -31,12 +31,6 @@ var kinds = []string{
 	"parameter", "property", "builder", "wrapper", "trigger", "publisher", "scm", "pipeline-scm", "reporter", "notification",
 }
 
-// fieldNames lists what a job of Landfall consists of.
-var fieldNames = []string{
-	"description", "image", "script", "builders", "env", "timeout", "artifacts", "reports", "pack", "moved-from",
-	"triggers", "schedule", "once",
-}
-
 // keysOf returns the keys of a kind that are not variables: those of Landfall
 // among them only in the strict reading.
 func (o Options) keysOf(kind string) []string {
@@ -46,7 +40,7 @@ func (o Options) keysOf(kind string) []string {
 	return laxKeys[kind]
 }
 
-var laxKeys, strictKeys = allKeys(nil), allKeys(fieldNames)
+var laxKeys, strictKeys = allKeys(nil), allKeys(catalog.OwnKeys)
 
 func allKeys(more []string) map[string][]string {
 	job := slices.Concat([]string{"name", "id", "defaults"}, catalog.JobKeys, more)

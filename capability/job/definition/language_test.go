@@ -1,4 +1,4 @@
-package definition
+package definition_test
 
 import "testing"
 

@@ -43,7 +43,7 @@ func (x *expansion) components(i *item) map[string][]Component {
 			continue
 		}
 		c := caller{x: x, list: list, job: i, at: i.frame}
-		if got := c.components(v); len(got) > 0 {
+		if got := c.components(nil, v); len(got) > 0 {
 			all[list] = got
 		}
 	}
@@ -57,14 +57,15 @@ type caller struct {
 	job  *item
 	at   *frame
 	via  []string // the calls of macros, outermost first
-	// args are those of the macro whose elements these are, in the classic
-	// dialect, where each element is formatted by itself.
-	args yaml11.Map
+	// scope is that of the macro whose elements these are, in the classic
+	// dialect, where each element is formatted by itself, if there are arguments.
+	scope   *scope
+	hasArgs bool
 }
 
-// components returns the components in a list, or of the names that are the keys of a
-// map, as Python would walk it.
-func (c caller) components(v *yaml11.Value) []Component {
+// components adds to all the components in a list, or of the names that are the
+// keys of a map, as Python would walk it.
+func (c caller) components(all []Component, v *yaml11.Value) []Component {
 	items := v.List()
 	switch data := v.Data.(type) {
 	case nil:
@@ -79,37 +80,37 @@ func (c caller) components(v *yaml11.Value) []Component {
 	default:
 		c.x.report(c.at, v.At.Errorf("%s must be a list (\"- item\" in each line), but is %s", c.list, yaml11.KindOf(v)))
 	}
-	all := make([]Component, 0, len(items))
+	all = slices.Grow(all, len(items))
 	for _, item := range items {
-		all = append(all, c.component(item)...)
+		all = c.add(all, item)
 	}
 	return all
 }
 
-// component returns the components that v stands for: itself, or those of the
+// add adds the components to all that v stands for: itself, or those of the
 // macro that it calls.
-func (c caller) component(v *yaml11.Value) []Component {
+func (c caller) add(all []Component, v *yaml11.Value) []Component {
 	if err := c.x.work.spend(v, costOfComponent); err != nil {
 		c.x.report(c.at, err)
 	}
 	if c.x.work.left < 0 {
-		return nil
+		return all
 	}
 	name, args := v, (*yaml11.Value)(nil)
 	if m, ok := v.Data.(yaml11.Map); ok {
 		if len(m) == 0 || len(m) > 1 && c.x.options.Strict {
 			c.x.report(c.at, v.At.Errorf("an item of %s must have one key, its name, but has %d: "+
 				"indent its arguments by two more spaces than the name", c.list, len(m)))
-			return nil
+			return all
 		}
 		name, args = m[0].Key, m[0].Value
 		if args = c.formatClassic(args); args == nil {
-			return nil
+			return all
 		}
 	}
 	macro := c.x.set.byKind[listKinds[c.list]][name.Text()]
 	if macro != nil {
-		return c.remembered(macro, v, args)
+		return c.remembered(all, macro, v, args)
 	}
 	c.check(name)
 	if args != nil && hasTag(args) {
@@ -117,22 +118,22 @@ func (c caller) component(v *yaml11.Value) []Component {
 	}
 	made := Component{Kind: c.list, Type: name.Text(), Args: args, At: v.At, Via: c.via}
 	made.Children = c.children(made)
-	return []Component{made}
+	return append(all, made)
 }
 
 // remembered is call, done once for a call in a job that is the same in all
 // jobs: without variables, and right.
-func (c caller) remembered(macro *definition, v, args *yaml11.Value) []Component {
+func (c caller) remembered(all []Component, macro *definition, v, args *yaml11.Value) []Component {
 	key := callKey{c.list, v}
 	if got, ok := c.x.calls[key]; ok && c.via == nil {
-		return got
+		return append(all, got...)
 	}
-	before := c.job.reports
-	got := c.call(macro, v, args)
-	if c.via == nil && v.Plain && c.list != "properties" && c.job.reports == before {
-		c.x.calls[key] = got
+	reports, before := c.job.reports, len(all)
+	all = c.call(all, macro, v, args)
+	if c.via == nil && v.Plain && c.list != "properties" && c.job.reports == reports {
+		c.x.calls[key] = all[before:len(all):len(all)]
 	}
-	return got
+	return all
 }
 
 // callKey is a call of a macro in a list of a job.
@@ -179,22 +180,32 @@ func hasTag(v *yaml11.Value) bool {
 func (c caller) formatClassic(args *yaml11.Value) *yaml11.Value {
 	tag, isTag := args.Data.(yaml11.Tag)
 	isJinja := isTag && (tag.Kind == include.Jinja || tag.Kind == include.JinjaYAML || tag.Kind == include.JinjaFile)
-	if c.x.options.Dialect != Classic || len(c.args) == 0 && !isJinja {
+	if c.x.options.Dialect != Classic || !c.hasArgs && !isJinja {
 		return args
 	}
-	vars := toVariables(c.args)
-	if c.list == "properties" {
-		vars = merged(vars, toVariables(c.job.keys))
+	if c.scope == nil { // in a job
+		return c.macroScope(nil).format(args)
 	}
-	return c.x.scope(c.at, vars).format(args)
+	return c.scope.formatElement(args)
 }
 
-// call returns the components that a call of a macro makes.
-func (c caller) call(macro *definition, v, args *yaml11.Value) []Component {
+// macroScope returns the scope of a macro that is called with args, where levels
+// hold too. Macros of properties see the job's keys, which are stronger.
+func (c caller) macroScope(args yaml11.Map, levels ...variables) *scope {
+	if c.list == "properties" {
+		return c.x.scope(c.at, append(levels, toVariables(args), toVariables(c.job.keys))...)
+	}
+	s := c.x.scope(c.at, levels...)
+	s.args = args
+	return s
+}
+
+// call adds the components to all that a call of a macro makes.
+func (c caller) call(all []Component, macro *definition, v, args *yaml11.Value) []Component {
 	at := &frame{up: c.at, in: macro, call: v.At}
 	if len(c.via) >= maxMacros {
 		c.x.report(at, v.At.Errorf("macros call each other more than %d deep: does %q call itself?", maxMacros, yaml11.Brief(macro.name.Text())))
-		return nil
+		return all
 	}
 	if args == nil || args.Data == nil || args.Data == "" {
 		args = yaml11.New(v.At, yaml11.Map{})
@@ -203,50 +214,49 @@ func (c caller) call(macro *definition, v, args *yaml11.Value) []Component {
 	if !isMap {
 		c.x.report(c.at, args.At.Errorf("the arguments of the macro %q must be a map (\"%[1]s: {argument: value}\"), but are %s",
 			yaml11.Brief(macro.name.Text()), yaml11.KindOf(args)))
-		return nil
+		return all
 	}
-	inner := caller{x: c.x, list: c.list, job: c.job, at: at, via: append(c.via[:len(c.via):len(c.via)], at.link())}
+	inner := caller{x: c.x, list: c.list, job: c.job, at: at, via: append(c.via[:len(c.via):len(c.via)], c.x.link(at))}
 	if macro.elements == nil {
 		c.x.report(at, macro.at.Errorf("the macro has no list %s", macroLists[macro.kind]))
-		return nil
+		return all
 	}
 	if c.x.options.Dialect == Classic {
-		inner.args = m
-		return inner.components(macro.elements)
+		inner.scope, inner.hasArgs = inner.macroScope(m), len(m) > 0
+		return inner.components(all, macro.elements)
 	}
-	return inner.modern(macro, m)
+	return inner.modern(all, macro, m)
 }
 
-// modern returns the components of a macro in the modern dialect, where each
+// modern adds the components to all of a macro in the modern dialect, where each
 // element is formatted by the arguments, those of the macro itself and those
 // of its defaults.
-func (c caller) modern(macro *definition, args yaml11.Map) []Component {
+func (c caller) modern(all []Component, macro *definition, args yaml11.Map) []Component {
 	levels, _, ok := c.x.defaults(macro.defaults, c.at)
 	if !ok {
-		return nil
+		return all
 	}
-	levels = append(levels, macro.vars, toVariables(args))
-	if c.list == "properties" {
-		levels = append(levels, toVariables(c.job.keys))
-	}
-	s := c.x.scope(c.at, levels...)
+	s := c.macroScope(args, append(levels, macro.vars)...)
 	elements := macro.elements
 	if tag, isTag := elements.Data.(yaml11.Tag); isTag {
 		s.texts = true
 		elements = s.expandTag(elements, tag)
 		s.texts = false
 		if elements == nil {
-			return nil
+			return all
 		}
 	}
 	items := elements.List()
 	if items == nil {
-		return c.components(elements)
+		return c.components(all, elements)
 	}
-	var all []Component
+	format := s.formatElement
+	if elements != macro.elements { // they are made anew for each call
+		format = s.format
+	}
 	for _, item := range items {
-		if v := s.format(item); v != nil {
-			all = append(all, c.component(v)...)
+		if v := format(item); v != nil {
+			all = c.add(all, v)
 		}
 	}
 	return all
@@ -258,7 +268,7 @@ func (c caller) children(of Component) []Component {
 	in := func(list string, v *yaml11.Value) {
 		if v != nil {
 			inner := caller{x: c.x, list: list, job: c.job, at: c.at, via: c.via}
-			all = append(all, inner.components(v)...)
+			all = inner.components(all, v)
 		}
 	}
 	args := of.Args.Map()

@@ -23,9 +23,11 @@ type scope struct {
 	// variables are used as they are.
 	levels []variables
 	done   variables
-	lazy   bool
-	stack  []string // the variables that are being formatted, outermost first
-	depth  int      // of included files
+	// args are those of a call, which are stronger than the levels.
+	args  yaml11.Map
+	lazy  bool
+	stack []string // the variables that are being formatted, outermost first
+	depth int      // of included files
 
 	// allowEmpty makes variables that are not defined empty, but not in other
 	// variables.
@@ -51,6 +53,17 @@ func (f *frame) link() string {
 		return f.in.link + ", called at " + f.call.String()
 	}
 	return f.in.link
+}
+
+// link is f.link for the call of a macro, made once for all jobs that have it.
+func (x *expansion) link(f *frame) string {
+	key := frame{in: f.in, call: f.call}
+	text, ok := x.links[key]
+	if !ok {
+		text = f.link()
+		x.links[key] = text
+	}
+	return text
 }
 
 // chain returns all links, outermost first.
@@ -113,6 +126,9 @@ func (s *scope) Has(name string) bool { return s.raw(name) != nil }
 
 // raw returns a variable as it is written, or nil.
 func (s *scope) raw(name string) *yaml11.Value {
+	if v := s.args.Lookup(name); v != nil {
+		return v
+	}
 	for i := len(s.levels) - 1; i >= 0; i-- {
 		if v := s.levels[i][name]; v != nil {
 			return v
@@ -122,7 +138,9 @@ func (s *scope) raw(name string) *yaml11.Value {
 }
 
 // names returns the names of all variables.
-func (s *scope) names() []string { return slices.Sorted(maps.Keys(merged(s.levels...))) }
+func (s *scope) names() []string {
+	return slices.Sorted(maps.Keys(merged(append(s.levels[:len(s.levels):len(s.levels)], toVariables(s.args))...)))
+}
 
 // formatAll formats all variables, whether used or not, and reports whether
 // all were right.
@@ -258,12 +276,24 @@ func (s *scope) formatMap(at yaml11.Position, m yaml11.Map) *yaml11.Value {
 func (s *scope) formatText(v *yaml11.Value, text string) *yaml11.Value {
 	out, err := s.x.formatter.Format(v, text, s)
 	if err == nil {
-		return out
+		return asWritten(out, v, text)
 	}
 	if wrong, ok := errors.AsType[*python.Error](err); ok {
 		s.report(v.Find(wrong.Fragment).Errorf("%s", wrong.Message))
 	}
 	return nil
+}
+
+// asWritten returns out, the formatted text of v, with where its lines are if
+// these are still those of v.
+func asWritten(out, v *yaml11.Value, text string) *yaml11.Value {
+	made, ok := out.Data.(string)
+	if !ok || v.Lead == 0 || out.At != v.At || strings.Count(made, "\n") != strings.Count(text, "\n") {
+		return out
+	}
+	kept := *out
+	kept.Lead = v.Lead
+	return &kept
 }
 
 // Lookup is what texts find variables with.

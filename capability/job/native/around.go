@@ -2,7 +2,6 @@ package native
 
 import (
 	"encoding/json"
-	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -25,6 +24,8 @@ func parameter(t *translation, a args) {
 		if a.c.Type == "extended-choice" {
 			p.Choices, p.Default = nil, or(a.text("default-value"), p.Default)
 		}
+	case "random-string":
+		p.Random = true
 	case "password", "hidden-password", "non-stored-password":
 		p.Secret = true
 	}
@@ -196,100 +197,4 @@ func sources(t *translation, a args) {
 	if sub := a.get("submodule").Map(); len(sub) > 0 && !set(sub.Lookup("disable")) {
 		t.miss(a.c, Without, "submodules are not fetched")
 	}
-}
-
-// predefined are the parameters of a text of lines NAME=value.
-func predefined(s string) map[string]string {
-	params := map[string]string{}
-	for line := range strings.Lines(s) {
-		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
-		if ok {
-			params[strings.TrimSpace(name)] = strings.TrimSpace(value)
-		}
-	}
-	if len(params) == 0 {
-		return nil
-	}
-	return params
-}
-
-const notStarted = "other jobs are not started by this yet: a pipeline.star does that"
-
-// downstream keeps which jobs would be started.
-func (t *translation) downstream(m yaml11.Map, on []api.Result, wait bool) {
-	d := api.Downstream{Jobs: list(m.Lookup("project")), On: on, Params: predefined(text(m.Lookup("predefined-parameters"))),
-		Current: set(m.Lookup("current-parameters")), Wait: wait}
-	booleans := map[string]string{}
-	for _, e := range m.Lookup("boolean-parameters").Map() {
-		booleans[text(e.Key)] = text(e.Value)
-	}
-	for _, item := range m.Lookup("bool-parameters").List() {
-		booleans[text(item.Map().Lookup("name"))] = or(text(item.Map().Lookup("value")), "false")
-	}
-	if len(booleans) > 0 {
-		if d.Params == nil {
-			d.Params = map[string]string{}
-		}
-		maps.Copy(d.Params, booleans)
-	}
-	t.spec.Downstream = append(t.spec.Downstream, d)
-}
-
-// triggerBuilds is a builder: its argument is a list of calls.
-func triggerBuilds(t *translation, a args) []api.Step {
-	for _, call := range calls(a.value) {
-		wait := set(call.Lookup("block"))
-		t.downstream(call, nil, wait)
-		if wait {
-			t.miss(a.c, Cannot, "it waits for builds of %s: %s", strings.Join(list(call.Lookup("project")), ", "), notStarted)
-		} else {
-			t.miss(a.c, Without, "%s: %s", strings.Join(list(call.Lookup("project")), ", "), notStarted)
-		}
-	}
-	return nil
-}
-
-// calls are the maps of a list, or a map alone.
-func calls(v *yaml11.Value) []yaml11.Map {
-	if m := v.Map(); m != nil {
-		return []yaml11.Map{m}
-	}
-	var all []yaml11.Map
-	for _, item := range v.List() {
-		if m := item.Map(); m != nil {
-			all = append(all, m)
-		}
-	}
-	return all
-}
-
-// conditionsOfTriggers says for which results other jobs are started.
-var conditionsOfTriggers = map[string][]api.Result{
-	"":                   nil,
-	"ALWAYS":             nil,
-	"SUCCESS":            {api.ResultSuccess},
-	"UNSTABLE":           {api.ResultUnstable},
-	"FAILED":             {api.ResultFailure},
-	"FAILED_OR_BETTER":   {api.ResultSuccess, api.ResultUnstable, api.ResultFailure},
-	"UNSTABLE_OR_BETTER": {api.ResultSuccess, api.ResultUnstable},
-	"UNSTABLE_OR_WORSE":  {api.ResultUnstable, api.ResultFailure},
-}
-
-func triggerParameterized(t *translation, a args) {
-	for _, call := range calls(a.value) {
-		t.downstream(call, conditionsOfTriggers[text(call.Lookup("condition"))], false)
-		t.miss(a.c, Without, "%s: %s", strings.Join(list(call.Lookup("project")), ", "), notStarted)
-	}
-}
-
-func triggerAfter(t *translation, a args) {
-	on := []api.Result{api.ResultSuccess}
-	switch a.text("threshold") {
-	case "UNSTABLE":
-		on = append(on, api.ResultUnstable)
-	case "FAILURE":
-		on = append(on, api.ResultUnstable, api.ResultFailure)
-	}
-	t.downstream(a.m, on, false)
-	t.miss(a.c, Without, "%s: %s", strings.Join(list(a.get("project")), ", "), notStarted)
 }

@@ -186,6 +186,8 @@ func copyArtifact(t *translation, a args) []api.Step {
 		step.Build = "*"
 	case "specific-build":
 		step.Build = t.expand(a.c, a.text("build-number"))
+	case "upstream-build":
+		step.Build = "${LANDFALL_UPSTREAM}" // without one, the last that has passed
 	case "build-param":
 		step.Build = "${" + a.text("param") + "}"
 	default:
@@ -193,7 +195,7 @@ func copyArtifact(t *translation, a args) []api.Step {
 		if step.Optional {
 			severity = Without
 		}
-		t.miss(a.c, severity, "which-build %q is not known here: it is last-successful, last-completed, specific-build or build-param", which)
+		t.miss(a.c, severity, "which-build %q is not known here: it is last-successful, last-completed, upstream-build, specific-build or build-param", which)
 		return nil
 	}
 	return []api.Step{{Copy: step}}

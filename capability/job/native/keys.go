@@ -17,7 +17,6 @@ var projectTypes = map[string]string{
 	"multibranch-defaults": "it is a pipeline in Groovy: write a pipeline.star",
 	"githuborg":            "it makes jobs of the repositories of an organisation",
 	"maven":                "a job of the type maven needs Jenkins' Maven plugin: write it as a freestyle job with maven-target",
-	"matrix":               "a matrix of builds is not run from one job: write its axes as those of a template",
 	"multijob":             "a job of jobs is a pipeline here: write a pipeline.star",
 	"flow":                 "it is a flow in Groovy: write a pipeline.star",
 	"externaljob":          "it is run elsewhere",
@@ -37,7 +36,6 @@ var jobKeys = []struct {
 	{"block-upstream", Without, "waiting for the builds of other jobs"},
 	{"block-downstream", Without, "waiting for the builds of other jobs"},
 	{"auth-token", Without, "being started by an address that holds a secret"},
-	{"axes", Cannot, "a matrix of builds is not run from one job: write its axes as those of a template"},
 	{"dsl", Cannot, "it is a pipeline in Groovy: write a pipeline.star"},
 	{"pipeline-scm", Cannot, "it is a pipeline in Groovy: write a pipeline.star"},
 	{"raw", Without, "raw XML for Jenkins"},
@@ -48,6 +46,8 @@ func (t *translation) keys() {
 	kind := text(t.job.Keys.Lookup("project-type"))
 	if reason, ok := projectTypes[kind]; ok {
 		t.missKey("project-type: "+kind, Cannot, "%s", reason)
+	} else if kind == "matrix" {
+		t.matrix()
 	} else if kind != "" && kind != "freestyle" {
 		t.missKey("project-type: "+kind, Cannot, "nothing here runs this type of job")
 	}
@@ -55,6 +55,9 @@ func (t *translation) keys() {
 		if set(t.job.Keys.Lookup(k.name)) {
 			t.missKey(k.name, k.severity, "%s", k.reason)
 		}
+	}
+	if v := t.job.Keys.Lookup("concurrent"); v != nil && v.Data != nil && !set(v) {
+		t.alone()
 	}
 	if jdk := text(t.job.Keys.Lookup("jdk")); jdk != "" && !strings.HasPrefix(jdk, "(") {
 		t.missKey("jdk", Without, "the Java named %q: the image has its own", yaml11.Brief(jdk))

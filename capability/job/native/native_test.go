@@ -96,22 +96,30 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		"publishers: [archive: {artifacts: a, latest-only: true}]": "",
 		"builders: [shel: x]":    `cannot builders: shel nothing here runs this type`,
 		"builders: [batch: dir]": "cannot builders: batch it is for Windows",
-		"builders: [conditional-step: {condition-kind: regex, steps: []}]":                                         `cannot builders: conditional-step nothing here evaluates a condition of the kind "regex"`,
-		"builders: [conditional-step: {condition-kind: regex-match, regex: '(?!x)', label: y, steps: [shell: z]}]": "cannot builders: conditional-step the expression \"(?!x)\" is none that grep can take: error parsing regexp: invalid or unsupported Perl syntax: `(?!`",
-		"builders: [conditional-step: {condition-kind: and, steps: [shell: z]}]":                                   "cannot builders: conditional-step a condition has no operands, or they are nested too deeply",
-		"builders: [{trigger-builds: [{project: [a, b], current_parameters: true}]}]":                              `without builders: trigger-builds unknown argument "current_parameters"; did you mean "current-parameters"?` + "\n" + "without builders: trigger-builds a, b: " + notStarted,
-		"builders: [{trigger-builds: [{project: a, block: true}]}]":                                                "cannot builders: trigger-builds it waits for builds of a: " + notStarted,
-		"builders: [copyartifact: {project: a, which-build: upstream-build, optional: true}]":                      `without builders: copyartifact which-build "upstream-build" is not known here: it is last-successful, last-completed, specific-build or build-param`,
-		"builders: [description-setter: {regexp: '(', descrition: x}]":                                             "without builders: description-setter unknown argument \"descrition\"; did you mean \"description\"?\nwithout builders: description-setter the argument regexp is an expression that cannot be searched for: error parsing regexp: missing closing ): `(`",
-		"wrappers: [timeout: {timeout: 10, write-desc: true}]":                                                     `without wrappers: timeout unknown argument "write-desc"`,
-		"wrappers: [timestamps, {ansicolor: {colormap: xterm}}, mask-passwords]":                                   "",
-		"wrappers: [credentials-binding: [text: {credential-id: x, variable: Y}]]":                                 "without wrappers: credentials-binding builds are given no credentials",
-		"wrappers: [some-plugin]":                                                                    "cannot wrappers: some-plugin nothing here runs this type",
-		"publishers: [some-plugin]":                                                                  "without publishers: some-plugin nothing here runs this type",
-		"publishers: [email: {recipients: 'a@example.org'}]":                                         "without publishers: email nobody is written to but the author of a change that fails (recipients: a@example.org)",
+		"builders: [conditional-step: {condition-kind: regex, steps: []}]":                                                        `cannot builders: conditional-step nothing here evaluates a condition of the kind "regex"`,
+		"builders: [conditional-step: {condition-kind: regex-match, regex: '(?!x)', label: y, steps: [shell: z]}]":                "cannot builders: conditional-step the expression \"(?!x)\" is none that grep can take: error parsing regexp: invalid or unsupported Perl syntax: `(?!`",
+		"builders: [conditional-step: {condition-kind: and, steps: [shell: z]}]":                                                  "cannot builders: conditional-step a condition has no operands, or they are nested too deeply",
+		"builders: [{trigger-builds: [{project: [a, b], current_parameters: true}]}]":                                             `without builders: trigger-builds unknown argument "current_parameters"; did you mean "current-parameters"?`,
+		"builders: [{trigger-builds: [{block: true}]}]":                                                                           "without builders: trigger-builds it names no job to start: add project",
+		"builders: [{trigger-builds: [{project: a, parameter-factories: [{factory: counterbuild}]}]}]":                            `cannot builders: trigger-builds a factory of the kind "counterbuild", which makes several builds of one call`,
+		"publishers: [{trigger-parameterized-builds: [{project: a, condition: SUCESS}]}]":                                         `without publishers: trigger-parameterized-builds the condition "SUCESS" is not known; did you mean "SUCCESS"?`,
+		"publishers: [naginator: {regular-expression: '('}]":                                                                      "without publishers: naginator trying without end: it is tried again 10 times\nwithout publishers: naginator the argument regular-expression is an expression that cannot be searched for: error parsing regexp: missing closing ): `(`",
+		"{project-type: matrix, axes: [axis: {type: dynamic, name: A, values: [V]}]}":                                             "cannot axes an axis of the type dynamic finds its values when it is built: list them",
+		"{project-type: matrix, axes: [axis: {name: A, values: [a, b]}], execution-strategy: {combination-filter: 'B == \"a\"'}}": `cannot execution-strategy the combination-filter "B == \"a\"": there is no axis B; it may compare axes with texts by ==, !=, in, contains, startsWith and endsWith, and join these by &&, || and !`,
+		"properties: [build-blocker: {blocking-jobs: ['(']}]":                                                                     "without properties: build-blocker the expression \"(\" for jobs is malformed: error parsing regexp: missing closing ): `(`",
+		"builders: [copyartifact: {project: a, which-build: permalink, optional: true}]":                                          `without builders: copyartifact which-build "permalink" is not known here: it is last-successful, last-completed, upstream-build, specific-build or build-param`,
+		"builders: [description-setter: {regexp: '(', descrition: x}]":                                                            "without builders: description-setter unknown argument \"descrition\"; did you mean \"description\"?\nwithout builders: description-setter the argument regexp is an expression that cannot be searched for: error parsing regexp: missing closing ): `(`",
+		"wrappers: [timeout: {timeout: 10, write-desc: true}]":                                                                    `without wrappers: timeout unknown argument "write-desc"`,
+		"wrappers: [timestamps, {ansicolor: {colormap: xterm}}, mask-passwords]":                                                  "",
+		"wrappers: [credentials-binding: [aws: {credential-id: x}]]":                                                              `cannot wrappers: credentials-binding credentials of the kind "aws" are not known here`,
+		"wrappers: [ssh-agent-credentials: {users: ['a b']}]":                                                                     `cannot wrappers: ssh-agent-credentials the name "a b" of a secret: it has letters, digits, '.', '_', '~' and '-'`,
+		"wrappers: [some-plugin]":   "cannot wrappers: some-plugin nothing here runs this type",
+		"publishers: [some-plugin]": "without publishers: some-plugin nothing here runs this type",
+		"publishers: [email: {recipients: '$DEFAULT_RECIPIENTS b@example.org, c'}]":                  "without publishers: email whom $DEFAULT_RECIPIENTS stands for: name the addresses\nwithout publishers: email \"c\" is no address: write NAME@HOST",
 		"publishers: [postbuildscript: {groovy: [{content: x}]}]":                                    "without publishers: postbuildscript groovy is in Groovy, which nothing here runs",
 		"publishers: [postbuildscript: {builders: [{build-on: [SUCESS], build-steps: [shell: x]}]}]": `without publishers: postbuildscript the result "SUCESS" in build-on is not known; did you mean "SUCCESS"?`,
-		"properties: [build-discarder: {num-to-keep: 3}, throttle: {max-total: 1}]":                  "without properties: throttle builds of other jobs may run at the same time",
+		"properties: [build-discarder: {num-to-keep: 3}, throttle: {max-total: 1}]":                  "",
+		"properties: [throttle: {option: category, categories: [c]}]":                                `without properties: throttle how many builds the category "c" may have is kept in Jenkins: it is one at a time; add max-total`,
 		"wrappers: [openstack: {single-use: true}]":                                                  "",
 		"wrappers: [openstack: {instances: [{cloud-name: c}]}]":                                      "cannot wrappers: openstack no machines are made for a build",
 		"parameters: [file: {name: F}]":                                                              "cannot parameters: file no file can be handed to a build",
@@ -121,7 +129,9 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		"disabled: true":                                                                             "without disabled that it is disabled: whoever builds it here can",
 		"disabled: false":                                                                            "",
 		"builders: [{inject: {properties-content: 'A=${FILE,path=\"x\"}-${ENV,var=\"B\"}'}}]":        `without builders: inject nothing here knows what ${FILE,path="x"} stands for`,
-		"triggers: [pollscm: {cron: 'H * * * *'}]":                                                   "without triggers: pollscm " + pipelines,
+		"triggers: [pollscm: {cron: 'H * * * *'}]":                                                   "",
+		"triggers: [monitor-files: {}]":                                                              "without triggers: monitor-files " + pipelines,
+		"triggers: [gerrit: {trigger-on: [comment-added-event], projects: [{project-compare-type: REG_EXP, project-pattern: '('}]}]": "without triggers: gerrit the event comment-added-event starts nothing: a run is started again on its page\nwithout triggers: gerrit project-pattern \"(\" is an expression that cannot be used: error parsing regexp: missing closing ): `(`",
 	} {
 		_, missing := Translate(job(t, text))
 		var got []string
@@ -196,5 +206,60 @@ func TestAnUnknownArgumentIsAMistake(t *testing.T) {
 	}
 	if len(spec.Missing) != 3 || !spec.Missing[0].Needed || spec.Missing[1].Needed {
 		t.Errorf("missing are %+v", spec.Missing)
+	}
+}
+
+func TestFiltersOfCombinations(t *testing.T) {
+	cell := map[string]string{"os": "linux", "db": "pg", "arch": "arm64"}
+	for filter, want := range map[string]bool{
+		"":                                     true,
+		`os == "linux"`:                        true,
+		"os=='mac'":                            false,
+		`!(os=="linux" && db=="pg")`:           false,
+		`os=="mac" || db=="pg" && arch!="x86"`: true,
+		`(os=="mac").implies(db=="mysql")`:     true,
+		`(os=="linux").implies(db=="mysql")`:   false,
+		`db in ["pg", "mysql"] && !(os in ["mac"])`:   true,
+		`arch.startsWith("arm") && os.contains('nu')`: true,
+		`["a", "linux"].contains(os)`:                 true,
+	} {
+		if got, err := holds(filter, cell); got != want || err != nil {
+			t.Errorf("%s: %t, %v; want %t", filter, got, err, want)
+		}
+	}
+	for _, filter := range []string{`os =`, `os == "linux" &&`, `os.size() > 1`, `x ? y : z`, `(os == "a"`, `os == "a" db`} {
+		if _, err := holds(filter, cell); err == nil {
+			t.Errorf("%s: no error", filter)
+		}
+	}
+}
+
+func TestJobsAreConnected(t *testing.T) {
+	var specs []api.JobSpec
+	for _, text := range []string{
+		"triggers: [reverse: {jobs: 'b, c', result: unstable}]",
+		"builders: [{trigger-builds: [{project: 'a,none', block: true}]}]",
+		"properties: [build-blocker: {blocking-jobs: ['[ab]', d.*]}]",
+	} {
+		spec, missing := Translate(job(t, text))
+		if missing != nil {
+			t.Errorf("%s: %v", text, missing)
+		}
+		spec.Name = string(rune('a' + len(specs)))
+		specs = append(specs, spec)
+	}
+	for i, s := range Connect(specs) {
+		got, err := json.Marshal(map[string]any{"locks": s.Locks, "then": s.Downstream, "missing": s.Missing})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			`{"locks":[{"name":"block.c","room":10000,"part":1}],"missing":null,"then":null}`,
+			`{"locks":[{"name":"block.c","room":10000,"part":1}],"missing":[{"component":"builders: trigger-builds","reason":"there is no job \"none\" in this project","needed":true}],"then":[{"jobs":["a"],"on":["SUCCESS","UNSTABLE"]}]}`,
+			`{"locks":[{"name":"block.c","room":10000,"part":10000}],"missing":null,"then":[{"jobs":["a"],"on":["SUCCESS","UNSTABLE"]}]}`,
+		}[i]
+		if string(got) != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", s.Name, got, want)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package native
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -166,16 +165,4 @@ func postTasks(t *translation, a args) {
 		}
 		t.spec.After = append(t.spec.After, after)
 	}
-}
-
-// email says who is not written to.
-func email(t *translation, a args) {
-	t.miss(a.c, Without, "nobody is written to but the author of a change that fails%s", recipients(a))
-}
-
-func recipients(a args) string {
-	if r := a.text("recipients"); r != "" {
-		return fmt.Sprintf(" (recipients: %s)", yaml11.Brief(r))
-	}
-	return ""
 }

@@ -11,9 +11,8 @@ const (
 	analysis  = "its report is not read: keep it with archive, or name it in reports as SARIF"
 	chat      = "nobody is told there but by Landfall's own notices"
 	elsewhere = "nothing is sent there"
-	secrets   = "builds are given no credentials"
-	locking   = "builds of other jobs may run at the same time"
-	pipelines = "builds are started by a pipeline.star, not by this yet"
+	secrets   = "it is kept elsewhere: set it with landfall secret set, and name it with credentials-binding"
+	pipelines = "nothing here reacts on it: a pipeline.star says what is built when"
 	look      = "it only changes a page of Jenkins"
 )
 
@@ -32,7 +31,7 @@ func init() { // what is done about some types looks others up
 		"properties":    propertyTypes,
 		"triggers":      triggerTypes,
 		"scm":           scmTypes,
-		"reporters":     {"email": left("nobody is written to but the author of a change that fails")},
+		"reporters":     {"email": {support: Runs, takes: "recipients notify-every-unstable-build send-to-individuals", free: "notify-for-each-module", do: email}},
 		"notifications": {"http": left(elsewhere)},
 	}
 }
@@ -47,18 +46,18 @@ var builderTypes = map[string]kind{
 		lacks: otherConditions},
 	"description-setter": {support: Runs, takes: "regexp description"},
 	"copyartifact": {support: Runs, takes: "project filter target flatten optional which-build build-number param exclude",
-		free: "do-not-fingerprint stable", lacks: "permalink fallback-to-last-successful upstream-project-name upstream-build-number parameter-filters result-var-suffix"},
+		free: "do-not-fingerprint stable fallback-to-last-successful", lacks: "permalink upstream-project-name upstream-build-number parameter-filters result-var-suffix"},
 	"maven-target": {support: Runs, takes: "goals properties pom private-repository java-opts settings settings-type global-settings global-settings-type",
 		free: "maven-version"},
 	"gradle": {support: Runs, takes: "tasks wrapper executable switches root-build-script-dir build-file",
 		free: "gradle-name use-root-dir", lacks: "pass-system-properties pass-project-properties"},
 	"ant": {support: Runs, takes: "targets buildfile properties java-opts", free: "ant-name"},
-	"trigger-builds": {support: Runs, takes: "project predefined-parameters bool-parameters current-parameters block",
-		free:  "block-thresholds same-node",
-		lacks: "property-file property-file-fail-on-missing node-label-name node-label restrict-matrix-project svn-revision git-revision parameter-factories"},
+	"trigger-builds": {support: Runs, takes: "project predefined-parameters bool-parameters current-parameters block block-thresholds property-file property-file-fail-on-missing parameter-factories",
+		free:  "same-node git-revision",
+		lacks: "node-label-name node-label restrict-matrix-project svn-revision"},
 	"config-file-provider": {support: Runs, takes: "files"},
-	"critical-block-start": left(locking),
-	"critical-block-end":   left(locking),
+	"critical-block-start": free, // the whole build holds what the wrapper exclusion names
+	"critical-block-end":   free,
 	"batch":                no(windows), "powershell": no(windows), "managed-script": no("the script is kept in Jenkins: put it among the sources"),
 	"groovy": no(groovy), "system-groovy": no(groovy), "dsl": no(groovy),
 	"multijob":                  no("a job of jobs is a pipeline here: write a pipeline.star"),
@@ -82,14 +81,24 @@ var publisherTypes = map[string]kind{
 		lacks: "fail-unhealthy fail-unstable targets", do: cobertura},
 	"workspace-cleanup": free,
 	"fingerprint":       free,
-	"trigger-parameterized-builds": {support: Runs, takes: "project predefined-parameters boolean-parameters current-parameters condition", do: triggerParameterized,
-		free: "property-multiline combine-queued-commits include-upstream file-encoding fail-on-missing trigger-with-no-params",
-		lacks: "property-file node-parameters svn-revision git-revision trigger-from-child-projects use-matrix-child-files matrix-child-combination-filter " +
+	"trigger-parameterized-builds": {support: Runs, takes: "project predefined-parameters boolean-parameters current-parameters property-file fail-on-missing condition", do: triggerParameterized,
+		free: "property-multiline combine-queued-commits include-upstream file-encoding trigger-with-no-params git-revision",
+		lacks: "node-parameters svn-revision trigger-from-child-projects use-matrix-child-files matrix-child-combination-filter " +
 			"only-exact-matrix-child-runs restrict-matrix-project node-label-name node-label parameter-factories"},
-	"trigger":          {support: Runs, takes: "project threshold", do: triggerAfter},
-	"email":            {support: Runs, do: email},
-	"email-ext":        {support: Runs, do: email},
-	"naginator":        left("a build that fails is not tried again by itself, only one whose host is lost"),
+	"trigger": {support: Runs, takes: "project threshold", do: triggerAfter},
+	"email":   {support: Runs, takes: "recipients notify-every-unstable-build send-to-individuals", do: email},
+	"email-ext": {support: Runs, do: emailExt,
+		takes: "recipients subject body content-type send-to disable-publisher always success failure unstable aborted fixed first-failure second-failure still-failing first-unstable still-unstable " +
+			"regression improvement status-changed",
+		free:  "reply-to from save-output matrix-trigger not-built",
+		lacks: "attach-build-log compress-log attachments pre-build presend-script postsend-script"},
+	"slack": {support: Runs, do: slack,
+		takes: "room notify-success notify-failure notify-every-failure notify-repeated-failure notify-unstable notify-aborted notify-back-to-normal notify-regression include-custom-message custom-message",
+		free:  "team-domain auth-token auth-token-id auth-token-credential-id build-server-url base-url bot-user notify-not-built commit-info-choice slack-endpoint-url",
+		lacks: "notify-start include-test-summary include-failed-tests custom-message-success custom-message-aborted custom-message-not-built custom-message-unstable custom-message-failure"},
+	"naginator": {support: Runs, takes: "max-failed-builds rerun-unstable-builds regular-expression fixed-delay progressive-delay-increment progressive-delay-maximum",
+		lacks: "rerun-matrix-part no-matrix-rerun", do: naginator},
+	"text-finder":      {support: Runs, takes: "regexp fileset succeed-if-found unstable-if-found", free: "also-check-console-output", do: textFinder},
 	"join-trigger":     left(pipelines),
 	"pipeline":         left(pipelines),
 	"groovy-postbuild": left(groovy),
@@ -101,10 +110,10 @@ var publisherTypes = map[string]kind{
 	"findbugs":         left(analysis), "checkstyle": left(analysis), "warnings": left(analysis), "pmd": left(analysis), "violations": left(analysis),
 	"logparser": left(analysis), "sonar": left(analysis), "valgrind": left(analysis), "sloccount": left(analysis), "performance": left(analysis),
 	"html-publisher": left("it is not shown as pages: keep it with archive"),
-	"ircbot":         left(chat), "slack": left(chat), "hipchat": left(chat), "jabber": left(chat), "google-cloud-storage": left(elsewhere),
+	"ircbot":         left(chat), "hipchat": left(chat), "jabber": left(chat), "google-cloud-storage": left(elsewhere),
 	"ssh": left(elsewhere), "s3": left(elsewhere), "ftp": left(elsewhere), "scp": left(elsewhere), "cifs": left(elsewhere), "git": left("nothing is pushed by a build"),
 	"maven-deploy": left(elsewhere), "artifactory": left(elsewhere), "github-notifier": left(elsewhere), "github-pull-request-merge": left(elsewhere), "gitlab-notifier": left(elsewhere), "stash": left(elsewhere),
-	"claim-build": left(look), "plot": left(look), "build-publisher": left(elsewhere), "aggregate-tests": left(look), "text-finder": left("a text in the log does not change the result: use post-tasks"),
+	"claim-build": left(look), "plot": left(look), "build-publisher": left(elsewhere), "aggregate-tests": left(look),
 	"raw": left("raw XML for Jenkins"),
 }
 
@@ -122,8 +131,8 @@ var wrapperTypes = map[string]kind{
 	"docker-custom-build-env": {support: Runs, takes: "image", free: "image-type docker-tool verbose force-pull group command net memory-limit cpu-shares",
 		lacks: "host credentials-id registry-credentials-id volumes privileged", do: image},
 	"config-file-provider":  {support: Runs, takes: "files", do: managed},
-	"ssh-agent-credentials": left(secrets), "credentials-binding": left(secrets), "inject-passwords": left(secrets),
-	"locks": left(locking), "exclusion": left(locking), "port-allocator": no("no ports are given out: a build has a network of its own"),
+	"ssh-agent-credentials": {support: Runs, takes: "users user", do: agent}, "credentials-binding": {support: Runs, do: credentials}, "inject-passwords": left(secrets),
+	"locks": {support: Runs, do: locks}, "exclusion": {support: Runs, takes: "resources", do: locks}, "port-allocator": no("no ports are given out: a build has a network of its own"),
 	"openstack": {support: Runs, takes: "instances", free: "single-use", do: machines}, "copy-to-slave": no("there are no files in Jenkins to copy"),
 	"nodejs-installator": no("tools are not installed: use an image that has them"), "rbenv": no("tools are not installed: use an image that has them"), "rvm-env": no("tools are not installed: use an image that has them"), "custom-tools": no("tools are not installed: use an image that has them"),
 	"xvfb": no("no screen is made: start one in a step"), "xvnc": no("no screen is made: start one in a step"), "android-emulator": no("no emulator is started"), "env-script": no("its script sets no variables here: use inject"),
@@ -133,7 +142,7 @@ var wrapperTypes = map[string]kind{
 const parameterArgs = "name default description"
 
 var parameterTypes = map[string]kind{
-	"parameter-separator": free, "matrix-combinations": left("a matrix of builds is not run from one job"),
+	"parameter-separator": free, "matrix-combinations": left("all combinations of a matrix are built"),
 	"string": {support: Runs, takes: parameterArgs, free: "trim", do: parameter}, "text": {support: Runs, takes: parameterArgs, free: "trim", do: parameter},
 	"bool": {support: Runs, takes: parameterArgs, do: parameter}, "password": {support: Runs, takes: parameterArgs, do: parameter},
 	"persistent-string": {support: Runs, takes: parameterArgs, free: "trim", do: parameter}, "persistent-bool": {support: Runs, takes: parameterArgs, do: parameter},
@@ -145,7 +154,7 @@ var parameterTypes = map[string]kind{
 	"validating-string": {support: Runs, takes: parameterArgs, free: "msg trim", lacks: "regex", do: parameter},
 	"extended-choice": {support: Runs, takes: parameterArgs + " default-value", free: "type visible-items multi-select-delimiter quote-value value-description save-json-parameter",
 		lacks: "property-file property-key value groovy-script groovy-script-file bindings classpath javascript javascript-file default-property-file default-property-key default-groovy-script default-groovy-script-file", do: parameter},
-	"random-string":               left("it is empty unless whoever starts the build gives it a value"),
+	"random-string":               {support: Runs, takes: "name description", free: "failed-validation-message", do: parameter},
 	"git-parameter":               left("it is empty unless whoever starts the build gives it a value"),
 	"run":                         no("builds of other jobs cannot be chosen"),
 	"file":                        no("no file can be handed to a build"),
@@ -160,16 +169,19 @@ var propertyTypes = map[string]kind{
 		lacks: "groovy-content", do: injectFirst},
 	"build-discarder": free, "github": free, "sidebar": free, "zeromq-event": free, "delivery-pipeline": free, "ownership": free,
 	"copyartifact": free, "gitlab": free, "gogs": free, "least-load": free, "disable-resume": free, "batch-tasks": left("tasks to start by hand"),
-	"throttle": left(locking), "build-blocker": left(locking), "heavy-job": left("how much room it takes: a runner's limit is one number of builds"), "lockable-resources": left(locking),
-	"rate-limit": left(locking), "priority-sorter": left("its priority: the queue has its own order"), "authorization": left("who may see and start it: the roles of Landfall say that"),
-	"promoted-build": left("promotion: a pipeline's release node does that"), "slack": left(chat), "disable-concurrent-builds": left(locking), "raw": left("raw XML for Jenkins"),
+	"throttle":           {support: Runs, takes: "enabled max-total max-per-node option categories", free: "matrix-builds matrix-configs", lacks: "parameters-limit parameters-check-list", do: throttle},
+	"build-blocker":      {support: Runs, takes: "use-build-blocker blocking-jobs", free: "block-level queue-scanning", do: blocker},
+	"heavy-job":          left("how much room it takes: a runner's limit is one number of builds"),
+	"lockable-resources": {support: Runs, takes: "resources label number", lacks: "var-name match-script", do: resources},
+	"rate-limit":         left("how often it is built"), "priority-sorter": left("its priority: the queue has its own order"), "authorization": left("who may see and start it: the roles of Landfall say that"),
+	"promoted-build": left("promotion: a pipeline's release node does that"), "slack": left(chat), "disable-concurrent-builds": {support: Runs, takes: "abort-previous", do: oneAtATime}, "raw": left("raw XML for Jenkins"),
 }
 
 var triggerTypes = map[string]kind{
 	"timed":  {support: Runs, do: timed},
-	"gerrit": {support: LeftOut, note: pipelines, do: trigger, free: gerritArgs}, "pollscm": {support: LeftOut, note: pipelines, do: trigger, free: "cron ignore-post-commit-hooks"}, "pollurl": {support: LeftOut, note: pipelines, do: trigger},
-	"reverse": {support: LeftOut, note: pipelines, do: trigger, free: "jobs result"}, "github": {support: LeftOut, note: pipelines, do: trigger}, "github-pull-request": {support: LeftOut, note: pipelines, do: trigger},
-	"gitlab": {support: LeftOut, note: pipelines, do: trigger}, "bitbucket": {support: LeftOut, note: pipelines, do: trigger}, "generic-webhook-trigger": {support: LeftOut, note: pipelines, do: trigger},
+	"gerrit": {support: Runs, free: gerritArgs, do: gerrit}, "pollscm": {support: Runs, do: landed}, "pollurl": {support: LeftOut, note: pipelines, do: trigger},
+	"reverse": {support: Runs, takes: "jobs result", do: reverse}, "github": {support: Runs, do: landed}, "github-pull-request": {support: Runs, do: proposed},
+	"gitlab": {support: Runs, do: landed}, "bitbucket": {support: Runs, do: landed}, "generic-webhook-trigger": {support: LeftOut, note: pipelines, do: trigger},
 	"jms-messaging": {support: LeftOut, note: pipelines, do: trigger}, "rabbitmq": {support: LeftOut, note: pipelines, do: trigger}, "parameterized-timer": {support: LeftOut, note: pipelines, do: trigger},
 	"monitor-files": {support: LeftOut, note: pipelines, do: trigger}, "monitor-folders": {support: LeftOut, note: pipelines, do: trigger}, "script": {support: LeftOut, note: pipelines, do: trigger},
 	"raw": left("raw XML for Jenkins"),

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -22,11 +23,13 @@ var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,99}$`)
 // returns it; until then ID is empty, or what the program asked for.
 type node struct {
 	api.Node
-	pos   syntax.Position
-	base  string  // what the ID is made from, if the program did not ask for one
-	image *node   // the build whose image is deployed or released
-	needs []*node // set by the graph
-	index int     // in the plan, from 1; 0 means that it is in none
+	pos    syntax.Position
+	base   string // what the ID is made from, if the program did not ask for one
+	image  *node  // the build whose image is deployed or released
+	of     *node  // whose outcome it takes
+	builds []*node
+	when   *when
+	vertex
 }
 
 func (n *node) String() string      { return fmt.Sprintf("<%s at %s>", n.Node.Type, n.Position) }
@@ -35,72 +38,45 @@ func (*node) Freeze()               {} // a program has no way to change it
 func (*node) Truth() starlark.Bool  { return true }
 func (*node) Hash() (uint32, error) { return 0, errors.New("unhashable: node") }
 
-// group is a stage or a parallel as a Starlark value.
-type group struct {
-	pos     syntax.Position
-	stage   string // the name of a stage; empty means parallel
-	entries starlark.Tuple
-}
-
-func (g *group) String() string {
-	if g.stage != "" {
-		return fmt.Sprintf("stage %q", g.stage)
-	}
-	return "parallel"
-}
-
-func (g *group) Type() string {
-	if g.stage != "" {
-		return "stage"
-	}
-	return "parallel"
-}
-
-func (g *group) Freeze()             { g.entries.Freeze() }
-func (*group) Truth() starlark.Bool  { return true }
-func (*group) Hash() (uint32, error) { return 0, errors.New("unhashable: stage or parallel") }
-
 // builtins are the functions that a program can call.
 func (p *program) builtins() starlark.StringDict {
 	names := starlark.StringDict{}
 	for name, fn := range map[string]builtin{
 		"stage":    stage,
 		"parallel": parallel,
+		"matrix":   matrix,
+		"guard":    guard,
+		"ignore":   ignore,
+		"retry":    retry,
+		"lock":     lock,
+		"expand":   expand,
 		"build":    p.build,
-		"deploy":   deploy,
-		"release":  release,
+		"trigger":  trigger,
+		"gate":     gate,
+		"deploy":   p.deploy,
+		"rollback": rollback,
+		"release":  p.release,
+		"promote":  promote,
 		"approve":  approve,
 		"notify":   notify,
+		"branch":   branch,
+		"event":    event,
+		"result":   result,
 	} {
 		names[name] = starlark.NewBuiltin(name, fn)
+	}
+	for name, c := range causes {
+		names[name] = c
 	}
 	return names
 }
 
 type builtin = func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
 
-func stage(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if len(args) == 0 || len(kwargs) > 0 {
-		return nil, fmt.Errorf(`%s: want a name and then entries, as in stage("verify", build(job = "test"))`, b.Name())
-	}
-	name, ok := starlark.AsString(args[0])
-	if !ok || name == "" {
-		return nil, fmt.Errorf("%s: the first argument is %s; want the name of the stage", b.Name(), typeOf(args[0]))
-	}
-	return &group{pos: caller(t), stage: name, entries: args[1:]}, nil
-}
-
-func parallel(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if len(kwargs) > 0 {
-		return nil, fmt.Errorf("%s: got the named argument %s; want entries only", b.Name(), kwargs[0][0])
-	}
-	return &group{pos: caller(t), entries: args}, nil
-}
-
 func (p *program) build(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	n := newNode(t, api.NodeBuild)
 	var params *starlark.Dict
-	err := starlark.UnpackArgs(b.Name(), args, kwargs, "id?", &n.ID, "job?", &n.Job, "params?", &params, "retries?", &n.Retries)
+	err := n.unpack(b, args, kwargs, "id?", &n.ID, "job?", &n.Job, "params?", &params, "retries?", &n.Retries)
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +100,11 @@ func (p *program) build(t *starlark.Thread, b *starlark.Builtin, args starlark.T
 	return n, nil
 }
 
-func deploy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func (p *program) deploy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	n := newNode(t, api.NodeDeploy)
 	var tests *starlark.List
-	err := starlark.UnpackArgs(b.Name(), args, kwargs, "environment", &n.Environment, "image", &n.image, "tests?", &tests)
+	var image starlark.Value
+	err := n.unpack(b, args, kwargs, "environment", &n.Environment, "image", &image, "tests?", &tests)
 	if err != nil {
 		return nil, err
 	}
@@ -139,23 +116,99 @@ func deploy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs
 	if err != nil {
 		return nil, fmt.Errorf("%s: tests: %w", b.Name(), err)
 	}
-	return n, checkImage(b.Name(), n.image)
+	return n, p.setImage(b.Name(), n, image)
 }
 
-func release(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func rollback(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	n := newNode(t, api.NodeRollback)
+	if err := n.unpack(b, args, kwargs, "environment", &n.Environment); err != nil {
+		return nil, err
+	}
+	if n.Environment == "" {
+		return nil, fmt.Errorf("%s: the environment's name is empty", b.Name())
+	}
+	n.base = "rollback-" + n.Environment
+	return n, nil
+}
+
+func (p *program) release(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	n := newNode(t, api.NodeRelease)
 	n.base = "release"
-	err := starlark.UnpackArgs(b.Name(), args, kwargs, "image", &n.image, "version?", &n.Version)
+	var image starlark.Value
+	if err := n.unpack(b, args, kwargs, "image", &image, "version?", &n.Version); err != nil {
+		return nil, err
+	}
+	return n, p.setImage(b.Name(), n, image)
+}
+
+func promote(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	n := newNode(t, api.NodePromote)
+	if err := n.unpack(b, args, kwargs, "channel", &n.Channel, "release", &n.of); err != nil {
+		return nil, err
+	}
+	if n.of.Node.Type != api.NodeRelease {
+		return nil, fmt.Errorf("%s: release is the node of a %s; want the node of a release", b.Name(), n.of.Node.Type)
+	}
+	n.base = "promote-" + n.Channel
+	return n, nil
+}
+
+func trigger(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	n := newNode(t, api.NodeTrigger)
+	var params *starlark.Dict
+	err := n.unpack(b, args, kwargs, "project", &n.Project, "job?", &n.Job, "params?", &params)
 	if err != nil {
 		return nil, err
 	}
-	return n, checkImage(b.Name(), n.image)
+	if n.Project == "" {
+		return nil, fmt.Errorf("%s: the project's name is empty", b.Name())
+	}
+	n.base = n.Project + "-" + n.Job
+	n.Params, err = stringMap(params)
+	if err != nil {
+		return nil, fmt.Errorf("%s: params: %w", b.Name(), err)
+	}
+	return n, nil
+}
+
+func gate(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	n := newNode(t, api.NodeGate)
+	n.base = "gate"
+	var builds *starlark.List
+	var coverage, issues starlark.Value
+	if err := n.unpack(b, args, kwargs, "builds?", &builds, "new_coverage??", &coverage, "new_issues??", &issues); err != nil {
+		return nil, err
+	}
+	for i := 0; builds != nil && i < builds.Len(); i++ {
+		build, ok := builds.Index(i).(*node)
+		if !ok || build.Node.Type != api.NodeBuild {
+			return nil, fmt.Errorf("%s: entry %d of builds is %s; want the node of a build", b.Name(), i+1, describe(builds.Index(i)))
+		}
+		n.builds = append(n.builds, build)
+	}
+	rules := api.NodeRules{}
+	for _, limit := range []struct {
+		name  string
+		value starlark.Value
+		to    **int
+		most  int
+	}{{"new_coverage", coverage, &rules.NewCoverage, 100}, {"new_issues", issues, &rules.NewIssues, 1 << 20}} {
+		if limit.value == nil {
+			continue
+		}
+		number, err := starlark.AsInt32(limit.value)
+		if err != nil || number < 0 || number > limit.most {
+			return nil, fmt.Errorf("%s: %s is %s; want a number from 0 to %d", b.Name(), limit.name, limit.value, limit.most)
+		}
+		*limit.to, n.Rules = &number, &rules
+	}
+	return n, nil
 }
 
 func approve(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	n := newNode(t, api.NodeApprove)
 	var name string
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "name", &name, "by", &n.By); err != nil {
+	if err := n.unpack(b, args, kwargs, "name", &name, "by", &n.By); err != nil {
 		return nil, err
 	}
 	by := kit.Link(n.By)
@@ -173,8 +226,11 @@ func approve(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 func notify(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	n := newNode(t, api.NodeNotify)
 	n.base = "notify"
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "text", &n.Text); err != nil {
+	if err := n.unpack(b, args, kwargs, "text", &n.Text, "to?", &n.To); err != nil {
 		return nil, err
+	}
+	if n.To != "" && !strings.HasPrefix(n.To, "#") && kit.Link(n.To).Kind() != "users" {
+		return nil, fmt.Errorf(`%s: to is %q; want a channel, as "#ops", or a person, as "users/rita"`, b.Name(), n.To)
 	}
 	return n, nil
 }
@@ -182,20 +238,84 @@ func notify(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs
 // newNode returns a node for the call that t is in.
 func newNode(t *starlark.Thread, kind api.NodeType) *node {
 	pos := caller(t)
-	return &node{pos: pos, Node: api.Node{
-		Type:     kind,
-		Position: fmt.Sprintf("%s:%d", pos.Filename(), pos.Line),
-	}}
+	return &node{pos: pos, Node: api.Node{Type: kind, Position: at(pos)}}
 }
+
+// unpack reads the arguments of n: those in pairs, and what all nodes have.
+func (n *node) unpack(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple, pairs ...any) error {
+	var common options
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, append(pairs, common.pairs()...)...); err != nil {
+		return err
+	}
+	var err error
+	n.when, n.TimeoutSeconds, err = common.read(b.Name())
+	return err
+}
+
+// options are the arguments that nodes and stages have in common.
+type options struct {
+	when, timeout starlark.Value
+}
+
+func (o *options) pairs() []any { return []any{"when??", &o.when, "timeout??", &o.timeout} }
+
+func (o *options) read(name string) (*when, int, error) {
+	var condition *when
+	if o.when != nil {
+		var ok bool
+		if condition, ok = o.when.(*when); !ok {
+			return nil, 0, fmt.Errorf(`%s: when is %s; want a condition, as branch("main") or result(node, "failed"): what is known already is an if of the program`, name, typeOf(o.when))
+		}
+	}
+	seconds, err := seconds(name, "timeout", o.timeout)
+	return condition, seconds, err
+}
+
+// maxSeconds bounds what a plan lets pass: 30 days.
+const maxSeconds = 30 * 24 * 3600
+
+// seconds reads a duration like "20m"; nil is 0.
+func seconds(function, argument string, v starlark.Value) (int, error) {
+	if v == nil {
+		return 0, nil
+	}
+	text, _ := starlark.AsString(v)
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Second || d > maxSeconds*time.Second {
+		return 0, fmt.Errorf(`%s: %s is %s; want a duration from "1s" to "720h", as "90s", "20m" or "72h"`, function, argument, v)
+	}
+	return int(d / time.Second), nil
+}
+
+func at(pos syntax.Position) string { return fmt.Sprintf("%s:%d", pos.Filename(), pos.Line) }
 
 // caller returns the position of the call of the builtin that t is in.
 func caller(t *starlark.Thread) syntax.Position { return t.CallFrame(1).Pos }
 
-func checkImage(name string, image *node) error {
-	if image.Node.Type != api.NodeBuild {
-		return fmt.Errorf("%s: image is the node of a %s; want the node of a build", name, image.Node.Type)
+// setImage makes n deploy or release an image: that of a build of this plan, or
+// in an expansion, by its id, that of a build that has ended.
+func (p *program) setImage(name string, n *node, image starlark.Value) error {
+	if id, ok := starlark.AsString(image); ok && p.in.Expansion != nil {
+		if !slices.Contains(p.in.Expansion.Images, id) {
+			return fmt.Errorf("%s: no build %q has made an image yet%s", name, id, suggest(id, p.in.Expansion.Images))
+		}
+		n.Image = id
+		return nil
 	}
+	build, ok := image.(*node)
+	if !ok || build.Node.Type != api.NodeBuild {
+		return fmt.Errorf("%s: image is %s; want the node of a build", name, describe(image))
+	}
+	n.image = build
 	return nil
+}
+
+// describe is what v is, in a sentence.
+func describe(v starlark.Value) string {
+	if n, ok := v.(*node); ok {
+		return "the node of a " + string(n.Node.Type)
+	}
+	return typeOf(v)
 }
 
 func stringMap(d *starlark.Dict) (map[string]string, error) {

@@ -15,19 +15,44 @@
 //	    ]
 //
 // The entries of a list, and of a stage, run one after the other; those of
-// parallel run side by side. The functions are
+// parallel run side by side. What follows an entry waits until that has passed.
+// The functions for single nodes are
 //
-//	stage(name, *entries)     a named part of the pipeline; stages do not nest
-//	parallel(*entries)        a list among the entries is one branch
 //	build(id?, job=, params=, retries=)
+//	trigger(project, job=, params=)          a job of another project, or its pipeline, at its main branch
+//	gate(builds=, new_coverage=, new_issues=) the reports of builds, by the project's rules or these
 //	deploy(environment, image=, tests=)
+//	rollback(environment)                    deploy what ran there before this run
 //	release(image=, version=)
-//	approve(name, by=)        by a group, "release-managers", or a person, "users/rita"
-//	notify(text)
+//	promote(channel, release=)               once it is signed
+//	approve(name, by=)                       by a group, "release-managers", or a person, "users/rita"
+//	notify(text, to=)                        "#channel", "users/rita"; else the author
 //
-// where image is a node made by build, and ctx has event, project, params,
-// jobs, and changed(pattern...), which tells whether the change touches a path
-// that matches (path.Match per segment, ** for any depth).
+// where image is a node made by build and release one made by release. All of
+// them, and stage, take timeout="20m" and when=, a condition that is looked at
+// when the node could start, or else is skipped:
+//
+//	branch("main", "rel-*")   event("merged")   result(node or "id", "failed", "unstable")
+//
+// combined by &, | and ~. The functions for what is made of entries are
+//
+//	stage(name, *entries)                    a named part of the pipeline; stages do not nest
+//	parallel(*entries, limit=, fail_fast=, **named)   a list among the entries is one branch
+//	matrix(function, *axes, limit=, fail_fast=)       a branch for each combination of the axes' values
+//	guard(*entries, rescue=, always=)        rescue runs after a failure, always in any case; it has failed all the same
+//	ignore(*entries, upto=FAILURE)           passes if all that failed did so by a cause up to that
+//	retry(n, *entries, on=INFRA, backoff=)   again, up to n times, if all that failed did so by these causes or exit codes
+//	lock(name or names, *entries)            one run at a time; a lock within another has a later name
+//	expand(function, build, artifact)        function(ctx, value) returns more entries, from JSON that the build has kept
+//
+// UNSTABLE, FAILURE, TIMEOUT and INFRA are the causes, in the order of upto;
+// TIMEOUT counts as FAILURE where it is not named. ctx has event, project,
+// params, jobs, and changed(pattern...), which tells whether the change touches a
+// path that matches (path.Match per segment, ** for any depth).
+//
+// In the plan each of these is a node or a block. What an entry waits for is
+// always in the same block: so if something in a block needs a node outside of
+// it, the whole block waits, and nothing waits while it holds a lock.
 //
 // load takes a path from the root of the project, or @ci//PATH for the library
 // that all projects share. Inside the library every path means the library, so
@@ -35,5 +60,6 @@
 //
 // The program is not trusted, and Starlark's own limits do not bound memory.
 // So Evaluate runs it in a child process, this same binary, under hard limits:
-// 1,000,000 steps, 2 s of CPU, 5 s in all, 256 MB.
+// 1,000,000 steps, 2 s of CPU, 30 s in all, 256 MB. A plan has at most 500 nodes,
+// nested 20 deep, and 400 KB.
 package plan

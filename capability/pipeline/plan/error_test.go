@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,7 +22,7 @@ func TestErrorsOfPrograms(t *testing.T) {
 		},
 		"unknown name": {
 			"def main(ctx):\n    return [biuld(job = \"test\")]\n",
-			"pipeline.star:2:13: undefined: biuld",
+			"pipeline.star:2:13: undefined: biuld (did you mean \"build\"?)",
 		},
 		"while": {
 			"def main(ctx):\n    while True: pass\n",
@@ -135,7 +136,7 @@ func TestErrorsOfCalls(t *testing.T) {
 		"params that are no text":   {`build(job = "test", params = {"n": 1})`, `build: params: "n" is an int; want a string`},
 		"unknown argument":          {`build(job = "test", image = 1)`, `build: unexpected keyword argument "image"`},
 		"deploy without image":      {`deploy("staging")`, `deploy: missing argument for image`},
-		"image is a name":           {`deploy("staging", image = "image")`, `deploy: for parameter "image": got string, want node`},
+		"image is a name":           {`deploy("staging", image = "image")`, `deploy: image is a string; want the node of a build`},
 		"image is no build":         {`deploy("staging", image = notify("x"))`, `deploy: image is the node of a notify; want the node of a build`},
 		"deploy to nowhere":         {`deploy("", image = build(job = "test"))`, `deploy: the environment's name is empty`},
 		"tests that are no text":    {`deploy("x", image = build(job = "test"), tests = ["a", None])`, `deploy: tests: entry 2 is None; want a string`},
@@ -145,9 +146,29 @@ func TestErrorsOfCalls(t *testing.T) {
 		"approval by a sentence":    {`approve("go live", by = "the boss")`, `approve: by is "the boss"; want the group that may approve, as "release-managers" or "groups/release-managers", or a person, as "users/rita"`},
 		"stage without a name":      {`stage(build(job = "test"))`, `stage: the first argument is a node; want the name of the stage`},
 		"stage with nothing":        {`stage()`, `stage: want a name and then entries, as in stage("verify", build(job = "test"))`},
-		"parallel with names":       {`parallel(a = 1)`, `parallel: got the named argument "a"; want entries only`},
 		"pattern that is malformed": {`ctx.changed("[")`, `changed: "[" is not a pattern: syntax error in pattern`},
 		"pattern that is no text":   {`ctx.changed(1)`, `changed: got an int, want a pattern, which is a string`},
+
+		"limit that is none":         {`parallel(limit = -1)`, `parallel: limit is -1; want how many branches may run at once, or 0 for all`},
+		"matrix without an axis":     {`matrix(len)`, `matrix: want a function and one list or more, as in matrix(test, ["17", "21"], ["amd64", "arm64"])`},
+		"matrix of a number":         {`matrix(len, 1)`, `matrix: axis 1 is an int; want a list`},
+		"matrix without end":         {`matrix(len, range(100), range(100))`, `matrix: the axes have more than 500 combinations`},
+		"guard of nothing":           {`guard(build(job = "test"))`, `guard: want entries, and what is to be done after, as in guard(deploy(...), rescue = [rollback("staging")])`},
+		"ignore of what is no cause": {`ignore(build(job = "test"), upto = "failure")`, `ignore: for parameter "upto": got string, want UNSTABLE, FAILURE, TIMEOUT or INFRA`},
+		"retry without end":          {`retry(99, build(job = "test"))`, `retry: the first argument is 99; want how often it is tried again, from 1 to 10`},
+		"retry on what is no cause":  {`retry(1, build(job = "test"), on = [300])`, `retry: on has 300; want INFRA, FAILURE, UNSTABLE, TIMEOUT, or an exit code from 1 to 255`},
+		"backoff in no unit":         {`retry(1, build(job = "test"), backoff = "10")`, `retry: backoff is "10"; want a duration from "1s" to "720h", as "90s", "20m" or "72h"`},
+		"lock without a name":        {`lock("The DB", build(job = "test"))`, `lock: "The DB" is no name of a lock: use small letters, digits, dots and hyphens, at most 60`},
+		"timeout that is a number":   {`stage("x", timeout = 3)`, `stage: timeout is 3; want a duration from "1s" to "720h", as "90s", "20m" or "72h"`},
+		"condition that is known":    {`build(job = "test", when = ctx.event.branch == "main")`, `build: when is a bool; want a condition, as branch("main") or result(node, "failed"): what is known already is an if of the program`},
+		"result that there is not":   {`build(job = "test", when = result("x", "ok"))`, `result: "ok" is no result; want one of [passed failed unstable skipped cancelled]`},
+		"promotion of no release":    {`promote("stable", release = build(job = "test"))`, `promote: release is the node of a build; want the node of a release`},
+		"gate of no build":           {`gate(builds = [notify("x")])`, `gate: entry 1 of builds is the node of a notify; want the node of a build`},
+		"gate that nobody can pass":  {`gate(new_coverage = 101)`, `gate: new_coverage is 101; want a number from 0 to 100`},
+		"notice to nobody":           {`notify("x", to = "ops")`, `notify: to is "ops"; want a channel, as "#ops", or a person, as "users/rita"`},
+		"expansion by no function":   {`expand("f", build(job = "test"), "x.json")`, `expand: for parameter function: got string, want function`},
+		"expansion by a lambda":      {`expand(lambda ctx, v: [], build(job = "test"), "x.json")`, `expand: function lambda is not defined at the top level of pipeline.star: it is called later, by its name`},
+		"trigger of nothing":         {`trigger("")`, `trigger: the project's name is empty`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := mainOf("return [", c.call, "]")
@@ -174,7 +195,7 @@ func TestErrorsOfGraphs(t *testing.T) {
 		},
 		"the image is not built": {
 			[]string{`i = build(job = "image")`, `return [deploy("x", image = i)]`},
-			"pipeline.star:3:19: the image is that of the build at pipeline.star:2, which is not part of what main returned",
+			"pipeline.star:3:19: this waits for the image of the build at pipeline.star:2, which is not part of what the function returned",
 		},
 		"the image is built later": {
 			[]string{`i = build(job = "image")`, `return [deploy("x", image = i), build(job = "test"), i]`},
@@ -182,6 +203,26 @@ func TestErrorsOfGraphs(t *testing.T) {
 		},
 		"two branches wait for each other": {
 			[]string{`i, j = build("i", job = "image"), build("j", job = "image")`, `return [parallel([deploy("x", image = j), i], [deploy("y", image = i), j])]`},
+			"pipeline.star:3:58: deploy-y waits for itself: it needs the image of i, which runs after it",
+		},
+		"a lock inside of a later one": {
+			[]string{`return [lock("b", lock("a", build(job = "test")))]`},
+			"pipeline.star:2:27: lock \"a\" is taken inside of lock \"b\": two runs could wait for each other; take both at once, as in lock([\"a\", \"b\"], ...)",
+		},
+		"a condition about nothing": {
+			[]string{`return [build(job = "test"), notify("x", when = result("tets", "failed"))]`},
+			"pipeline.star:2:59: no node has the id \"tets\" (did you mean \"test\"?)",
+		},
+		"a condition that never holds": {
+			[]string{`return [build(job = "test"), notify("x", when = result("test", "failed"))]`},
+			"pipeline.star:2:40: this starts only once test has passed, so the result is never one of [failed]: put test into ignore(...), or this into the rescue of a guard",
+		},
+		"a stage that waits for its own end": {
+			[]string{`n = build(job = "test")`, `return [stage("x", n, when = result(n, "passed"))]`},
+			"pipeline.star:3:18: #1 waits for itself: it needs the result of test, which runs after it",
+		},
+		"branches of a limited parallel wait for each other": {
+			[]string{`i, j = build("i", job = "image"), build("j", job = "image")`, `return [parallel([deploy("x", image = j), i], [deploy("y", image = i), j], limit = 1)]`},
 			"pipeline.star:3:58: deploy-y waits for itself: it needs the image of i, which runs after it",
 		},
 		"stages nest": {
@@ -198,7 +239,7 @@ func TestErrorsOfGraphs(t *testing.T) {
 		},
 		"too much text": {
 			[]string{`return [notify("x" * 10000) for i in range(200)]`},
-			"pipeline.star:1:1: the plan has 1972 KB; at most 1024 KB are allowed",
+			"pipeline.star:1:1: the plan has 1972 KB; at most 400 KB are allowed",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,8 +265,9 @@ func TestLongMessageIsCut(t *testing.T) {
 
 func TestMostNodesThatAreAllowed(t *testing.T) {
 	p := planOf(t, mainOf(`return [parallel(*[notify("x") for i in range(250)]) for j in range(2)]`))
-	if len(p.Nodes) != maxNodes || len(p.Nodes[maxNodes-1].Needs) != maxNodes/2 {
-		t.Errorf("got %d nodes, want %d", len(p.Nodes), maxNodes)
+	last := p.Nodes[maxNodes-1]
+	if len(p.Nodes) != maxNodes || len(p.Blocks) != 2 || last.In != "#2" || !slices.Equal(p.Blocks[1].Needs, []string{"#1"}) {
+		t.Errorf("got %d nodes in %+v, want %d in two blocks, one after the other", len(p.Nodes), p.Blocks, maxNodes)
 	}
 }
 

@@ -27,11 +27,14 @@ type Input struct {
 	// Library is the same for the configuration project: its "lib.star" is
 	// loaded as "@ci//lib.star".
 	Library map[string]string `json:"library,omitempty"`
+
+	// Expansion, if there, asks for more of a plan instead of a whole one.
+	Expansion *Expansion `json:"expansion,omitempty"`
 }
 
 // Event is what the run is for.
 type Event struct {
-	Type     string `json:"type"` // "patchset-created", "merged" or "manual"
+	Type     string `json:"type"` // "patchset-created", "merged" or "triggered"
 	Change   int    `json:"change,omitempty"`
 	PatchSet int    `json:"patchSet,omitempty"`
 	Branch   string `json:"branch,omitempty"`
@@ -82,4 +85,14 @@ func (e *Error) Error() string {
 		s.WriteString(", called from " + e.Trace[i])
 	}
 	return s.String()
+}
+
+// JoinLogs returns the log of a further evaluation after that of others, cut to
+// what one may have.
+func JoinLogs(log, more string) string {
+	joined := log + more
+	if len(joined) <= maxLog {
+		return joined
+	}
+	return strings.ToValidUTF8(joined[:maxLog], "")
 }

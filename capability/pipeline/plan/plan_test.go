@@ -95,18 +95,30 @@ func wellFormed(p api.Plan) error {
 		}
 		byID[n.ID] = n
 	}
-	passed := map[string]bool{}
-	for progress := true; progress; {
-		progress = false
+	begun, passed := map[string]bool{"": true}, map[string]bool{}
+	ready := func(in string, waits ...string) bool {
+		return begun[in] && !slices.ContainsFunc(waits, func(id string) bool { return !passed[id] })
+	}
+	for range len(p.Nodes) + len(p.Blocks) {
+		for _, b := range p.Blocks {
+			begun[b.ID] = begun[b.ID] || ready(b.In, slices.Concat(b.Needs, b.After)...)
+			ends := begun[b.ID]
+			for _, n := range p.Nodes {
+				ends = ends && (n.In != b.ID || passed[n.ID])
+			}
+			for _, inner := range p.Blocks {
+				ends = ends && (inner.In != b.ID || passed[inner.ID])
+			}
+			passed[b.ID] = ends
+		}
 		for _, n := range p.Nodes {
-			ready := !slices.ContainsFunc(n.Needs, func(id string) bool { return !passed[id] })
-			if !ready || passed[n.ID] {
+			if passed[n.ID] || !ready(n.In, slices.Concat(n.Needs, n.After)...) {
 				continue
 			}
 			if n.Image != "" && !passed[n.Image] {
 				return fmt.Errorf("%s starts before its image %s", n.ID, n.Image)
 			}
-			passed[n.ID], progress = true, true
+			passed[n.ID] = true
 		}
 	}
 	for _, n := range p.Nodes {

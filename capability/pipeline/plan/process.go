@@ -25,7 +25,8 @@ const (
 	maxSteps  = 1_000_000
 	maxMemory = 256 << 20
 	maxCPU    = 2 * time.Second
-	maxWall   = 5 * time.Second
+	maxWall   = 30 * time.Second // only the CPU time is a program's own affair: a machine may be busy
+	maxAnswer = 2 << 20          // bytes that are read of what it writes
 )
 
 // childEnv is all of the child's environment: nothing of the parent's.
@@ -59,7 +60,7 @@ func evaluate(ctx context.Context, in Input, wall time.Duration) (Result, error)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, wall, errWall)
 	defer cancel()
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr capped
 	cmd := exec.CommandContext(ctx, self, Command)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
 	cmd.Env = childEnv
@@ -74,6 +75,16 @@ func evaluate(ctx context.Context, in Input, wall time.Duration) (Result, error)
 		return r.Result, r.Error
 	}
 	return r.Result, nil
+}
+
+// capped keeps what is written to it, and fails at what is too much.
+type capped struct{ bytes.Buffer }
+
+func (c *capped) Write(p []byte) (int, error) {
+	if c.Len()+len(p) > maxAnswer {
+		return 0, fmt.Errorf("more than %d MB were written", maxAnswer>>20)
+	}
+	return c.Buffer.Write(p)
 }
 
 // causeOfDeath tells which limit ended the child. state is nil if the child

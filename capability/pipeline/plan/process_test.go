@@ -43,9 +43,21 @@ func TestMemoryBombsEndOnlyTheChild(t *testing.T) {
 	}
 }
 
+func TestWhatAnEvaluationWritesIsBounded(t *testing.T) {
+	var c capped
+	for range 2 {
+		if _, err := c.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatalf("the first two MB: %v", err)
+		}
+	}
+	if _, err := c.Write([]byte("x")); err == nil || c.Len() != maxAnswer {
+		t.Errorf("one byte more: %v, and %d bytes are kept, want an error and %d", err, c.Len(), maxAnswer)
+	}
+}
+
 func TestGarbageDoesNotCountAsMemory(t *testing.T) {
-	in := mainOf(`for i in range(40): s = "x" * (i + (16 << 20))`, `return []`)
-	if _, err := Evaluate(t.Context(), in); err != nil {
+	in := mainOf(`for i in range(640): s = "x" * (i + (1 << 20))`, `return []`)
+	if _, err := evaluate(t.Context(), in, time.Minute); err != nil {
 		t.Errorf("640 MB of garbage: %v", err)
 	}
 }

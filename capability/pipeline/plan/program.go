@@ -21,9 +21,9 @@ const (
 	libraryPrefix = "@ci//"
 
 	maxNodes   = 500
-	maxPlan    = 1 << 20  // bytes of JSON
-	maxLog     = 64 << 10 // bytes
-	maxMessage = 4 << 10  // bytes of an error's message
+	maxPlan    = 400 << 10 // bytes of JSON; what becomes of it is kept in the same document
+	maxLog     = 64 << 10  // bytes
+	maxMessage = 4 << 10   // bytes of an error's message
 )
 
 // dialect leaves out while, recursion, and if and for at the top level.
@@ -54,7 +54,11 @@ func run(in Input) (r response) {
 		}
 		r.Log = p.log.String()
 	}()
-	plan, err := p.plan()
+	evaluate := p.plan
+	if in.Expansion != nil {
+		evaluate = p.expansion
+	}
+	plan, err := evaluate()
 	if err != nil {
 		r.Error = p.explain(err)
 		r.Error.Message = shorten(r.Error.Message)
@@ -100,26 +104,40 @@ func (p *program) plan() (api.Plan, error) {
 	if err != nil {
 		return api.Plan{}, err
 	}
+	return p.finish(v, main, nil)
+}
+
+// finish makes the graph of what fn returned.
+func (p *program) finish(v starlark.Value, fn *starlark.Function, before *Expansion) (api.Plan, error) {
 	switch v.(type) {
 	case *starlark.List, starlark.Tuple:
 	default:
-		return api.Plan{}, errorAt(main.Position(), "main returned %s; return a list of nodes and stages", typeOf(v))
+		return api.Plan{}, errorAt(fn.Position(), "%s returned %s; return a list of nodes and stages", fn.Name(), typeOf(v))
 	}
-	plan, err := makePlan(v, main.Position())
+	plan, err := makePlan(v, fn.Name()+"'s list", fn.Position(), before)
 	if err != nil {
 		return api.Plan{}, err
 	}
-	if text, err := json.Marshal(plan); err != nil {
+	whole := api.Plan{
+		Nodes:  slices.Concat(before.plan().Nodes, plan.Nodes),
+		Blocks: slices.Concat(before.plan().Blocks, plan.Blocks),
+	}
+	if text, err := json.Marshal(whole); err != nil {
 		return api.Plan{}, err
 	} else if len(text) > maxPlan {
-		return api.Plan{}, errorAt(main.Position(), "the plan has %d KB; at most %d KB are allowed", len(text)>>10, maxPlan>>10)
+		return api.Plan{}, errorAt(fn.Position(), "the plan has %d KB; at most %d KB are allowed", len(text)>>10, maxPlan>>10)
 	}
 	return plan, nil
 }
 
-// load finds the module that a load statement names. Each is executed once.
+// load finds the module that a load statement names.
 func (p *program) load(_ *starlark.Thread, path string) (starlark.StringDict, error) {
-	from := p.loading[len(p.loading)-1]
+	return p.module(path, p.loading[len(p.loading)-1])
+}
+
+// module returns what the module that from calls path defines. Each is executed
+// once.
+func (p *program) module(path, from string) (starlark.StringDict, error) {
 	name, text, err := p.find(path, from)
 	if err != nil {
 		return nil, err
@@ -184,7 +202,7 @@ func (p *program) explain(err error) *Error {
 	case errors.As(err, &inSyntax):
 		return errorAt(inSyntax.Pos, "%s", inSyntax.Msg)
 	case errors.As(err, &inNames):
-		return errorAt(inNames[0].Pos, "%s", inNames[0].Msg)
+		return errorAt(inNames[0].Pos, "%s", p.guess(inNames[0].Msg))
 	case errors.As(err, &atRun):
 		return p.trace(atRun)
 	}
@@ -212,6 +230,14 @@ func (p *program) trace(err *starlark.EvalError) *Error {
 		e.Trace = append(e.Trace, fmt.Sprintf("%s in %s", call.Pos, call.Name))
 	}
 	return e
+}
+
+// guess adds what was probably meant to the message about an unknown name.
+func (p *program) guess(message string) string {
+	if name, unknown := strings.CutPrefix(message, "undefined: "); unknown {
+		return message + suggest(name, p.names.Keys())
+	}
+	return message
 }
 
 func errorAt(pos syntax.Position, format string, args ...any) *Error {

@@ -62,6 +62,17 @@ func added(f *gitdiff.File) map[int]bool {
 // Adds tells whether the patch adds that line of the file.
 func (p *Patch) Adds(file string, line int) bool { return p.files[file][line] }
 
+// Count returns how many lines the patch adds to the files that match.
+func (p *Patch) Count(match func(file string) bool) int {
+	n := 0
+	for file, lines := range p.files {
+		if match(file) {
+			n += len(lines)
+		}
+	}
+	return n
+}
+
 // Lines returns the numbers of the lines that the patch adds to the file, in
 // order.
 func (p *Patch) Lines(file string) []int {

@@ -10,7 +10,7 @@ import (
 
 // Commands returns the commands about definitions.
 func Commands(h console.Hub) []*cobra.Command {
-	return []*cobra.Command{testCommand(h), planCommand(h), applyCommand(h), explainCommand(h), importCommand(h), historyCommand(h)}
+	return []*cobra.Command{testCommand(h), planCommand(h), applyCommand(h), tryCommand(h), explainCommand(h), importCommand(h), historyCommand(h)}
 }
 
 // Exit ends the program with a code that says something, and no message.

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"landfall.dev/api"
 	"landfall.dev/capability/job/definition"
-	"landfall.dev/capability/job/definition/yaml11"
+	"landfall.dev/capability/job/explain"
 	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 )
@@ -44,7 +43,7 @@ func explainCommand(h console.Hub) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		fmt.Fprint(c.OutOrStdout(), local(".", explain(j)))
+		fmt.Fprint(c.OutOrStdout(), local(".", describeParts(explain.Job(j))))
 		if err := errorOf(j); err != nil {
 			return errors.New(local(".", err.Error()))
 		}
@@ -81,45 +80,30 @@ func find(jobs []definition.Job, name string) (definition.Job, error) {
 	return definition.Job{}, fmt.Errorf("of %d jobs none is called %s%s", len(jobs), name, hint)
 }
 
-// explain tells each key and component of j with its place, and the calls of
-// macros that brought it into j.
-func explain(j definition.Job) string {
+// describeParts tells each part of a job with its place, and the calls of macros
+// that brought it there.
+func describeParts(x api.JobExplanation) string {
 	w := &strings.Builder{}
-	fmt.Fprintf(w, "%s\n  made by %s\n", j.Name, strings.Join(j.Origin, " > "))
-	for _, e := range j.Keys {
-		if _, ok := j.Components[e.Key.Text()]; !ok {
-			line(w, "  ", e.Key.Text(), e.Value, e.Value.At, nil)
-		}
-	}
-	for _, kind := range slices.Sorted(maps.Keys(j.Components)) {
-		for _, c := range j.Components[kind] {
-			component(w, "  ", c)
-		}
+	fmt.Fprintf(w, "%s\n  made by %s\n", x.Job, strings.Join(x.Origin, " > "))
+	for _, p := range x.Parts {
+		describePart(w, "  ", p)
 	}
 	return w.String()
 }
 
-func component(w io.Writer, indent string, c definition.Component) {
-	line(w, indent, c.Kind+" "+c.Type, c.Args, c.At, c.Via)
-	for _, inside := range c.Children {
-		component(w, indent+"  ", inside)
-	}
-}
-
-func line(w io.Writer, indent, what string, v *yaml11.Value, at yaml11.Position, via []string) {
+func describePart(w io.Writer, indent string, p api.JobPart) {
 	place := ""
-	if at.Line > 0 { // else it is Landfall that has made it
-		place = "  (" + at.String() + ")"
+	if p.At != "" {
+		place = "  (" + p.At + ")"
 	}
-	fmt.Fprintf(w, "%s%s%s\n", indent, what, place)
-	for _, call := range via {
+	fmt.Fprintf(w, "%s%s%s\n", indent, p.Name, place)
+	for _, call := range p.Via {
 		fmt.Fprintf(w, "%s  by %s\n", indent, call)
 	}
-	if v == nil || v.Data == nil {
-		return
-	}
-	text := strings.TrimSpace(strings.TrimSuffix(v.Text(), "<!-- Managed by Jenkins Job Builder -->"))
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(p.Text) {
 		fmt.Fprintf(w, "%s    %s\n", indent, strings.TrimSuffix(line, "\n"))
+	}
+	for _, inside := range p.Parts {
+		describePart(w, indent+"  ", inside)
 	}
 }

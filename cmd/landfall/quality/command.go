@@ -132,9 +132,11 @@ func gateCommand(h console.Hub) *cobra.Command {
 		})
 	f := c.Flags()
 	f.IntVar(&flags.NewCoverage, "new-coverage", flags.NewCoverage, "percentage of the added lines that tests must come through; 0: it does not matter")
-	f.IntVar(&flags.MinimumLines, "minimum-lines", flags.MinimumLines, "from how many added lines on that is judged")
+	f.IntVar(&flags.NewDuplication, "new-duplication", flags.NewDuplication, "percentage of the added lines that may be in blocks that the sources have twice; 0: it does not matter")
+	f.IntVar(&flags.MinimumLines, "minimum-lines", flags.MinimumLines, "from how many added lines on these are judged")
 	f.IntVar(&flags.NewIssues, "new-issues", flags.NewIssues, "how many findings there may be on added lines")
 	f.StringVar(&flags.Level, "level", "note", "the lowest level of findings that counts: note, warning or error")
+	f.StringVar(&flags.Sonar, "sonar", "", "key of the project on the hub's SonarQube server whose gate must pass too, for builds that keep the scanner's report-task.txt")
 	f.IntVar(&flags.Quarantine, "quarantine", flags.Quarantine, "how often in a row a flaky test must pass until its failures count again; 0: they always count")
 	return c
 }

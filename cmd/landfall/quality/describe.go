@@ -35,6 +35,10 @@ func describe(r api.Report) []string {
 		lines = append(lines, fmt.Sprintf("coverage: %d of %d lines, %d of %d added ones", r.Coverage.Covered, r.Coverage.Lines, r.Coverage.NewCovered, r.Coverage.NewLines))
 		lines = append(lines, some(r.Coverage.Missed, func(m api.MissedLines) string { return "not covered  " + m.File + ": " + m.Lines })...)
 	}
+	if r.Duplication != nil {
+		lines = append(lines, fmt.Sprintf("duplication: %d of %d added lines", r.Duplication.Duplicated, r.Duplication.NewLines))
+		lines = append(lines, some(r.Duplication.List, func(m api.MissedLines) string { return "there twice  " + m.File + ": " + m.Lines })...)
+	}
 	if r.Findings != nil {
 		lines = append(lines, fmt.Sprintf("findings: %d, %d new", r.Findings.Total, r.Findings.New))
 		lines = append(lines, some(r.Findings.List, func(f api.Finding) string {

@@ -21,6 +21,9 @@ func change(c *cobra.Command, g *api.GateRules, flags api.GateRules) (any bool) 
 	if given("new-coverage") {
 		g.NewCoverage = flags.NewCoverage
 	}
+	if given("new-duplication") {
+		g.NewDuplication = flags.NewDuplication
+	}
 	if given("minimum-lines") {
 		g.MinimumLines = flags.MinimumLines
 	}
@@ -29,6 +32,9 @@ func change(c *cobra.Command, g *api.GateRules, flags api.GateRules) (any bool) 
 	}
 	if given("level") {
 		g.Level = flags.Level
+	}
+	if given("sonar") {
+		g.Sonar = flags.Sonar
 	}
 	if given("quarantine") {
 		g.Quarantine = flags.Quarantine
@@ -84,5 +90,13 @@ func rules(g api.Gate) []string {
 	if g.Quarantine > 0 {
 		quarantine += fmt.Sprintf(", but for flaky ones, until they have passed %d times in a row", g.Quarantine)
 	}
-	return []string{from, "  " + coverage, fmt.Sprintf("  at most %d findings of level %s or higher on added lines", g.NewIssues, level), "  " + quarantine}
+	duplication := "duplication does not matter"
+	if g.NewDuplication > 0 {
+		duplication = fmt.Sprintf("at most %d %% of the added lines are in blocks that are there twice, judged from %d lines on", g.NewDuplication, g.MinimumLines)
+	}
+	lines := []string{from, "  " + coverage, "  " + duplication, fmt.Sprintf("  at most %d findings of level %s or higher on added lines", g.NewIssues, level), "  " + quarantine}
+	if g.Sonar != "" {
+		lines = append(lines, "  SonarQube's gate of "+g.Sonar+" passes")
+	}
+	return lines
 }

@@ -27,6 +27,9 @@ var lists = func() map[string][]string {
 // Names returns the names that a list may have, sorted.
 func Names(list string) []string { return lists[list] }
 
+// IsList reports whether key is that of a list of components.
+func IsList(key string) bool { return lists[key] != nil }
+
 // Has reports whether a list may have the component.
 func Has(list, name string) bool {
 	_, found := slices.BinarySearch(lists[list], name)

@@ -24,3 +24,9 @@ var ViewKeys = []string{
 	"latest-job-only", "manual-trigger", "show-parameters", "parameters-in-headers", "start-with-parameters",
 	"refresh-frequency", "definition-header",
 }
+
+// OwnKeys lists what a job of Landfall consists of.
+var OwnKeys = []string{
+	"description", "image", "script", "builders", "env", "timeout", "artifacts", "reports", "pack", "moved-from",
+	"triggers", "schedule", "once", "secrets", "labels", "services", "cache", "resources",
+}

@@ -122,6 +122,12 @@ func wholeName(text string) (string, bool) {
 	return t.name, true
 }
 
+// IsVariable reports whether text, formatted, can be a variable itself.
+func IsVariable(text string) bool {
+	_, ok := wholeName(text)
+	return ok
+}
+
 // applyDefaults does the second step.
 func applyDefaults(text string, defined func(name string) bool) string {
 	if !strings.Contains(text, "|") {
@@ -181,7 +187,10 @@ func Names(text string) iter.Seq[string] {
 				return
 			}
 			text = rest
-			name := strings.TrimPrefix(rest, "obj:")
+			name, isObj := strings.CutPrefix(rest, "obj:")
+			if isObj && !yield("obj") {
+				return
+			}
 			if end := strings.IndexAny(name, "{}|:![."); end >= 0 {
 				name = name[:end]
 			}

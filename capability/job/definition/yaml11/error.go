@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -79,12 +80,12 @@ type Position struct {
 
 // String returns "file:line:column".
 func (p Position) String() string {
-	return fmt.Sprintf("%s:%d:%d", p.file.name, p.Line, p.Column)
+	return p.Origin() + ":" + strconv.Itoa(p.Column)
 }
 
 // Origin returns "file:line".
 func (p Position) Origin() string {
-	return fmt.Sprintf("%s:%d", p.file.name, p.Line)
+	return p.file.name + ":" + strconv.Itoa(p.Line)
 }
 
 // Errorf makes an Error at p.

@@ -1,8 +1,6 @@
 package yaml11
 
 import (
-	"bytes"
-	"encoding/json"
 	"math"
 	"math/big"
 	"strings"
@@ -206,59 +204,4 @@ func number(v *Value) (*big.Float, bool) {
 		return big.NewFloat(data), true
 	}
 	return nil, false
-}
-
-// MarshalJSON returns v as JSON, maps in their order. What JSON has no value
-// for is the text that Python prints.
-func (v *Value) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	err := v.writeJSON(&b)
-	return b.Bytes(), err
-}
-
-func (v *Value) writeJSON(b *bytes.Buffer) error {
-	switch data := v.Data.(type) {
-	case []*Value:
-		b.WriteByte('[')
-		for i, item := range data {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			if err := item.writeJSON(b); err != nil {
-				return err
-			}
-		}
-		b.WriteByte(']')
-		return nil
-	case Map:
-		b.WriteByte('{')
-		for i, e := range data {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			if err := writeScalar(b, e.Key.Text()); err != nil {
-				return err
-			}
-			b.WriteByte(':')
-			if err := e.Value.writeJSON(b); err != nil {
-				return err
-			}
-		}
-		b.WriteByte('}')
-		return nil
-	case nil, bool, *big.Int, string:
-		return writeScalar(b, data)
-	case float64:
-		if !math.IsInf(data, 0) && !math.IsNaN(data) {
-			b.WriteString(floatText(data))
-			return nil
-		}
-	}
-	return writeScalar(b, v.Text())
-}
-
-func writeScalar(b *bytes.Buffer, data any) error {
-	text, err := json.Marshal(data)
-	b.Write(text)
-	return err
 }

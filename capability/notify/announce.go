@@ -1,0 +1,200 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"landfall.dev/api"
+	"landfall.dev/kit"
+)
+
+// announcer makes the notices that jobs ask for.
+type announcer struct {
+	client kit.Client
+	base   string
+}
+
+// announce makes those that the job of the build r asks for. Their ids come from
+// the build's, so that a repeat makes none.
+func (a announcer) announce(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
+	b, err := api.Builds.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	before, err := a.before(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range b.Spec.Messages {
+		if !slices.ContainsFunc(m.When, func(w api.Occasion) bool { return holds(w, resultOf(b), before) }) {
+			continue
+		}
+		n := api.Notice{Meta: kit.Meta{Source: b.Link}, About: b.Link, Via: m.Via, Subject: a.text(b, m.Subject), Text: a.text(b, m.Text)}
+		if n.Subject == "" {
+			n.Subject = a.text(b, "$DEFAULT_SUBJECT")
+		}
+		if n.Text == "" {
+			n.Text = a.text(b, "$DEFAULT_CONTENT")
+		}
+		to, err := a.recipients(ctx, b, m)
+		if err != nil {
+			return nil, err
+		}
+		if n.To = strings.Join(to, ", "); n.To == "" {
+			continue
+		}
+		_, err = api.Notices.Create(ctx, a.client, fmt.Sprintf("message-%s-%d", b.Link.ID(), i), n)
+		if err != nil && !errors.Is(err, kit.ErrConflict) {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// before returns the result of the build of the same job that ended before b,
+// empty if there is none. Builds of changes are compared with such.
+func (a announcer) before(ctx context.Context, b api.Build) (api.Result, error) {
+	var last api.Build
+	filter := fmt.Sprintf("project == %q && job == %q", b.Project, b.Job)
+	for other, err := range api.Builds.All(ctx, a.client, filter, "") {
+		if err != nil {
+			return "", err
+		}
+		same := other.Cell == "" && (other.Change == "") == (b.Change == "")
+		if same && other.Link != b.Link && other.State.Done() && other.State != api.BuildCancelled &&
+			other.Created.Before(b.Created) && other.Created.After(last.Created) {
+			last = other
+		}
+	}
+	if last.Link == "" {
+		return "", nil
+	}
+	return resultOf(last), nil
+}
+
+// recipients are the addresses or channels that a message goes to.
+func (a announcer) recipients(ctx context.Context, b api.Build, m api.Announcement) ([]string, error) {
+	to := slices.Clone(m.To)
+	if m.Author {
+		id, ok := strings.CutPrefix(b.Author, api.Users.Name+"/")
+		if !ok {
+			return to, nil // nobody, or a service
+		}
+		u, err := api.Users.Read(ctx, a.client, id)
+		switch {
+		case errors.Is(err, kit.ErrNotFound):
+		case err != nil:
+			return nil, err
+		case m.Via != api.ViaMail:
+			to = append(to, b.Author)
+		case u.Email != "" && !slices.Contains(to, u.Email):
+			to = append(to, u.Email)
+		}
+	}
+	if len(to) == 0 && m.Via != api.ViaMail {
+		to = []string{"#" + b.Project}
+	}
+	return to, nil
+}
+
+// resultOf is what became of a build that has ended.
+func resultOf(b api.Build) api.Result {
+	switch {
+	case b.State == api.BuildPassed:
+		return api.ResultSuccess
+	case b.State == api.BuildCancelled:
+		return api.ResultAborted
+	case b.Result == "" || b.Result == api.ResultSuccess:
+		return api.ResultFailure
+	}
+	return b.Result
+}
+
+// ranks are the results, the best first.
+var ranks = []api.Result{api.ResultSuccess, api.ResultUnstable, api.ResultFailure, api.ResultAborted}
+
+// holds tells whether a message is for a build with this result, after one with
+// the result before. A job's first build comes after success.
+func holds(w api.Occasion, now, before api.Result) bool {
+	first := before == ""
+	if first {
+		before = api.ResultSuccess
+	}
+	better, worse := slices.Index(ranks, now) < slices.Index(ranks, before), slices.Index(ranks, now) > slices.Index(ranks, before)
+	failed, unstable := now == api.ResultFailure, now == api.ResultUnstable
+	switch w {
+	case api.WhenAlways:
+		return true
+	case api.WhenSuccess:
+		return now == api.ResultSuccess
+	case api.WhenUnstable:
+		return unstable
+	case api.WhenFailure:
+		return failed
+	case api.WhenAborted:
+		return now == api.ResultAborted
+	case api.WhenFixed:
+		return now == api.ResultSuccess && before != api.ResultSuccess
+	case api.WhenChanged:
+		return better || worse || first
+	case api.WhenBetter:
+		return better
+	case api.WhenWorse:
+		return worse
+	case api.WhenFirstFailure:
+		return failed && before != api.ResultFailure
+	case api.WhenStillFailure:
+		return failed && before == api.ResultFailure
+	case api.WhenFirstUnstable:
+		return unstable && before != api.ResultUnstable
+	case api.WhenStillUnstable:
+		return unstable && before == api.ResultUnstable
+	}
+	return false
+}
+
+// words are the results for people.
+var words = map[api.Result]string{
+	api.ResultSuccess: "Successful", api.ResultUnstable: "Unstable", api.ResultFailure: "Failed", api.ResultAborted: "Aborted",
+}
+
+// text replaces what Jenkins' mails may name of a build; what is not known stays
+// as it is.
+func (a announcer) text(b api.Build, text string) string {
+	return os.Expand(text, func(name string) string {
+		name, mayLack := strings.CutSuffix(name, "-")
+		switch name {
+		case "PROJECT_NAME", "JOB_NAME":
+			return b.Job
+		case "BUILD_NUMBER", "BUILD_ID":
+			return b.Link.ID()
+		case "BUILD_STATUS", "BUILD_RESULT":
+			return words[resultOf(b)]
+		case "BUILD_URL", "PROJECT_URL":
+			return a.base + "/" + string(b.Link)
+		case "GIT_COMMIT", "GIT_REVISION":
+			return b.Commit
+		case "CAUSE":
+			return b.Error
+		case "DEFAULT_SUBJECT", "PROJECT_DEFAULT_SUBJECT":
+			return fmt.Sprintf("%s - Build %s - %s!", b.Job, b.Link.ID(), words[resultOf(b)])
+		case "DEFAULT_CONTENT", "PROJECT_DEFAULT_CONTENT":
+			text := fmt.Sprintf("%s of %s: %s", b.Job, b.Project, strings.ToLower(words[resultOf(b)]))
+			if b.Error != "" {
+				text += ": " + b.Error
+			}
+			return text
+		}
+		if value, ok := b.Params[name]; ok {
+			return value
+		}
+		if mayLack {
+			return ""
+		}
+		return "$" + name
+	})
+}

@@ -1,0 +1,26 @@
+package engines
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"landfall.dev/engine"
+)
+
+// Mounts reads VARIABLE=HOST[:TARGET].
+func Mounts(texts []string) ([]engine.Mount, error) {
+	var mounts []engine.Mount
+	for _, s := range texts {
+		variable, paths, ok := strings.Cut(s, "=")
+		host, target, both := strings.Cut(paths, ":")
+		if !both {
+			target = host
+		}
+		if !ok || variable == "" || !filepath.IsAbs(host) || !filepath.IsAbs(target) {
+			return nil, fmt.Errorf("%q is no mount: write VARIABLE=/host/path or VARIABLE=/host/path:/path/in/container", s)
+		}
+		mounts = append(mounts, engine.Mount{Host: host, Target: target, ReadOnly: true, Env: variable})
+	}
+	return mounts, nil
+}

@@ -1,0 +1,24 @@
+// Package soak runs builds on two Docker daemons while SIGKILL ends, at random,
+// the hub, the runners, the daemons and containers of the builds.
+//
+// The hub, two runners and both daemons are processes of the test's own. Each
+// runner drives both daemons: one over its socket, which sees the workspaces, and
+// one over TLS, to which they are copied. What is killed is started again, one
+// to two of them at once. The builds are of several sorts, see sorts: they pass,
+// fail, write much, keep files, have a service, or do not end until SIGKILL.
+//
+// In the end
+//
+//   - every build has the verdict of its sort. One whose own container was killed
+//     may have failed instead, one whose daemon was killed meanwhile may be in
+//     error: neither is tried again, for who ordered it decides about that. A
+//     build whose hub or runner was killed has noticed nothing.
+//   - every log has the lines that the build wrote, each once and in order, from
+//     the first to the last. One whose last is not known says that some are
+//     missing.
+//   - no container, volume, network, workspace or process is left.
+//
+// The short version has 8 builds, and each thing is killed once. make soak
+// ONLY=builds runs 200; SOAK_BUILDS says how many, LANDFALL_SEED=N repeats the
+// order of the builds and of the strikes. It takes root and dockerd.
+package soak

@@ -1,0 +1,291 @@
+package soak
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"landfall.dev/api"
+	"landfall.dev/engine/enginetest"
+	"landfall.dev/kit"
+	"landfall.dev/kit/rest"
+	"landfall.dev/test/harness"
+)
+
+// patience is how long anything may take.
+const patience = 5 * time.Minute
+
+var landfall string // the binary
+
+func TestMain(m *testing.M) {
+	var b harness.Binaries
+	os.Exit(harness.Main(m, &b, func(source, dir string) (harness.Binaries, error) {
+		landfall = filepath.Join(dir, "landfall")
+		cmd := exec.Command("go", "build", "-o", landfall, "./cmd/landfall")
+		cmd.Dir, cmd.Stderr = source, os.Stderr
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		return b, cmd.Run()
+	}))
+}
+
+// place is all that there is: a hub, its runners, and their daemons.
+type place struct {
+	t       *testing.T
+	dir     string
+	url     string
+	token   string // of the administrator
+	client  kit.Client
+	hub     *harness.Role
+	runners []*harness.Role
+	daemons []*daemon
+}
+
+// daemon is a Docker daemon of the test's own, whose client needs no runner.
+type daemon struct {
+	*harness.Role
+	docker enginetest.Daemon
+	client *client.Client
+}
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	p := &place{t: t, dir: t.TempDir()}
+	var engines []string
+	for i, name := range []string{"near", "far"} {
+		d := enginetest.NewDaemon(t)
+		pool := fmt.Sprintf("base=10.%d.0.0/16,size=24", 201+i) // the daemons know nothing of each other's networks
+		role := p.role("dockerd-"+name, "dockerd", append(d.Args, "--default-address-pool", pool)...)
+		c, err := client.New(client.WithHost(d.Socket))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.daemons = append(p.daemons, &daemon{role, d, c})
+		engines = append(engines, "--engine", name+"="+map[string]string{"near": d.Socket + "?slots=2", "far": d.Address() + "&slots=2"}[name])
+	}
+	address := harness.FreeAddress(t)
+	p.url = "http://" + address
+	p.hub = p.role("hub", landfall, "hub", "--data", p.path("hub"), "--listen", address)
+	p.awake()
+	token, err := os.ReadFile(p.path("hub", "admin.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.token = strings.TrimSpace(string(token))
+	if p.client, err = rest.NewClient(p.url, p.token, rest.ClientOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(p.path("files", "jobs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.path("files", "jobs", "jobs.yml"), []byte(definitions()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.landfall("project", "create", "demo", "--from", p.path("files"))
+	for i := range 2 {
+		name := "runner" + strconv.Itoa(i+1)
+		p.landfall("account", "create", name, "--role", "runner")
+		token := strings.TrimSpace(p.landfall("token", "create", "accounts/"+name))
+		p.runners = append(p.runners, p.role(name, landfall, append([]string{"runner", "--hub", p.url, "--token", token,
+			"--data", p.path(name), "--name", name}, engines...)...))
+	}
+	return p
+}
+
+// role starts a role, which is ended with the test.
+func (p *place) role(name, program string, args ...string) *harness.Role {
+	p.t.Helper()
+	r := harness.NewRole(p.t, name, p.dir, program, args...)
+	if p.t.Failed() {
+		p.t.FailNow()
+	}
+	p.t.Cleanup(r.End)
+	return r
+}
+
+func (p *place) path(names ...string) string {
+	return filepath.Join(append([]string{p.dir}, names...)...)
+}
+
+// landfall runs a client command as the administrator.
+func (p *place) landfall(args ...string) string {
+	p.t.Helper()
+	cmd := exec.Command(landfall, args...)
+	cmd.Env = append(os.Environ(), "LANDFALL_URL="+p.url, "LANDFALL_TOKEN="+p.token)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		p.t.Fatalf("landfall %s: %v: %s", strings.Join(args, " "), err, errs.String())
+	}
+	return string(out)
+}
+
+// awake waits until the hub and the daemons answer.
+func (p *place) awake() {
+	p.t.Helper()
+	p.eventually("the hub answers", func() error {
+		_, err := p.read(http.MethodGet, "/")
+		return err
+	})
+	for _, d := range p.daemons {
+		p.eventually(d.Name+" answers", func() error {
+			_, err := d.client.Ping(p.t.Context(), client.PingOptions{NegotiateAPIVersion: true})
+			return err
+		})
+	}
+}
+
+// read asks the hub as the administrator.
+func (p *place) read(method, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if p.token != "" {
+		req.Header.Set("Authorization", "Bearer "+p.token)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode >= http.StatusInternalServerError {
+		err = fmt.Errorf("%s: %s", res.Status, b)
+	}
+	return b, err
+}
+
+// eventually returns once f returns nil.
+func (p *place) eventually(what string, f func() error) {
+	p.t.Helper()
+	end := time.Now().Add(patience)
+	for err := f(); err != nil; err = f() {
+		if time.Now().After(end) {
+			p.t.Fatalf("%s: not within %s: %v", what, patience, err)
+		}
+		p.pause(50 * time.Millisecond)
+	}
+}
+
+// pause lets the others work.
+func (p *place) pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-p.t.Context().Done():
+	}
+}
+
+// order orders a build of the job.
+func (p *place) order(id, job string) {
+	p.t.Helper()
+	ref, err := api.Refs.Read(p.t.Context(), p.client, api.RefID("demo", "refs/heads/main"))
+	if err == nil {
+		_, err = api.Builds.Create(p.t.Context(), p.client, id, api.Build{Project: "demo", Job: job, Commit: ref.Commit})
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// builds are those that there are.
+func (p *place) builds() (all []api.Build) {
+	p.t.Helper()
+	p.eventually("the builds", func() error {
+		all = nil
+		for b, err := range api.Builds.All(p.t.Context(), p.client, "", "") {
+			if err != nil {
+				return err
+			}
+			all = append(all, b)
+		}
+		return nil
+	})
+	return all
+}
+
+// cancel cancels a build that has written something.
+func (p *place) cancel(b api.Build) {
+	if log := p.log(b); !bytes.Contains(log, []byte("line 5\n")) {
+		return
+	}
+	p.eventually("cancel "+b.Link.ID(), func() error {
+		_, err := api.Builds.Send(p.t.Context(), p.client, b.Link.ID(), "cancel", nil)
+		return err
+	})
+}
+
+// settle ends the runners, and insists that nothing is left of their work.
+func (p *place) settle() {
+	p.t.Helper()
+	p.eventually("nothing is left of the builds", func() error {
+		for _, d := range p.daemons {
+			if left := p.left(d, "landfall-runner-"); len(left) > 0 {
+				for _, name := range left {
+					if !strings.Contains(name, "-spare-") {
+						return fmt.Errorf("%s has %q", d.Name, left)
+					}
+				}
+			}
+		}
+		return nil
+	})
+	for i, r := range p.runners {
+		r.End()
+		if entries, err := os.ReadDir(p.path("runner"+strconv.Itoa(i+1), "work")); err != nil || len(entries) > 0 {
+			p.t.Errorf("%s has left workspaces: %v, error %v", r.Name, entries, err)
+		}
+	}
+	for _, d := range p.daemons {
+		if left := p.left(d, ""); len(left) > 0 {
+			p.t.Errorf("%s has %q", d.Name, left)
+		}
+	}
+}
+
+// left are the containers of a daemon, its volumes, and the networks that it did
+// not make by itself, if their names contain part.
+func (p *place) left(d *daemon, part string) (names []string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	containers, err := d.client.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, c := range containers.Items {
+		names = append(names, "container "+strings.Join(c.Names, " "))
+	}
+	volumes, err := d.client.VolumeList(ctx, client.VolumeListOptions{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, v := range volumes.Items {
+		names = append(names, "volume "+v.Name)
+	}
+	networks, err := d.client.NetworkList(ctx, client.NetworkListOptions{Filters: client.Filters{}.Add("type", "custom")})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, n := range networks.Items {
+		names = append(names, "network "+n.Name)
+	}
+	var with []string
+	for _, name := range names {
+		if strings.Contains(name, part) {
+			with = append(with, name)
+		}
+	}
+	return with
+}
