@@ -22,8 +22,12 @@ demo:
 test: setup build
 	sh test/run.sh
 
-soak: # histories of real processes under new faults; SOAK says for how long
+soak: # histories of real processes under new faults, SOAK says for how long; ONLY=builds: SOAK_BUILDS builds over two Docker daemons
+ifeq ($(ONLY),builds)
+	SOAK_BUILDS=$${SOAK_BUILDS:-200} go test -count=1 -timeout 0 -v -run TestSoak ./test/soak
+else
 	SOAK=$${SOAK:-30m} go test -count=1 -timeout 0 -v -run TestSoak ./test/linear
+endif
 
 lint:
 	unformatted=$$(gofmt -l .) && { test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted; exit 1; }; }

@@ -152,7 +152,7 @@ func (r *Runner) prepare(b api.Build, before *record, logger *slog.Logger) (*att
 // open takes over what a runner that was killed has left.
 func (a *attempt) open(before record) (err error) {
 	a.space = workspace{filepath.Join(a.runner.Dir, task.ID(a.build))}
-	a.record, a.image = before, before.Image
+	a.record, a.image, a.masked = before, before.Image, before.Masked
 	a.resumed = before.Phase == phaseSteps || before.Phase == phaseLast
 	a.begun = true
 	// What is said of reports and images is said again.

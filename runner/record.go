@@ -36,6 +36,9 @@ type record struct {
 	Log int64 `json:"log"`
 	// Answered is the number of the last step that was carried out here.
 	Answered int `json:"answered,omitempty"`
+	// Masked is what must not be in the log: the values of the secrets that the
+	// build was given, which may have other ones since.
+	Masked []string `json:"masked,omitempty"`
 	// Result and Ended are how the steps have ended.
 	Result api.Result `json:"result,omitempty"`
 	Ended  *outcome   `json:"ended,omitempty"`
@@ -73,7 +76,7 @@ func (o *outcome) err() error {
 
 // reach notes that a phase begins.
 func (a *attempt) reach(p phase) error {
-	a.record.Phase, a.record.Log, a.record.Image = p, a.log.Length(), a.image
+	a.record.Phase, a.record.Log, a.record.Image, a.record.Masked = p, a.log.Length(), a.image, a.masked
 	if err := a.space.write(a.record); err != nil {
 		return fmt.Errorf("note how far the build has come: %w", err)
 	}

@@ -19,7 +19,9 @@ import (
 	"landfall.dev/engine"
 	"landfall.dev/engine/docker"
 	"landfall.dev/engine/process"
+	"landfall.dev/kit"
 	"landfall.dev/kit/rest"
+	"landfall.dev/runner/pool"
 )
 
 // victim, if it is set to the name of an engine, makes the test binary a runner,
@@ -205,10 +207,14 @@ func TestBuildsOfOthersAreRemovedWhenTheirRunnerComesBack(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(c.Dir, "without-workspace-1")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(c.Dir, pool.Prefix+"of-the-killed"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	start(t, newRunner(t, c))
 	for _, id := range ids {
 		eventually(t, gone(t, filepath.Join(pids, id)))
 	}
+	h.await("cancelled", func(b api.Build) bool { return b.LogDigest != "" })
 	eventually(t, cleared(c.Dir))
 }
 
@@ -300,5 +306,31 @@ func TestNothingIsLeftOnAnEngineThatFailed(t *testing.T) {
 		}
 	case <-time.After(deadline):
 		t.Error("nothing was discarded")
+	}
+}
+
+func TestSecretsAreMaskedByTheNextRunnerToo(t *testing.T) {
+	r := newRunner(t, newHub(t).config())
+	b := api.Build{Meta: kit.Meta{Link: "builds/x"}, Attempt: 1, Spec: &api.JobSpec{}}
+	logger := slog.New(slog.DiscardHandler)
+	first, err := r.prepare(b, nil, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.masked = []string{"as it was given"}
+	if err := first.reach(phaseSteps); err != nil {
+		t.Fatal(err)
+	}
+	left, err := first.space.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := r.prepare(b, &left, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.remove()
+	if got := second.secrets(); !slices.Equal(got, first.masked) {
+		t.Errorf("what is masked is %q, want %q", got, first.masked)
 	}
 }

@@ -15,6 +15,9 @@
 //	   │                        └──┼────expire─────┤
 //	   └─resolve.failed─▶ error    └────cancel─────┴──▶ cancelled
 //
+// Before it is queued a build may be waiting, see package chain: for locks, for
+// the next time that it is tried, or instead for the builds of its matrix.
+//
 // The attempt of a build counts its leases and is its fence: what a runner
 // says of an earlier attempt is refused. Each attempt has a log of its own, which
 // is sealed, made a blob that cannot change, before the build may pass. The log

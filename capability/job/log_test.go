@@ -121,9 +121,10 @@ func TestALogThatNobodySealsIsClosed(t *testing.T) {
 		t.Fatalf("after the cancellation: %+v, want a timer", ops)
 	}
 	b, ops = next(b, kit.Event{Name: "close"}, start.Add(fadeTime))
-	if len(ops) != 1 || ops[0].Do != "seal" {
-		t.Errorf("when the time is up: %+v, want the log sealed", ops)
+	if len(ops) != 1 || ops[0].Do != "seal" || b.LogMissing != -1 {
+		t.Errorf("when the time is up: %+v, %d lines missing; want the log sealed, and that nobody knows", ops, b.LogMissing)
 	}
+	b.LogMissing = 0
 	data, _ := json.Marshal(api.LogSeal{Size: 3, Digest: "sha256:x"})
 	b.LogSize = 5
 	b, _ = next(b, kit.Event{Name: "seal.done", Data: data}, start)

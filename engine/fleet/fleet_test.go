@@ -25,6 +25,8 @@ type machine struct {
 	caches []string
 	tasks  chan string // the ids of those that run
 	left   []string    // of those that a killed runner left
+
+	discarded []string
 }
 
 func (m *machine) Name() string { return "machine" }
@@ -67,8 +69,12 @@ func (m *machine) Run(ctx context.Context, t engine.Task, _ io.Writer) (engine.R
 func (m *machine) Resume(_ context.Context, t engine.Task, _ io.Writer) (engine.Result, error) {
 	return engine.Result{Exit: 9}, nil
 }
-func (m *machine) Left(context.Context) ([]string, error)    { return m.left, nil }
-func (m *machine) Discard(_ context.Context, _ string) error { m.left = nil; return nil }
+func (m *machine) Left(context.Context) ([]string, error) { return m.left, nil }
+
+func (m *machine) Discard(_ context.Context, id string) error {
+	m.left, m.discarded = nil, append(m.discarded, id)
+	return nil
+}
 
 func newFleet(t *testing.T, members ...Member) *Fleet {
 	t.Helper()
@@ -222,4 +228,45 @@ func TestATaskIsResumedWhereItIs(t *testing.T) {
 	if _, err := f.Resume(t.Context(), engine.Task{ID: "other"}, io.Discard); !errors.Is(err, engine.ErrNoTask) {
 		t.Errorf("a task that is nowhere: got error %v, want ErrNoTask", err)
 	}
+}
+
+func TestWhatAnEngineHasLeftIsDiscardedWhenItAnswersAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := &machine{images: []string{"go"}, tasks: make(chan string, 1), left: []string{"of-an-earlier-run", "kept"}}
+		far.down.Store(true)
+		f := newFleet(t, Member{"far", far, 2, nil})
+		f.Check(t.Context())
+		if err := errors.Join(f.Clear(t.Context(), []string{"kept"}), f.Discard(t.Context(), "ended")); err != nil {
+			t.Errorf("at an engine that does not answer: %v", err)
+		}
+		f.Check(t.Context())
+		if len(far.discarded) > 0 {
+			t.Errorf("discarded are %q before the engine has answered", far.discarded)
+		}
+		far.down.Store(false)
+		f.Check(t.Context())
+		if want := []string{"of-an-earlier-run", "ended"}; !slices.Equal(far.discarded, want) {
+			t.Errorf("discarded are %q, want %q", far.discarded, want)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			_, err := f.Run(ctx, engine.Task{ID: "at-work", Image: "go"}, io.Discard)
+			ended <- err
+		}()
+		<-far.tasks
+		f.owe(f.members[0], "at-work")
+		far.discarded = nil
+		if f.Check(t.Context()); len(far.discarded) > 0 {
+			t.Errorf("discarded are %q, and one of these is at work", far.discarded)
+		}
+		cancel()
+		<-ended
+		if f.Check(t.Context()); !slices.Equal(far.discarded, []string{"at-work"}) {
+			t.Errorf("discarded are %q, want what has ended", far.discarded)
+		}
+		if f.Check(t.Context()); len(far.discarded) != 1 {
+			t.Errorf("discarded are %q, want nothing twice", far.discarded)
+		}
+	})
 }

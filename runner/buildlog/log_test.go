@@ -215,10 +215,17 @@ func TestALogIsReopened(t *testing.T) {
 	}
 	defer l.Close()
 	l.Repeat(from)
+	write(t, l, "one\nt")
+	if l.Repeated() {
+		t.Error("a part of what there is was repeated, and it says that all was")
+	}
+	l.Repeat(from)
 	for _, part := range []string{"one\nt", "wo\nthree\n", "four"} {
 		write(t, l, part)
 	}
-	l.Repeated()
+	if !l.Repeated() {
+		t.Error("all that there is was repeated, and it says that some was not")
+	}
 	if err := l.Say("five"); err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func Run(ctx context.Context, c Config, out io.Writer) (Outcome, error) {
 	}
 	env := c.Place.Env(c.Build)
 	masked := step.NewMask(out, append(secrets(spec, env), c.Secrets...))
-	ended, err := c.Engine.Run(ctx, engine.Task{
+	task := engine.Task{
 		ID:      "local-" + filepath.Base(c.Dir),
 		Image:   c.Image,
 		Dir:     src,
@@ -98,11 +98,22 @@ func Run(ctx context.Context, c Config, out io.Writer) (Outcome, error) {
 			engine.Mount{Host: script, Target: scriptPath, ReadOnly: true, Env: step.ScriptVariable, Own: true},
 			engine.Mount{Host: state, Target: statePath, Env: step.StateVariable, Own: true}),
 		Limits: given.Limits, Network: engine.NoNetwork, Grace: grace, Services: given.Services, Caches: given.Caches,
-	}, masked)
-	if err := errors.Join(err, masked.Flush()); err != nil {
-		return Outcome{}, err
 	}
-	return outcome(ended, state), nil
+	calls, answered := step.Calls(spec), 0
+	for {
+		ended, err := c.Engine.Run(ctx, task, masked)
+		if err := errors.Join(err, masked.Flush()); err != nil {
+			return Outcome{}, err
+		}
+		n := step.Left(state)
+		if calls[n] == nil || n <= answered {
+			return outcome(ended, state), nil
+		}
+		if err := step.Resume(script, n, step.Answer{Said: "A local build starts no others.\n"}); err != nil {
+			return Outcome{}, fmt.Errorf("write the script: %w", err)
+		}
+		answered = n
+	}
 }
 
 func outcome(ended engine.Result, state string) Outcome {

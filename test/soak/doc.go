@@ -10,9 +10,10 @@
 // In the end
 //
 //   - every build has the verdict of its sort. One whose own container was killed
-//     may have failed instead, one whose daemon was killed meanwhile may be in
-//     error: neither is tried again, for who ordered it decides about that. A
-//     build whose hub or runner was killed has noticed nothing.
+//     may have failed instead, with what became of the container. One whose daemon
+//     was killed meanwhile may be in error, or have failed if its runner, killed
+//     too, found the container dead. None of these is tried again: who ordered it
+//     decides about that. That its hub or its runner was killed no build notices.
 //   - every log has the lines that the build wrote, each once and in order, from
 //     the first to the last. One whose last is not known says that some are
 //     missing.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -102,14 +103,20 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
-// role starts a role, which is ended with the test.
+// role starts a role, which is ended with the test; what it said last is shown if
+// that has failed.
 func (p *place) role(name, program string, args ...string) *harness.Role {
 	p.t.Helper()
 	r := harness.NewRole(p.t, name, p.dir, program, args...)
 	if p.t.Failed() {
 		p.t.FailNow()
 	}
-	p.t.Cleanup(r.End)
+	p.t.Cleanup(func() {
+		r.End()
+		if text, err := os.ReadFile(p.path(name + ".log")); p.t.Failed() && err == nil {
+			p.t.Logf("the end of %s.log:\n%s", name, text[max(0, len(text)-3000):])
+		}
+	})
 	return r
 }
 
@@ -226,17 +233,17 @@ func (p *place) cancel(b api.Build) {
 	})
 }
 
-// settle ends the runners, and insists that nothing is left of their work.
+// settle insists that nothing is left of the builds, ends the runners, and
+// insists that nothing is left of what they had ready either.
 func (p *place) settle() {
 	p.t.Helper()
 	p.eventually("nothing is left of the builds", func() error {
 		for _, d := range p.daemons {
-			if left := p.left(d, "landfall-runner-"); len(left) > 0 {
-				for _, name := range left {
-					if !strings.Contains(name, "-spare-") {
-						return fmt.Errorf("%s has %q", d.Name, left)
-					}
-				}
+			left := p.left(d)
+			if slices.ContainsFunc(left, func(name string) bool {
+				return !strings.Contains(name, "-spare-") && !strings.HasPrefix(name, "volume")
+			}) {
+				return fmt.Errorf("%s has %q", d.Name, left)
 			}
 		}
 		return nil
@@ -248,15 +255,43 @@ func (p *place) settle() {
 		}
 	}
 	for _, d := range p.daemons {
-		if left := p.left(d, ""); len(left) > 0 {
+		if left := p.left(d); len(left) > 0 {
 			p.t.Errorf("%s has %q", d.Name, left)
 		}
 	}
+	p.eventually("no process of a build is left", func() error {
+		if left := p.processes(); len(left) > 0 {
+			return fmt.Errorf("there are %q", left)
+		}
+		return nil
+	})
 }
 
-// left are the containers of a daemon, its volumes, and the networks that it did
-// not make by itself, if their names contain part.
-func (p *place) left(d *daemon, part string) (names []string) {
+// processes are those of builds, by their environment, and those that daemons
+// have for containers.
+func (p *place) processes() (left []string) {
+	p.t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		command, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // of one that has ended nothing can be read
+		environment, _ := os.ReadFile(filepath.Join(dir, "environ"))
+		is := bytes.Contains(environment, []byte(p.url))
+		for _, d := range p.daemons {
+			is = is || bytes.Contains(command, []byte("containerd-shim")) && bytes.Contains(command, []byte(d.docker.Certs))
+		}
+		if is {
+			left = append(left, filepath.Base(dir)+" "+string(bytes.ReplaceAll(command, []byte{0}, []byte{' '})))
+		}
+	}
+	return left
+}
+
+// left are the containers and volumes of a daemon, and the networks that it did
+// not make by itself.
+func (p *place) left(d *daemon) (names []string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
@@ -281,11 +316,5 @@ func (p *place) left(d *daemon, part string) (names []string) {
 	for _, n := range networks.Items {
 		names = append(names, "network "+n.Name)
 	}
-	var with []string
-	for _, name := range names {
-		if strings.Contains(name, part) {
-			with = append(with, name)
-		}
-	}
-	return with
+	return names
 }

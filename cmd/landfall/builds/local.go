@@ -287,6 +287,11 @@ func withSecrets(b *api.Build, given map[string]string) (values []string) {
 			fmt.Fprintf(os.Stderr, "left out the secret %s: give it with --secret %s=VALUE\n", p.Name, p.Name)
 		}
 	}
+	for _, use := range b.Spec.Secrets {
+		if _, ok := given[use.Variable]; !ok || use.File {
+			fmt.Fprintf(os.Stderr, "left out the secret %s of the project (%s)\n", use.Secret, use.Variable)
+		}
+	}
 	for name, value := range given {
 		if b.Params == nil {
 			b.Params = map[string]string{}

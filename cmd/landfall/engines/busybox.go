@@ -15,19 +15,16 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
-
-	"landfall.dev/engine"
 )
 
 // buildImage makes the image ref, with a shell and the usual tools, out of a
-// static busybox, for builds whose jobs name no image. Loading what is there
-// costs little.
-func buildImage(ctx context.Context, e engine.Engine, ref, busybox string) error {
+// static busybox, for builds whose jobs name no image.
+func buildImage(ctx context.Context, ref, busybox string) (v1.Image, error) {
 	img, err := busyboxImage(ctx, busybox)
 	if err != nil {
-		return fmt.Errorf("the image %s for builds cannot be made from %s: %w; install busybox-static, or name another by --busybox", ref, busybox, err)
+		return nil, fmt.Errorf("the image %s for builds cannot be made from %s: %w; install busybox-static, or name another by --busybox", ref, busybox, err)
 	}
-	return e.Load(ctx, img, ref)
+	return img, nil
 }
 
 func busyboxImage(ctx context.Context, path string) (v1.Image, error) {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"landfall.dev/engine"
@@ -111,18 +112,27 @@ func parse(text, owner string, parallel int) (fleet.Member, error) {
 }
 
 // Load makes the image ref, with a shell and the usual tools, out of a static
-// busybox, on all engines of containers that answer.
+// busybox, on all engines of containers that answer. Loading what is there costs
+// little.
 func Load(ctx context.Context, members []fleet.Member, ref, busybox string, log *slog.Logger) error {
+	var img v1.Image
 	for _, m := range members {
 		e, ok := m.Engine.(engine.Engine)
-		if h, host := m.Engine.(engine.Host); !ok || !host {
-			continue
-		} else if err := h.Ping(ctx); err != nil {
-			log.Warn("engine did not answer: it has no default image yet", "engine", m.Name, "err", err)
+		h, host := m.Engine.(engine.Host)
+		if !ok || !host {
 			continue
 		}
-		if err := buildImage(ctx, e, ref, busybox); err != nil {
-			return err
+		if img == nil {
+			var err error
+			if img, err = buildImage(ctx, ref, busybox); err != nil {
+				return err
+			}
+		}
+		if err := e.Load(ctx, img, ref); err != nil {
+			if len(members) == 1 && h.Ping(ctx) == nil {
+				return err
+			}
+			log.Warn("engine may lack the default image", "engine", m.Name, "err", err)
 		}
 	}
 	return nil
