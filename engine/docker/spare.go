@@ -82,11 +82,10 @@ func (e *Engine) waits(ctx context.Context, c container.InspectResponse) bool {
 		return false // it was not prepared
 	}
 	top, err := e.client.ContainerTop(ctx, c.ID, client.ContainerTopOptions{Arguments: []string{"-eo", "pid,args"}})
-	if err != nil || len(top.Processes) != 2 { // init and the shell
+	if err != nil || len(top.Processes) != 2 { // init and the shell, in any order
 		return false
 	}
-	shell := top.Processes[1]
-	return shell[len(shell)-1] == "sh"
+	return slices.ContainsFunc(top.Processes, func(p []string) bool { return len(p) > 0 && p[len(p)-1] == "sh" })
 }
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -30,8 +30,7 @@ func (e *Engine) Resume(ctx context.Context, t engine.Task, out io.Writer) (engi
 	case err != nil:
 		return engine.Result{}, fmt.Errorf("task %s: %w", t.ID, err)
 	}
-	err = follow(ctx, m, t.Grace, dir, out, func() error {
-		m.wait(context.WithoutCancel(ctx))
+	err = follow(ctx, m, t.Grace, dir, out, func() { m.wait(context.WithoutCancel(ctx)) }, func(bool) error {
 		if err := m.kill(false); err != nil {
 			return err
 		}

@@ -87,12 +87,13 @@ func (e *Engine) runTask(ctx context.Context, t engine.Task, dir string, out io.
 		return engine.Result{}, fmt.Errorf("task %s: %w", t.ID, err)
 	}
 	var ended engine.Result
-	err = follow(ctx, m, t.Grace, dir, out, func() error {
+	err = follow(ctx, m, t.Grace, dir, out, func() {
 		// An error of Wait says no more than the exit code.
 		_ = cmd.Wait()
 		ended.Exit = exitCode(cmd.ProcessState)
-		err := m.kill(true) // those in the background
-		_ = keeper.Wait()   // until all is kept
+	}, func(owned bool) error {
+		err := m.kill(owned) // those in the background
+		_ = keeper.Wait()    // until all is kept
 		return err
 	})
 	if err != nil {
@@ -101,12 +102,16 @@ func (e *Engine) runTask(ctx context.Context, t engine.Task, dir string, out io.
 	return ended, nil
 }
 
-// follow copies the output of the task in dir to out until it has ended, which
-// wait says. It ends it itself if ctx ends or out fails.
-func follow(ctx context.Context, m mark, grace time.Duration, dir string, out io.Writer, wait func() error) error {
+// follow copies the output of the task in dir to out until it has ended. It ends
+// it itself if ctx ends or out fails. wait returns when the task's first process
+// is gone; rest ends those that it has left, as mark.kill does, and returns when
+// all output is kept.
+func follow(ctx context.Context, m mark, grace time.Duration, dir string, out io.Writer, wait func(), rest func(owned bool) error) error {
 	output, err := openOutput(dir)
 	if err != nil {
-		return errors.Join(err, m.kill(false), wait())
+		err = errors.Join(err, m.kill(false))
+		wait()
+		return errors.Join(err, rest(true))
 	}
 	defer output.file.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -123,11 +128,12 @@ func follow(ctx context.Context, m mark, grace time.Duration, dir string, out io
 			cancel(fmt.Errorf("copy the output: %w", err))
 		}
 	}()
-	err = wait()
-	if !stop() {
+	wait()
+	owned := stop()
+	if !owned {
 		<-stopped // its children may have some grace left
-		err = errors.Join(err, m.kill(false))
 	}
+	err = rest(owned)
 	close(ended)
 	<-copied
 	if err == nil && ctx.Err() != nil {
