@@ -35,10 +35,11 @@ func ownMounts(t engine.Task) []engine.Mount {
 }
 
 // mount shows a directory of this machine in a container; elsewhere an own one
-// is an empty volume, which is removed with the container.
-func (e *Engine) mount(m engine.Mount) mount.Mount {
+// is an empty volume of the task, which is removed with the container.
+func (e *Engine) mount(task string, m engine.Mount) mount.Mount {
 	if e.host.elsewhere && m.Own {
-		return mount.Mount{Type: mount.TypeVolume, Target: m.Target, VolumeOptions: &mount.VolumeOptions{NoCopy: true}}
+		labels := map[string]string{labelOwner: e.owner, labelBeside: task}
+		return mount.Mount{Type: mount.TypeVolume, Target: m.Target, VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: labels}}
 	}
 	return bind(m.Host, m.Target, m.ReadOnly)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,13 +151,16 @@ func (r *restWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Left asks the daemon for the containers of tasks.
+// Left asks the daemon for the containers of tasks, and what is beside them.
 func (e *Engine) Left(ctx context.Context) ([]string, error) {
 	containers, err := e.containers(ctx, labelTask)
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
 	}
-	var ids []string
+	ids, err := e.beside(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list tasks: %w", err)
+	}
 	for _, c := range containers {
 		for _, name := range c.Names { // the label of one that was spare is its first name
 			if id, ok := strings.CutPrefix(name, "/"+e.taskName("")); ok {
@@ -164,7 +168,8 @@ func (e *Engine) Left(ctx context.Context) ([]string, error) {
 			}
 		}
 	}
-	return ids, nil
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }
 
 // Discard removes the container of a task, and what ran beside it.

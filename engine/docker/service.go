@@ -151,7 +151,7 @@ func (e *Engine) tellServices(ctx context.Context, t engine.Task, out io.Writer)
 	return nil
 }
 
-// clear kills and removes what ran beside a task, and its network.
+// clear kills and removes what ran beside a task, its network and its volumes.
 func (e *Engine) clear(ctx context.Context, task string) error {
 	var errs []error
 	beside, err := e.containers(ctx, labelBeside+"="+task)
@@ -167,5 +167,42 @@ func (e *Engine) clear(ctx context.Context, task string) error {
 			errs = append(errs, err)
 		}
 	}
+	volumes, err := e.client.VolumeList(ctx, client.VolumeListOptions{Filters: filters})
+	errs = append(errs, err)
+	for _, v := range volumes.Items {
+		_, err := e.client.VolumeRemove(ctx, v.Name, client.VolumeRemoveOptions{})
+		if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) { // in use by the task that it was prepared for
+			errs = append(errs, err)
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// beside returns the ids of the tasks of which there is something beside their
+// containers.
+func (e *Engine) beside(ctx context.Context) ([]string, error) {
+	containers, err := e.containers(ctx, labelBeside)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, c := range containers {
+		ids = append(ids, c.Labels[labelBeside])
+	}
+	filters := client.Filters{}.Add("label", labelOwner+"="+e.owner, labelBeside)
+	networks, err := e.client.NetworkList(ctx, client.NetworkListOptions{Filters: filters})
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range networks.Items {
+		ids = append(ids, n.Labels[labelBeside])
+	}
+	volumes, err := e.client.VolumeList(ctx, client.VolumeListOptions{Filters: filters})
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range volumes.Items {
+		ids = append(ids, v.Labels[labelBeside])
+	}
+	return ids, nil
 }

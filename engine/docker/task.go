@@ -131,13 +131,13 @@ func (e *Engine) taskContainer(t engine.Task, name, image, user string) client.C
 	if t.Limits.DiskMB > 0 {
 		host.Tmpfs["/tmp"] += fmt.Sprintf(",size=%dm", t.Limits.DiskMB)
 	}
-	host.Mounts = append(host.Mounts, e.mount(engine.Mount{Host: t.Dir, Target: engine.WorkPath, Own: true}))
+	host.Mounts = append(host.Mounts, e.mount(t.ID, engine.Mount{Host: t.Dir, Target: engine.WorkPath, Own: true}))
 	env := map[string]string{"HOME": "/tmp"}
 	if t.Grace > 0 {
 		env[killGroup] = "1"
 	}
 	for _, m := range t.Mounts {
-		host.Mounts = append(host.Mounts, e.mount(m))
+		host.Mounts = append(host.Mounts, e.mount(t.ID, m))
 		if m.Env != "" {
 			env[m.Env] = m.Target
 		}
