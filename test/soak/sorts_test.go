@@ -101,15 +101,15 @@ func (p *place) judge(b api.Build, s sort, hits *striker) {
 	if d := kit.DigestOf(log); d != b.LogDigest {
 		p.t.Errorf("the log of %s is %s, and its build says %s", b.Link.ID(), d, b.LogDigest)
 	}
-	p.whole(b, log, as && s.state != api.BuildCancelled, daemon)
+	p.whole(b, log, as && s.state != api.BuildCancelled)
 }
 
 var numbered = regexp.MustCompile(`^line(s:)? (\d+)$`)
 
 // whole insists that a log has each line once and in order, and its end if the
-// build has come to its end. Else it may lack some if it says so, and must if its
-// daemon was killed, for nobody knows what the build still wrote.
-func (p *place) whole(b api.Build, log []byte, ended, daemon bool) {
+// build has come to its end. Else it may lack some if it says so, and must if it is
+// in error, for nobody knows what the build still wrote.
+func (p *place) whole(b api.Build, log []byte, ended bool) {
 	p.t.Helper()
 	last, total := 0, -1
 	for text := range strings.Lines(string(log)) {
@@ -131,7 +131,7 @@ func (p *place) whole(b api.Build, log []byte, ended, daemon bool) {
 	switch {
 	case ended && (total != last || b.LogMissing != 0):
 		p.t.Errorf("%s, %s: has %d lines of %d, and says that %d are missing", b.Link.ID(), b.Job, last, total, b.LogMissing)
-	case daemon && total < 0 && last > 0 && b.LogMissing == 0:
+	case b.State == api.BuildError && total < 0 && last > 0 && b.LogMissing == 0:
 		p.t.Errorf("%s, %s, %s: ends with line %d, and says that none is missing: %q", b.Link.ID(), b.Job, b.State, last, b.Error)
 	}
 }

@@ -1,9 +1,13 @@
 package engines
 
 import (
+	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"landfall.dev/engine"
 )
 
 func TestEnginesOfFlags(t *testing.T) {
@@ -33,5 +37,22 @@ func TestEnginesOfFlags(t *testing.T) {
 		if _, err := s.Open(t.Context(), t.TempDir(), "runner-one", 2); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got error %v, want %q", text, err, want)
 		}
+	}
+}
+
+func TestMountsAreNoSockets(t *testing.T) {
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "docker.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := Mounts([]string{"CACHE=" + socket}); err == nil || !strings.Contains(err.Error(), "builds get none") {
+		t.Errorf("a socket is mounted: %v", err)
+	}
+	got, err := Mounts([]string{"CACHE=" + dir + ":/cache"})
+	if want := (engine.Mount{Host: dir, Target: "/cache", ReadOnly: true, Env: "CACHE"}); err != nil || len(got) != 1 || got[0] != want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 }

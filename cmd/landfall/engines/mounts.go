@@ -2,6 +2,7 @@ package engines
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -19,6 +20,9 @@ func Mounts(texts []string) ([]engine.Mount, error) {
 		}
 		if !ok || variable == "" || !filepath.IsAbs(host) || !filepath.IsAbs(target) {
 			return nil, fmt.Errorf("%q is no mount: write VARIABLE=/host/path or VARIABLE=/host/path:/path/in/container", s)
+		}
+		if info, err := os.Stat(host); err == nil && info.Mode()&os.ModeSocket != 0 {
+			return nil, fmt.Errorf("%s is a socket: builds get none, for who reaches an engine's controls its machine", host)
 		}
 		mounts = append(mounts, engine.Mount{Host: host, Target: target, ReadOnly: true, Env: variable})
 	}
