@@ -157,6 +157,9 @@ type FinishArgs struct {
 	Result     Result     `json:"result,omitempty"`
 	// Again tells that the job wants it tried again, if it was not too often.
 	Again bool `json:"again,omitempty"`
+	// EngineLost says of an error that the engine failed, not the build: another
+	// attempt may do better.
+	EngineLost bool `json:"engineLost,omitempty"`
 	// Starts are the builds that follow on this one.
 	Starts []Start `json:"starts,omitempty"`
 	// Name and Description may be there whatever the state.

@@ -1,5 +1,7 @@
 package api
 
+import "slices"
+
 // Result is how a build stands while it runs, in the words of Jenkins, which
 // job definitions use.
 type Result string
@@ -11,6 +13,26 @@ const (
 	ResultFailure  Result = "FAILURE"
 	ResultAborted  Result = "ABORTED" // somebody ended it, or its time was up
 )
+
+// Rank counts from the best result to the worst; a build that has none yet is
+// before all.
+func (r Result) Rank() int {
+	return slices.Index([]Result{"", ResultSuccess, ResultUnstable, ResultFailure, ResultAborted}, r)
+}
+
+// Outcome is the result of a build that has ended, also of one whose steps did
+// not come to an end.
+func (b Build) Outcome() Result {
+	switch {
+	case b.State == BuildPassed:
+		return ResultSuccess
+	case b.State == BuildCancelled:
+		return ResultAborted
+	case b.Result == "" || b.Result == ResultSuccess:
+		return ResultFailure
+	}
+	return b.Result
+}
 
 // Step is one thing that a build does. Exactly one of its pointers is set.
 // Steps run in order; the first that fails ends the build.

@@ -205,6 +205,7 @@ func (a *attempt) run(running, ctx context.Context, lose context.CancelCauseFunc
 	switch {
 	case err != nil && ctx.Err() == nil:
 		a.explain(err, &end)
+		end.EngineLost = a.lost && end.State == api.BuildError
 	case ctx.Err() != nil && a.abort(running):
 		end = api.FinishArgs{Attempt: a.build.Attempt, State: api.BuildCancelled}
 	case ctx.Err() != nil:

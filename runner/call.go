@@ -89,7 +89,7 @@ func (a *attempt) call(ctx context.Context, n int, c *api.CallStep) (step.Answer
 		if err != nil {
 			return answer, err
 		}
-		result := resultOf(b)
+		result := b.Outcome()
 		answer.Env["TRIGGERED_BUILD_RESULT_"+key] = string(result)
 		answer.Said += fmt.Sprintf("%s %s %s\n", s.Job, link, strings.TrimSpace(string(b.State)+" "+buildlog.Plain([]byte(b.Error))))
 		answer = weigh(answer, c, result)
@@ -113,13 +113,10 @@ func (a *attempt) await(ctx context.Context, link kit.Link) (api.Build, error) {
 	return b, nil
 }
 
-// ranks are the results, the best first.
-var ranks = []api.Result{"", api.ResultSuccess, api.ResultUnstable, api.ResultFailure, api.ResultAborted}
-
 // asBadAs tells whether r is limit or worse; a limit that is empty never is
 // reached.
 func asBadAs(r, limit api.Result) bool {
-	return limit != "" && slices.Index(ranks, r) >= slices.Index(ranks, limit)
+	return limit != "" && r.Rank() >= limit.Rank()
 }
 
 // weigh takes the result of a build into the answer of the step that has waited
@@ -134,19 +131,6 @@ func weigh(a step.Answer, c *api.CallStep, r api.Result) step.Answer {
 		a.Verdict = api.ResultUnstable
 	}
 	return a
-}
-
-// resultOf is what became of a build that has ended.
-func resultOf(b api.Build) api.Result {
-	switch {
-	case b.State == api.BuildPassed:
-		return api.ResultSuccess
-	case b.State == api.BuildCancelled:
-		return api.ResultAborted
-	case b.Result == "" || b.Result == api.ResultSuccess:
-		return api.ResultFailure
-	}
-	return b.Result
 }
 
 // starts are the builds that jobs name, with the parameters that they get. That
@@ -232,7 +216,7 @@ func (a *attempt) conclude(end *api.FinishArgs) error {
 	if end.State != api.BuildPassed && end.State != api.BuildFailed {
 		return nil
 	}
-	end.Result = resultOf(api.Build{State: end.State, Result: a.record.Result})
+	end.Result = api.Build{State: end.State, Result: a.record.Result}.Outcome()
 	if r := a.build.Spec.Retry; r != nil && (end.Result == api.ResultFailure || r.Unstable && end.Result == api.ResultUnstable) {
 		end.Again = r.Log == ""
 		if r.Log != "" {

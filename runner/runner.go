@@ -153,6 +153,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	err = g.Wait()
 	r.behind.Wait()
+	r.fleet.Check(context.WithoutCancel(ctx)) // and so remove what engines still have that were away
 	if err != nil && ctx.Err() == nil {
 		return err
 	}

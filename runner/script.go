@@ -106,6 +106,10 @@ func (a *attempt) runSteps(ctx context.Context, limit time.Duration) (api.Result
 		return api.ResultFailure, failed("was killed: it wrote more than %d MiB of disk, its limit", a.room.Limits.DiskMB)
 	}
 	result, why := a.stepResult()
+	if exit.Exit == 0 && result == "" { // which a daemon says of a container that it has lost
+		a.log.Broken()
+		return api.ResultAborted, errors.New("its container ended before its steps did: it, or its daemon, was ended from outside")
+	}
 	exit.Exit = known(exit.Exit, result, why)
 	switch {
 	case result == api.ResultUnstable && why != "":

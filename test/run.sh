@@ -25,7 +25,6 @@ suite planner go test -count=1 -timeout 5m ./test/sim ./test/harness
 suite skew go test -count=1 -timeout 5m ./test/skew
 suite jjb go test -count=1 -timeout 5m ./test/jjb
 suite faults go test -count=1 -timeout 15m ./test/faults
-suite soak go test -count=1 -timeout 15m ./test/soak
 suite linear go test -count=1 -timeout 10m ./test/linear
 suite docker go test -race -count=1 -timeout 10m ./engine/docker
 suite pages go test -race -count=1 -timeout 10m ./web ./kit/page

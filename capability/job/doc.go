@@ -13,6 +13,7 @@
 //	created ──resolve.done──▶ queued ──lease──▶ running ──finish──▶ passed | failed | error
 //	   │                        ▲  │               │
 //	   │                        └──┼────expire─────┤
+//	   │                        └──┼─engine lost───┤
 //	   └─resolve.failed─▶ error    └────cancel─────┴──▶ cancelled
 //
 // Before it is queued a build may be waiting, see package chain: for locks, for

@@ -439,7 +439,7 @@ func TestTheLogOfALaterAttemptFollowsThatOfTheOneBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	b = h.send(b, "lease", api.LeaseArgs{Runner: "r2"})
-	live.expect("\nThe runner fell silent; attempt 2 follows.\n")
+	live.expect("\nThe runner fell silent or its engine failed; attempt 2 follows.\n")
 	h.append(b, 0, "two\n")
 	live.expect("two\n")
 	h.send(b, "finish", api.FinishArgs{Attempt: 2, State: api.BuildPassed})

@@ -210,17 +210,28 @@ func expire(b api.Build, now time.Time) (api.Build, []kit.Op) {
 	if now.Sub(b.LeaseUntil) > away {
 		return renew(b, now)
 	}
-	if b.Spec != nil && b.Spec.Once {
+	if once(b) {
 		b.State, b.Finished, b.LogMissing = api.BuildFailed, now, -1
 		b.Error = "its runner " + b.Runner + " fell silent, and the job is to run once only: see how far it came, then build it again"
 		return b, []kit.Op{kit.Call("seal", "1", nil)}
 	}
-	if b.Attempt-b.Retries >= attempts {
+	if worn(b) {
 		b.LogMissing = -1
 		return fail(b, "three runners in turn fell silent: look at their logs", now), []kit.Op{kit.Call("seal", "1", nil)}
 	}
+	return again(b), nil
+}
+
+// once tells whether a build must not run a second time.
+func once(b api.Build) bool { return b.Spec != nil && b.Spec.Once }
+
+// worn tells whether it was given to runners often enough.
+func worn(b api.Build) bool { return b.Attempt-b.Retries >= attempts }
+
+// again has the next runner take it.
+func again(b api.Build) api.Build {
 	b.State, b.Runner, b.LeaseUntil = api.BuildQueued, "", time.Time{}
-	return b, nil
+	return b
 }
 
 func finish(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
@@ -240,6 +251,14 @@ func finish(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	}
 	if a.State != api.BuildPassed && a.State != api.BuildFailed && a.State != api.BuildError {
 		return b, kit.Refuse(kit.ErrInvalid, "a build ends as passed, failed or error, not %q", a.State)
+	}
+	if a.EngineLost && a.State == api.BuildError {
+		switch {
+		case once(b):
+			a.State = api.BuildFailed // which the run does not try again either
+		case !worn(b):
+			return again(b), nil
+		}
 	}
 	if a.Again && b.Spec != nil && b.Spec.Retry != nil && b.Retries < b.Spec.Retry.Max {
 		return chain.Later(b, a, now)

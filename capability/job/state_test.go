@@ -70,6 +70,9 @@ func TestTheLifeOfABuild(t *testing.T) {
 	finish := func(attempt int, s api.BuildState) step {
 		return step{event: "finish", args: api.FinishArgs{Attempt: attempt, State: s}, want: s}
 	}
+	lost := func(attempt int, want api.BuildState) step {
+		return step{event: "finish", args: api.FinishArgs{Attempt: attempt, State: api.BuildError, EngineLost: true}, want: want}
+	}
 	refused := func(s step, why string) step { s.refused = why; return s }
 	for _, test := range []struct {
 		name  string
@@ -92,6 +95,10 @@ func TestTheLifeOfABuild(t *testing.T) {
 		{"what runs once only is not leased again", []step{made, {event: "resolve.done", args: api.JobSpec{Name: "gate", Once: true}, want: api.BuildQueued}, leased,
 			{event: "expire", after: Lease, want: api.BuildFailed}}},
 		{"three runners fall silent", []step{made, queued, leased, silent, leased, silent, leased, {event: "expire", after: Lease, want: api.BuildError}}},
+		{"its engine is lost", []step{made, queued, leased, lost(1, api.BuildQueued), leased, finish(2, api.BuildPassed)}},
+		{"three engines are lost", []step{made, queued, leased, lost(1, api.BuildQueued), leased, lost(2, api.BuildQueued), leased, lost(3, api.BuildError)}},
+		{"what runs once only loses its engine", []step{made, {event: "resolve.done", args: api.JobSpec{Name: "gate", Once: true}, want: api.BuildQueued}, leased,
+			lost(1, api.BuildFailed)}},
 		{"cancelled before it is queued", []step{made, {event: "cancel", want: api.BuildCancelled}, {event: "resolve.done", args: api.JobSpec{}, want: api.BuildCancelled}}},
 		{"cancelled before its job is not found", []step{made, {event: "cancel", want: api.BuildCancelled}, {event: "resolve.failed", want: api.BuildCancelled}}},
 		{"cancelled while it runs", []step{made, queued, leased, {event: "cancel", want: api.BuildCancelled}, refused(finish(1, api.BuildPassed), "the build is cancelled")}},

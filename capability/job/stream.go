@@ -54,7 +54,7 @@ func (l logServer) stream(ctx context.Context, w http.ResponseWriter, b api.Buil
 			return
 		}
 		b, offset = later, 0
-		if f.send(b.Attempt, 0, fmt.Appendf(nil, "\nThe runner fell silent; attempt %d follows.\n", b.Attempt)) != nil {
+		if f.send(b.Attempt, 0, fmt.Appendf(nil, "\nThe runner fell silent or its engine failed; attempt %d follows.\n", b.Attempt)) != nil {
 			return
 		}
 	}

@@ -30,7 +30,7 @@ func (a announcer) announce(ctx context.Context, r kit.Record, _ kit.Op) (any, e
 		return nil, err
 	}
 	for i, m := range b.Spec.Messages {
-		if !slices.ContainsFunc(m.When, func(w api.Occasion) bool { return holds(w, resultOf(b), before) }) {
+		if !slices.ContainsFunc(m.When, func(w api.Occasion) bool { return holds(w, b.Outcome(), before) }) {
 			continue
 		}
 		n := api.Notice{Meta: kit.Meta{Source: b.Link}, About: b.Link, Via: m.Via, Subject: a.text(b, m.Subject), Text: a.text(b, m.Text)}
@@ -73,7 +73,7 @@ func (a announcer) before(ctx context.Context, b api.Build) (api.Result, error) 
 	if last.Link == "" {
 		return "", nil
 	}
-	return resultOf(last), nil
+	return last.Outcome(), nil
 }
 
 // recipients are the addresses or channels that a message goes to.
@@ -101,22 +101,6 @@ func (a announcer) recipients(ctx context.Context, b api.Build, m api.Announceme
 	return to, nil
 }
 
-// resultOf is what became of a build that has ended.
-func resultOf(b api.Build) api.Result {
-	switch {
-	case b.State == api.BuildPassed:
-		return api.ResultSuccess
-	case b.State == api.BuildCancelled:
-		return api.ResultAborted
-	case b.Result == "" || b.Result == api.ResultSuccess:
-		return api.ResultFailure
-	}
-	return b.Result
-}
-
-// ranks are the results, the best first.
-var ranks = []api.Result{api.ResultSuccess, api.ResultUnstable, api.ResultFailure, api.ResultAborted}
-
 // holds tells whether a message is for a build with this result, after one with
 // the result before. A job's first build comes after success.
 func holds(w api.Occasion, now, before api.Result) bool {
@@ -124,7 +108,7 @@ func holds(w api.Occasion, now, before api.Result) bool {
 	if first {
 		before = api.ResultSuccess
 	}
-	better, worse := slices.Index(ranks, now) < slices.Index(ranks, before), slices.Index(ranks, now) > slices.Index(ranks, before)
+	better, worse := now.Rank() < before.Rank(), now.Rank() > before.Rank()
 	failed, unstable := now == api.ResultFailure, now == api.ResultUnstable
 	switch w {
 	case api.WhenAlways:
@@ -173,7 +157,7 @@ func (a announcer) text(b api.Build, text string) string {
 		case "BUILD_NUMBER", "BUILD_ID":
 			return b.Link.ID()
 		case "BUILD_STATUS", "BUILD_RESULT":
-			return words[resultOf(b)]
+			return words[b.Outcome()]
 		case "BUILD_URL", "PROJECT_URL":
 			return a.base + "/" + string(b.Link)
 		case "GIT_COMMIT", "GIT_REVISION":
@@ -181,9 +165,9 @@ func (a announcer) text(b api.Build, text string) string {
 		case "CAUSE":
 			return b.Error
 		case "DEFAULT_SUBJECT", "PROJECT_DEFAULT_SUBJECT":
-			return fmt.Sprintf("%s - Build %s - %s!", b.Job, b.Link.ID(), words[resultOf(b)])
+			return fmt.Sprintf("%s - Build %s - %s!", b.Job, b.Link.ID(), words[b.Outcome()])
 		case "DEFAULT_CONTENT", "PROJECT_DEFAULT_CONTENT":
-			text := fmt.Sprintf("%s of %s: %s", b.Job, b.Project, strings.ToLower(words[resultOf(b)]))
+			text := fmt.Sprintf("%s of %s: %s", b.Job, b.Project, strings.ToLower(words[b.Outcome()]))
 			if b.Error != "" {
 				text += ": " + b.Error
 			}

@@ -88,7 +88,7 @@ func downstream(b api.Build) []api.Start {
 	var starts []api.Start
 	known := func(name string) string { return b.Params[name] }
 	for _, d := range b.Spec.Downstream {
-		if len(d.On) > 0 && !slices.Contains(d.On, outcome(b)) {
+		if len(d.On) > 0 && !slices.Contains(d.On, b.Outcome()) {
 			continue
 		}
 		params := map[string]string{}
@@ -105,25 +105,8 @@ func downstream(b api.Build) []api.Start {
 	return starts
 }
 
-// outcome is the result of a build that has ended, also of one whose steps did
-// not come to an end.
-func outcome(b api.Build) api.Result {
-	switch {
-	case b.State == api.BuildPassed:
-		return api.ResultSuccess
-	case b.State == api.BuildCancelled:
-		return api.ResultAborted
-	case b.Result == "" || b.Result == api.ResultSuccess:
-		return api.ResultFailure
-	}
-	return b.Result
-}
-
-// ranks are the results, the best first.
-var ranks = []api.Result{"", api.ResultSuccess, api.ResultUnstable, api.ResultFailure, api.ResultAborted}
-
 func worse(a, b api.Result) api.Result {
-	if slices.Index(ranks, a) > slices.Index(ranks, b) {
+	if a.Rank() > b.Rank() {
 		return a
 	}
 	return b

@@ -137,7 +137,7 @@ func CellEnded(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 		c := &b.Cells[i]
 		if c.Build == end.Link && !c.State.Done() {
 			c.State = end.State
-			b.Result = worse(b.Result, outcome(end))
+			b.Result = worse(b.Result, end.Outcome())
 			if end.State != api.BuildPassed && b.Error == "" {
 				b.Error = fmt.Sprintf("%s: %s", c.Name, end.Error)
 			}
