@@ -52,6 +52,9 @@ func (a *attempt) runAfter(ctx context.Context, result api.Result) error {
 		}
 		return err
 	}
+	if !a.whole {
+		a.log.Broken()
+	}
 	worst, why := a.stepResult()
 	switch {
 	case worst == result || result == api.ResultFailure || result == api.ResultAborted:

@@ -87,7 +87,8 @@ func Run(ctx context.Context, c Config, out io.Writer) (Outcome, error) {
 		defer cancel()
 	}
 	env := c.Place.Env(c.Build)
-	masked := step.NewMask(out, append(secrets(spec, env), c.Secrets...))
+	all := step.NewEnd(out)
+	masked := step.NewMask(all, append(secrets(spec, env), c.Secrets...))
 	task := engine.Task{
 		ID:      "local-" + filepath.Base(c.Dir),
 		Image:   c.Image,
@@ -102,7 +103,7 @@ func Run(ctx context.Context, c Config, out io.Writer) (Outcome, error) {
 	calls, answered := step.Calls(spec), 0
 	for {
 		ended, err := c.Engine.Run(ctx, task, masked)
-		if err := errors.Join(err, masked.Flush()); err != nil {
+		if err := errors.Join(err, masked.Flush(), all.Flush()); err != nil {
 			return Outcome{}, err
 		}
 		n := step.Left(state)

@@ -293,9 +293,11 @@ lf_load() {
 	done
 }
 
-# lf_finish: leaves the result to the runner and ends.
+# lf_finish: leaves the result to the runner, marks the end of what was written,
+# and ends.
 lf_finish() {
 	if [ "$lf_result" = FAILURE ] && [ "$lf_exit" = 0 ]; then lf_exit=1; fi
 	printf '%s\n' "$lf_result" "$lf_why" >"$LANDFALL_STATE/result"
+	printf '\036landfall: all was written\036\n'
 	exit "$lf_exit"
 }

@@ -1,6 +1,7 @@
 package step
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"os/exec"
@@ -33,12 +34,18 @@ func runSteps(t *testing.T, spec api.JobSpec, env []string, check func(t *testin
 			c := exec.Command(shell[0], append(shell[1:], "-c", `. "$LANDFALL_SCRIPT/main.sh"`)...)
 			c.Dir = work
 			c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LANDFALL_SCRIPT=" + script, "LANDFALL_STATE=" + state}, env...)
-			log, _ := c.CombinedOutput() // the exit code is looked at
+			var log bytes.Buffer
+			all := NewEnd(&log)
+			c.Stdout, c.Stderr = all, all
+			_ = c.Run() // the exit code is looked at
+			if !all.Seen() {
+				t.Errorf("the end is not marked in the log\n%s", &log)
+			}
 			result, err := os.ReadFile(filepath.Join(state, "result"))
 			if err != nil {
-				t.Fatalf("%v; the log is\n%s", err, log)
+				t.Fatalf("%v; the log is\n%s", err, &log)
 			}
-			check(t, string(log), string(result), c.ProcessState.ExitCode())
+			check(t, log.String(), string(result), c.ProcessState.ExitCode())
 		})
 	}
 }
@@ -231,7 +238,8 @@ func TestTheScriptIsLeftWhereTheRunnerStartsBuilds(t *testing.T) {
 			answered := 0
 			for {
 				c := exec.Command(shell[0], append(shell[1:], "-c", `. "$LANDFALL_SCRIPT/main.sh"`)...)
-				c.Dir, c.Stdout, c.Stderr = dir, &log, &log
+				all := NewEnd(&log)
+				c.Dir, c.Stdout, c.Stderr = dir, all, all
 				c.Env = []string{"PATH=" + os.Getenv("PATH"), "LANDFALL_SCRIPT=" + script, "LANDFALL_STATE=" + state}
 				_ = c.Run() // its end is looked at
 				n := Left(state)
@@ -318,16 +326,19 @@ func TestSecretsAreGiven(t *testing.T) {
 			c := exec.Command(shell[0], append(shell[1:], "-c", `. "$LANDFALL_SCRIPT/main.sh"`)...)
 			c.Dir = dir
 			c.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "LANDFALL_SCRIPT=" + script, "LANDFALL_STATE=" + state}
-			log, err := c.CombinedOutput()
-			if want := "it's $(secret)\nada:pass\none line\ntwo lines\n/agent\n"; err != nil || !strings.HasSuffix(string(log), want) {
-				t.Errorf("%v; the log is\n%s\nwant at its end\n%s", err, log, want)
+			var log bytes.Buffer
+			all := NewEnd(&log)
+			c.Stdout, c.Stderr = all, all
+			err = c.Run()
+			if want := "it's $(secret)\nada:pass\none line\ntwo lines\n/agent\n"; err != nil || !strings.HasSuffix(log.String(), want) {
+				t.Errorf("%v; the log is\n%s\nwant at its end\n%s", err, &log, want)
 			}
 			if added, err := os.ReadFile(filepath.Join(dir, "added")); string(added) != "one line\ntwo lines\n" {
 				t.Errorf("the agent got %q, %v", added, err)
 			}
 			var shown strings.Builder
 			m := NewMask(&shown, masked)
-			if _, err := m.Write(log); err != nil {
+			if _, err := m.Write(log.Bytes()); err != nil {
 				t.Fatal(err)
 			}
 			if err := m.Flush(); err != nil || strings.Contains(shown.String(), "secret") || strings.Contains(shown.String(), "line\n") || strings.Contains(shown.String(), "pass\n") {

@@ -102,7 +102,7 @@ func TestTheAgentIsKilledAtEveryState(t *testing.T) {
 // buildPlaces are where a runner is at work.
 var buildPlaces = []place{
 	{name: "builds", kind: "builds", typ: "BuildState", states: state, never: map[string]string{
-		"created": "no runner knows of it", "queued": "no runner has it", "passed": "the runner is done with it",
+		"created": "no runner knows of it", "waiting": "no runner has it", "queued": "no runner has it", "passed": "the runner is done with it",
 		"failed": "the scripts pass", "error": "the infrastructure works", "cancelled": "no patch set replaces another",
 	}},
 }

@@ -78,11 +78,12 @@ func newPlace(t *testing.T) *place {
 	p.url = "http://" + address
 	p.hub = p.role("hub", landfall, "hub", "--data", p.path("hub"), "--listen", address)
 	p.awake()
-	token, err := os.ReadFile(p.path("hub", "admin.token"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.token = strings.TrimSpace(string(token))
+	p.eventually("the administrator's token", func() error { // the hub answers before it has made it
+		token, err := os.ReadFile(p.path("hub", "admin.token"))
+		p.token = strings.TrimSpace(string(token))
+		return err
+	})
+	var err error
 	if p.client, err = rest.NewClient(p.url, p.token, rest.ClientOptions{}); err != nil {
 		t.Fatal(err)
 	}
