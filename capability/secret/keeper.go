@@ -49,14 +49,24 @@ func OpenKeeper(dir string) (*Keeper, error) {
 	return &Keeper{sealed: sealed}, err
 }
 
-// writeNew writes a file that must not be there and is on the disk then.
+// writeNew writes a file that is whole and on the disk once it is there.
 func writeNew(file string, data []byte) error {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file))
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	if err := os.Rename(f.Name(), file); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // Seal returns the parts for the document link: they open for no other.

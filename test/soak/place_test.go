@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,8 +67,10 @@ func newPlace(t *testing.T) *place {
 	var engines []string
 	for i, name := range []string{"near", "far"} {
 		d := enginetest.NewDaemon(t)
-		pool := fmt.Sprintf("base=10.%d.0.0/16,size=24", 201+i) // the daemons know nothing of each other's networks
-		role := p.role("dockerd-"+name, "dockerd", append(d.Args, "--default-address-pool", pool)...)
+		pool := fmt.Sprintf("10.%d.0.0/16", 201+i) // the daemons know nothing of each other's networks
+		unbridge(t, pool)
+		t.Cleanup(func() { unbridge(t, pool) })
+		role := p.role("dockerd-"+name, "dockerd", append(d.Args, "--default-address-pool", "base="+pool+",size=24")...)
 		c, err := client.New(client.WithHost(d.Socket))
 		if err != nil {
 			t.Fatal(err)
@@ -102,6 +106,31 @@ func newPlace(t *testing.T) *place {
 			"--data", p.path(name), "--name", name}, engines...)...))
 	}
 	return p
+}
+
+// unbridge removes bridges with addresses of the pool: one that a daemon has left
+// which was killed would get the packets of a later network.
+func unbridge(t *testing.T, pool string) {
+	t.Helper()
+	all, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	within := netip.MustParsePrefix(pool)
+	for _, i := range all {
+		addresses, err := i.Addrs()
+		if err != nil {
+			continue // it has just gone
+		}
+		for _, a := range addresses {
+			if at, err := netip.ParsePrefix(a.String()); err != nil || !within.Contains(at.Addr()) {
+				continue
+			}
+			if text, err := exec.Command("ip", "link", "delete", i.Name).CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, text)
+			}
+		}
+	}
 }
 
 // role starts a role, which is ended with the test; what it said last is shown if
