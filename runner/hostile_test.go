@@ -33,7 +33,7 @@ func TestHostileBuildsAreContained(t *testing.T) {
 		{name: "memory", script: "tail -c 900000000 /dev/zero", time: 60, state: api.BuildFailed, want: []string{"memory"}},
 		{name: "disk", script: "yes > big", time: 60, state: api.BuildFailed, want: []string{"was killed: it wrote more than 64 MiB of disk, its limit"}},
 		{name: "tmp", script: "yes > /tmp/big", time: 60, state: api.BuildFailed, want: []string{"No space left on device"}},
-		{name: "lines", script: "yes a line of a million in a second", time: 5, state: api.BuildFailed, want: []string{"took longer than 5 seconds"}},
+		{name: "lines", script: "yes a line of a million in a second", time: 2, state: api.BuildFailed, want: []string{"took longer than 2 seconds"}},
 		{name: "escapes", script: `printf '\033]0;title\007\033[2J\033]1338;url=http://evil/x.gif\007\033[31mred\n'`, time: 60, state: api.BuildPassed, want: []string{""}, log: "\x1b[31mred"},
 		{name: "deaf", script: "trap '' TERM; while :; do sleep 0.2; done", time: 1, state: api.BuildFailed, want: []string{"took longer than 1 second"}},
 		{name: "artifact", script: "dd if=/dev/zero of=big bs=1 count=1 seek=1073741823 2> /dev/null", time: 60, after: api.JobSpec{Artifacts: []string{"big"}}, state: api.BuildFailed,

@@ -31,7 +31,7 @@ import (
 )
 
 // deadline is how long the tests wait for anything.
-const deadline = 30 * time.Second
+const deadline = 2 * time.Minute
 
 // hub is as much of a hub as a runner sees, with a registry beside it.
 type hub struct {
