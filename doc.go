@@ -15,6 +15,7 @@
 //   - site: what runs beside a deployed platform: agent, front door, upgrade
 //   - web: the pages
 //   - cmd/landfall: the binary, a file for each role and group of commands
+//   - examples/hello: the smallest project, three jobs and a pipeline;
 //   - examples/ledger: a stateful platform, which the demo delivers; and
 //     examples/notes: a service in Python that is upgraded live, see
 //     doc/protocol.md

@@ -49,8 +49,17 @@ type Build struct {
 	// Cell names the cell of its job's matrix that it is the build of.
 	Cell string `json:"cell,omitempty"`
 
-	// Trusted tells that what it builds was reviewed: then it may have secrets.
+	// Trusted tells that what it builds was reviewed: then it may have secrets, and
+	// write to its project's caches. It is found out where a job has either.
 	Trusted bool `json:"trusted,omitempty"`
+
+	// Tip tells that its run did not begin with a landing: nobody has said of the
+	// commit, its main branch's tip, that it was reviewed.
+	Tip bool `json:"tip,omitempty"`
+
+	// Step is what it does if its pipeline says so, and no job. It is gone once it
+	// is the spec.
+	Step *JobSpec `json:"step,omitempty"`
 
 	State BuildState `json:"state"`
 	Spec  *JobSpec   `json:"spec,omitempty"` // set when queued
@@ -137,6 +146,8 @@ type LeaseArgs struct {
 // HeartbeatArgs are the arguments of builds/N:heartbeat, which renews a lease.
 type HeartbeatArgs struct {
 	Attempt int `json:"attempt"`
+	// Engine is as in Build, once it is settled.
+	Engine string `json:"engine,omitempty"`
 	// Step, if not 0, is the number of the step that starts other builds, see
 	// CalledBuild for their links.
 	Step   int     `json:"step,omitempty"`

@@ -14,7 +14,8 @@ type Notice struct {
 	Via     Via         `json:"via,omitempty"`
 	Subject string      `json:"subject,omitempty"` // of a mail
 	Text    string      `json:"text"`
-	About   kit.Link    `json:"about"` // the document that it links to
+	HTML    bool        `json:"html,omitempty"` // what Text is, in a mail
+	About   kit.Link    `json:"about"`          // the document that it links to
 	State   NoticeState `json:"state"`
 	Error   string      `json:"error,omitempty"`
 }
@@ -35,6 +36,8 @@ type Announcement struct {
 	When    []Occasion `json:"when"`
 	Subject string     `json:"subject,omitempty"`
 	Text    string     `json:"text,omitempty"`
+	// HTML says that Text is that, for a mail.
+	HTML bool `json:"html,omitempty"`
 }
 
 // Occasion is a condition of an Announcement: about the result of a build and that

@@ -16,7 +16,7 @@ var Runs = kit.Define[Run]("runs")
 type Run struct {
 	kit.Meta
 	Project string `json:"project"`
-	Event   string `json:"event"` // "patchset-created", "merged" or "triggered"
+	Event   string `json:"event"` // "patchset-created", "merged", "triggered" or "timer"
 	Commit  string `json:"commit"`
 	Branch  string `json:"branch"`
 	Author  string `json:"author,omitempty"` // subject
@@ -88,7 +88,7 @@ type NodeRun struct {
 	Link     kit.Link `json:"link,omitempty"` // the Build, Deployment, Release
 	Image    string   `json:"image,omitempty"`
 	Error    string   `json:"error,omitempty"`
-	By       string   `json:"by,omitempty"`    // who approved
+	By       string   `json:"by,omitempty"`    // who approved, at last: all of Approved
 	Cause    Cause    `json:"cause,omitempty"` // why it failed
 	ExitCode int      `json:"exitCode,omitempty"`
 	// Reported tells that the build has kept reports; Verdict is what they came
@@ -99,12 +99,23 @@ type NodeRun struct {
 	// came to.
 	Listed    bool     `json:"listed,omitempty"`
 	Inventory *Verdict `json:"inventory,omitempty"`
+	// Approved are the approvals that a node has got, in order.
+	Approved []Approval `json:"approved,omitempty"`
 	// Held are the locks that a block holds.
 	Held []string `json:"held,omitempty"`
-	// Until is when a block that failed is tried again.
-	Until    time.Time `json:"until,omitzero"`
+	// Until is when a block that failed is tried again, or when the window opens
+	// that it waits for.
+	Until time.Time `json:"until,omitzero"`
+	// Override tells that it need not wait for its window.
+	Override *Override `json:"override,omitempty"`
 	Started  time.Time `json:"started,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`
+}
+
+// Approval is that of one person.
+type Approval struct {
+	By string    `json:"by"` // subject
+	At time.Time `json:"at"`
 }
 
 // NodeDone is the event "node" of a Run: a node's work has ended.
@@ -162,6 +173,19 @@ type Holder struct {
 	Block   string    `json:"block"`
 	Attempt int       `json:"attempt"`
 	Since   time.Time `json:"since,omitzero"`
+}
+
+// Override is a person's decision that what waits for its window begins now.
+type Override struct {
+	By     string    `json:"by"` // subject
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
+}
+
+// OverrideArgs are the arguments of runs/ID:override: all that waits for its
+// window begins now.
+type OverrideArgs struct {
+	Reason string `json:"reason"`
 }
 
 // ApproveArgs are the arguments of runs/ID:approve.

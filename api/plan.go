@@ -9,6 +9,14 @@ type Plan struct {
 	// Blocks are the parts of the plan that have a result of their own. A block
 	// stands before those that are in it.
 	Blocks []Block `json:"blocks,omitempty"`
+	// Read are the files of the run's commit that the program has read.
+	Read []FileRead `json:"read,omitempty"`
+}
+
+// FileRead is a file that a pipeline has read.
+type FileRead struct {
+	Path   string     `json:"path"`
+	Digest kit.Digest `json:"digest"`
 }
 
 // NodeType says what a node of a Plan does.
@@ -44,14 +52,19 @@ type Node struct {
 	When *When `json:"when,omitempty"`
 	// TimeoutSeconds lets it fail when it takes longer; 0 means no limit.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+	// Window, if there, is when it may begin: it waits for that.
+	Window *Window `json:"window,omitempty"`
 
 	Project     string            `json:"project,omitempty"`     // trigger
 	Job         string            `json:"job,omitempty"`         // build, trigger: the job's name
+	Step        *JobSpec          `json:"step,omitempty"`        // build: what it does, if no job of the project says so
 	Params      map[string]string `json:"params,omitempty"`      // build, trigger: added to the environment
 	Image       string            `json:"image,omitempty"`       // deploy, release: id of the node that built it
 	Environment string            `json:"environment,omitempty"` // deploy, rollback
 	Tests       []string          `json:"tests,omitempty"`       // deploy: commands run against the deployment
 	By          string            `json:"by,omitempty"`          // approve: "groups/release-managers", "users/rita"; empty: whoever has a role for it
+	Approvals   int               `json:"approvals,omitempty"`   // approve: how many people must; 0 means one
+	NotAuthor   bool              `json:"notAuthor,omitempty"`   // approve: by others than who wrote or uploaded the change
 	Version     string            `json:"version,omitempty"`     // release
 	Channel     string            `json:"channel,omitempty"`     // promote: its name, "stable"
 	Of          string            `json:"of,omitempty"`          // expand, promote: id of the node whose outcome it takes
@@ -68,6 +81,19 @@ type Node struct {
 
 	// Position is the "file:line" of the call that made the node.
 	Position string `json:"position,omitempty"`
+}
+
+// Window is when a node or block may begin. Once it has, it goes on whatever the
+// time.
+type Window struct {
+	// Times are parts of a week, as "Mon-Thu 08:00-16:00", "Sat,Sun", "22:00-04:00";
+	// none means always.
+	Times []string `json:"times,omitempty"`
+	// Zone is the time zone that days and hours are of, "Europe/Berlin"; empty
+	// means UTC.
+	Zone string `json:"zone,omitempty"`
+	// Freezes are days on which nothing begins, "2026-12-20..2027-01-03".
+	Freezes []string `json:"freezes,omitempty"`
 }
 
 // NodeRules are rules of a gate that take the place of the project's; what is
@@ -106,6 +132,7 @@ type Block struct {
 	After          []string `json:"after,omitempty"`
 	When           *When    `json:"when,omitempty"`
 	TimeoutSeconds int      `json:"timeoutSeconds,omitempty"`
+	Window         *Window  `json:"window,omitempty"`
 
 	Limit    int      `json:"limit,omitempty"`    // parallel; 0 means no limit
 	FailFast bool     `json:"failFast,omitempty"` // parallel

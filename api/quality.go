@@ -9,9 +9,9 @@ import (
 // ReportPatterns are glob patterns (path.Match per segment, ** for any depth)
 // of the reports that a job's steps write, by what they are.
 type ReportPatterns struct {
-	JUnit    []string `json:"junit,omitempty"`
+	JUnit    []string `json:"junit,omitempty"`    // JUnit's XML, TAP, Robot Framework's output.xml
 	Coverage []string `json:"coverage,omitempty"` // Go's coverprofile, Cobertura, JaCoCo, LCOV
-	SARIF    []string `json:"sarif,omitempty"`
+	SARIF    []string `json:"sarif,omitempty"`    // SARIF, or the XML of Checkstyle, PMD, FindBugs
 	// CycloneDX are bills of materials in JSON, OSV the JSON of osv-scanner.
 	CycloneDX []string `json:"cyclonedx,omitempty"`
 	OSV       []string `json:"osv,omitempty"`

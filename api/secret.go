@@ -25,8 +25,9 @@ type SecretUse struct {
 	Secret string `json:"secret"`
 	// Part is "value", or one of several; "username:password" is both.
 	Part string `json:"part"`
-	// Variable gets it, or if File is set the path of a file with it. Without one,
-	// it is a key for an SSH agent; builds that get no secrets do without that.
+	// Variable gets it, or if File is set the path of a file with it. A file without
+	// a variable is for the FileSteps that name it. Without either it is a key for
+	// an SSH agent; builds that get no secrets do without that.
 	Variable string `json:"variable,omitempty"`
 	File     bool   `json:"file,omitempty"`
 	At       string `json:"at,omitempty"` // "file:line"

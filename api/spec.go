@@ -20,6 +20,8 @@ type JobSpec struct {
 	// Cache maps keys to directories in the container that are kept for later
 	// builds of the project. What a change's builds write, only they see.
 	Cache map[string]string `json:"cache,omitempty"`
+	// CacheMB bounds caches, by their keys; those it does not name may take 10 GiB.
+	CacheMB map[string]int64 `json:"cacheMB,omitempty"`
 	// Resources are what a build may use; nil means what its runner gives.
 	Resources *Resources `json:"resources,omitempty"`
 
@@ -100,6 +102,10 @@ type JobSpec struct {
 	// Once tells that it is not to be tried again when its host is lost: it may
 	// have had its effect, such as a deployment.
 	Once bool `json:"once,omitempty"`
+
+	// Pipeline tells that a build of it that a schedule has ordered, and that has
+	// passed, starts the project's pipeline, by the event "timer".
+	Pipeline bool `json:"pipeline,omitempty"`
 
 	// Schedule, if there, says at which times it is built by itself.
 	Schedule *ScheduleSpec `json:"schedule,omitempty"`

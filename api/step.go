@@ -42,6 +42,7 @@ type Step struct {
 	Inject *InjectStep `json:"inject,omitempty"`
 	Copy   *CopyStep   `json:"copy,omitempty"`
 	Call   *CallStep   `json:"call,omitempty"`
+	File   *FileStep   `json:"file,omitempty"`
 }
 
 // ShellStep is a script, run as a process of its own in the workspace.
@@ -113,6 +114,21 @@ type InjectStep struct {
 	Content string `json:"content,omitempty"`
 }
 
+// FileStep puts a file where the steps that follow find it: one that is kept
+// with the definitions, in jobs/files, or else a secret of the project.
+type FileStep struct {
+	Name string `json:"name"`
+	// Content is what is kept with the definitions; Secret says that it is the
+	// part "value" of the secret of that name instead.
+	Content string `json:"content,omitempty"`
+	Secret  bool   `json:"secret,omitempty"`
+	// Variable gets the path of the file. Target is where it is put, in the
+	// workspace if the path is not absolute; empty is outside of the sources.
+	Variable string `json:"variable,omitempty"`
+	Target   string `json:"target,omitempty"`
+	At       string `json:"at,omitempty"` // "file:line"
+}
+
 // CopyStep puts artifacts that another build of the same project has kept
 // into the workspace. The runner fetches them before the build begins.
 type CopyStep struct {
@@ -179,6 +195,10 @@ type Trigger struct {
 	// if one of Sources fits.
 	Events  []string        `json:"events,omitempty"`
 	Sources []TriggerSource `json:"sources,omitempty"`
+	// Silent lets the job's failure not fail the run.
+	Silent bool `json:"silent,omitempty"`
+	// After are jobs that are built first, if the same event starts them.
+	After []string `json:"after,omitempty"`
 }
 
 // TriggerSource is where something happens that starts a job: all are regular
@@ -212,11 +232,21 @@ type Pass struct {
 	Params map[string]string `json:"params,omitempty"`
 }
 
+// Called are jobs that are given the same parameters.
+type Called struct {
+	Jobs []string `json:"jobs"` // variables are replaced in them
+	Pass
+}
+
+// All are all jobs that s starts, in order.
+func (s CallStep) All() []Called { return append([]Called{s.Called}, s.And...) }
+
 // CallStep starts builds of other jobs of the same project, at the same commit.
 // The step after it runs in a new container on the same workspace.
 type CallStep struct {
-	Jobs []string `json:"jobs"` // variables are replaced in them
-	Pass
+	Called
+	// And are further ones that are started at the same time.
+	And []Called `json:"and,omitempty"`
 	// Wait waits until all have ended. A result that is as bad as one of these,
 	// or worse, makes the step fail, or the build failed or unstable when it goes
 	// on; empty means never.

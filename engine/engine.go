@@ -33,6 +33,12 @@ var (
 	// time. Its last lines are in the task's output.
 	ErrNotReady = errors.New("not ready")
 
+	// ErrInUse means that a cache cannot be removed now.
+	ErrInUse = errors.New("a build uses it: wait until that has ended")
+
+	// ErrNoCache means that a cache was named which does not exist.
+	ErrNoCache = errors.New("no such cache")
+
 	// ErrInvalid means that a Task or an Instance contradicts this contract;
 	// to repeat the call would not help.
 	ErrInvalid = errors.New("invalid")
@@ -198,6 +204,41 @@ type Cache struct {
 	// Own, if set, names what the task writes to instead: it sees the shared
 	// directory below that, and changes nothing there.
 	Own string
+
+	// Title is what people know it by: whose it is, what it is called there, and
+	// for whom Own is.
+	Title CacheTitle
+
+	// MaxMB bounds the shared directory together with what is written over it;
+	// zero means no limit. When the task has ended, what was used least recently is
+	// removed until this and Limits.CachesMB are kept, but nothing that another
+	// task uses.
+	MaxMB int64
+}
+
+// CacheTitle is what people know a cache by.
+type CacheTitle struct {
+	Project string // "ledger"
+	Key     string // "go"
+	Of      string // who writes over what is shared: "changes/42"; empty for that itself
+}
+
+func (t CacheTitle) String() string {
+	text := t.Project + "/" + t.Key
+	if t.Of != "" {
+		text += " of " + t.Of
+	}
+	return text
+}
+
+// KeptCache is a cache as an engine has it: a shared directory, or what was
+// written over one.
+type KeptCache struct {
+	Name  string // as Name or Own of a Cache
+	Title CacheTitle
+	Bytes int64
+	Used  time.Time // when the last task ended that had it
+	InUse bool      // some task has it
 }
 
 // Mount gives a task a directory of the host, such as a cache.
@@ -221,10 +262,14 @@ type Limits struct {
 	CPUs     float64
 	MemoryMB int64
 	Pids     int64
-	// DiskMB bounds what a task writes to its workspace and its container. It is
-	// looked after once a second, so that a task can have somewhat more before
-	// it is killed. The workspace on another machine is not bounded.
+	// DiskMB bounds what a task writes to its workspace and its container, and to
+	// each cache, above that one's own limit. It is looked after once a second, or
+	// less often, so that a task can have somewhat more before it is killed. The
+	// workspace on another machine is not bounded.
 	DiskMB int64
+	// CachesMB bounds what all caches of the projects take that the task's caches
+	// are of, for each. See Cache.MaxMB.
+	CachesMB int64
 }
 
 // Network says what a task may reach. The process engine does not enforce it.

@@ -1,6 +1,9 @@
 package kit
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"iter"
+)
 
 // Transform is one change of a document's shape from a schema number to the
 // next. It is data, compiled by the migrate package; the inverse follows from
@@ -11,7 +14,7 @@ import "encoding/json"
 // document alone; one that would write over a field fails for the document.
 // Functions are pure, and may be called concurrently.
 type Transform struct {
-	// Op is rename, default, drop, convert, split, merge or func.
+	// Op is rename, default, drop, convert, split, merge, edit or func.
 	Op string
 	// From are the fields that the transformation reads, To those that it
 	// writes: one each, but for split and merge.
@@ -28,6 +31,9 @@ type Transform struct {
 	// split needs Merge, and a merge Split.
 	Split func(json.RawMessage) ([]json.RawMessage, error)
 	Merge func([]json.RawMessage) (json.RawMessage, error)
+	// Edit changes the document's own fields; EditBack reverts it. Without
+	// EditBack the upgrade is forward-only.
+	Edit, EditBack func(Fields) error
 }
 
 // Rename gives the field from the name to.
@@ -79,6 +85,29 @@ func Merge(from []string, to string, merge func([]json.RawMessage) (json.RawMess
 // has a separator, but for the last: they could not be split again.
 func MergeWith(from []string, to string, separator string) Transform {
 	return Transform{Op: "merge", From: from, To: []string{to}, Separator: separator}
+}
+
+// Fields are a document's own fields while an Edit changes them. What it does
+// not touch keeps its bytes and its place, and is not decoded.
+type Fields interface {
+	// Value returns the value of the field, or nil if there is none. It is not to
+	// be changed.
+	Value(name string) json.RawMessage
+	// Set makes v the value of the field: in its place, or behind all others. It
+	// is not to be changed afterwards. One that is not JSON fails the document.
+	Set(name string, v json.RawMessage)
+	// Remove takes the field away, if there is one.
+	Remove(name string)
+	// All yields the fields in their order. They are not to be changed meanwhile.
+	All() iter.Seq2[string, json.RawMessage]
+}
+
+// Edit changes a document's own fields by to; back reverts it, or is nil. It
+// takes far less time than a Func that decodes the whole document. A field that
+// a later transformation drops is missing on the way back. They may be called
+// concurrently, for different documents.
+func Edit(to, back func(Fields) error) Transform {
+	return Transform{Op: "edit", Edit: to, EditBack: back}
 }
 
 // Func changes a whole document's own fields by to; back reverts it, or is nil.

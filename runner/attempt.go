@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"landfall.dev/api"
-	"landfall.dev/engine"
 	"landfall.dev/kit"
 	"landfall.dev/runner/buildlog"
 	"landfall.dev/runner/room"
@@ -34,7 +33,8 @@ type attempt struct {
 	log     *buildlog.Log
 	logger  *slog.Logger
 	record  record               // of how far it has come
-	resumed bool                 // a runner that was killed has begun the task at work
+	found   bool                 // a runner that was killed has left it
+	resumed bool                 // and had begun the task at work
 	masked  []string             // what must not be in the log
 	begun   bool                 // the steps have
 	kept    bool                 // its container is to be
@@ -107,7 +107,7 @@ func (r *Runner) execute(running context.Context, b api.Build, before *record) {
 func (r *Runner) keepLease(ctx context.Context, b api.Build, wait time.Duration, lose context.CancelCauseFunc, logger *slog.Logger) {
 	for ; sleep(ctx, wait); wait = r.beat {
 		beat, cancel := context.WithTimeout(ctx, r.beat)
-		_, err := api.Builds.Send(beat, r.Client, b.Link.ID(), "heartbeat", api.HeartbeatArgs{Attempt: b.Attempt})
+		_, err := api.Builds.Send(beat, r.Client, b.Link.ID(), "heartbeat", api.HeartbeatArgs{Attempt: b.Attempt, Engine: r.fleet.Where(task.ID(b))})
 		cancel()
 		switch {
 		case err == nil || ctx.Err() != nil:
@@ -155,31 +155,34 @@ func (a *attempt) open(before record) (err error) {
 	a.space = workspace{filepath.Join(a.runner.Dir, task.ID(a.build))}
 	a.record, a.image, a.masked = before, before.Image, before.Masked
 	a.resumed = before.Phase == phaseSteps || before.Phase == phaseLast
-	a.begun = true
+	a.found, a.begun = true, true
 	// What is said of reports and images is said again.
 	a.log, err = buildlog.Reopen(a.space.log(), before.Log, before.Phase == phaseKeep)
 	return err
 }
 
-// leave removes the workspace, or keeps it with a container for a while. If the
-// engine has failed, it sees to it that nothing is left there, when that is back.
+// leave removes the workspace, or keeps it with a container for a while. It sees
+// to it that nothing else is left: at an engine that has failed, by a runner that
+// was killed, or prepared for steps that have not begun.
 func (a *attempt) leave(running context.Context) {
-	at := a.runner.fleet.Engine(task.ID(a.build))
-	if a.kept && at != nil {
+	id := task.ID(a.build)
+	if at := a.runner.fleet.Engine(id); a.kept && at != nil {
 		a.runner.behind.Go(func() { a.linger(running, at) })
 		return
 	}
 	a.remove()
-	if e, ok := at.(engine.Resumer); ok && a.lost {
-		a.runner.behind.Go(func() { a.sweep(running, e) })
+	if a.lost || a.found {
+		a.runner.behind.Go(func() { a.discard(running, id) })
+	}
+	if a.spare != "" && !a.begun {
+		a.runner.behind.Go(func() { a.discard(running, a.spare) })
 	}
 }
 
-// sweep discards the task, as often as it takes.
-func (a *attempt) sweep(ctx context.Context, e engine.Resumer) {
-	err := retry(ctx, func() error { return e.Discard(ctx, task.ID(a.build)) })
-	if err != nil {
-		a.logger.Warn("left a task", "err", err)
+// discard discards a task, as often as it takes.
+func (a *attempt) discard(ctx context.Context, id string) {
+	if err := retry(ctx, func() error { return a.runner.discard(ctx, id) }); err != nil {
+		a.logger.Warn("left a task", "id", id, "err", err)
 	}
 }
 

@@ -52,7 +52,15 @@ func (a *attempt) segments(ctx context.Context, file string, out io.Writer) (eng
 
 // call starts the builds of a step, and waits for them if it shall.
 func (a *attempt) call(ctx context.Context, n int, c *api.CallStep) (step.Answer, error) {
-	starts, err := a.starts(c.Jobs, c.Pass, c.Wait)
+	var starts []api.Start
+	var err error
+	for _, called := range c.All() {
+		var more []api.Start
+		if more, err = a.starts(called.Jobs, called.Pass, c.Wait); err != nil {
+			break
+		}
+		starts = append(starts, more...)
+	}
 	var mistake *failure
 	if errors.As(err, &mistake) {
 		return step.Answer{Said: mistake.text + "\n", Stop: true}, nil
@@ -210,7 +218,7 @@ func (a *attempt) judge(err error) error {
 // conclude takes the secrets away, and says in end what follows on the build: whether it is tried again, and
 // which builds it starts.
 func (a *attempt) conclude(end *api.FinishArgs) error {
-	if err := step.RemoveSecrets(a.space.script()); err != nil {
+	if err := step.RemoveSecrets(a.space.script(), a.space.state()); err != nil {
 		return err
 	}
 	if end.State != api.BuildPassed && end.State != api.BuildFailed {

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"archive/tar"
 	"context"
 	"os"
 	"path/filepath"
@@ -9,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/client"
 
 	"landfall.dev/api"
@@ -17,9 +15,6 @@ import (
 	"landfall.dev/engine/docker"
 	"landfall.dev/engine/enginetest"
 )
-
-// busybox is a static busybox, for an image with tools.
-const busybox = "LANDFALL_TEST_BUSYBOX"
 
 // testOwner is the owner of the containers of this process.
 var testOwner = "runner-test-" + strconv.Itoa(os.Getpid())
@@ -33,20 +28,8 @@ func dockerEngine(t *testing.T) (*docker.Engine, string) {
 		t.Fatalf("these tests need a Docker daemon on this machine: %v", err)
 	}
 	t.Cleanup(func() { e.Close() })
-	path := os.Getenv(busybox)
-	if path == "" {
-		path = "/bin/busybox"
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("these tests need a static busybox: install busybox-static, or name one in %s: %v", busybox, err)
-	}
-	entries := []tar.Header{{Name: "bin/busybox", Mode: 0o755}}
-	for _, tool := range []string{"sh", "cat", "sleep", "ls", "mkdir", "id", "true", "mv", "env", "grep", "cp", "sort", "yes", "dd", "tail"} {
-		entries = append(entries, tar.Header{Name: "bin/" + tool, Linkname: "busybox", Typeflag: tar.TypeSymlink})
-	}
 	ref := "landfall.test/runner:" + strconv.Itoa(os.Getpid())
-	if err := e.Load(t.Context(), enginetest.NewImage(t, v1.Config{Env: []string{"PATH=/bin"}}, entries, data), ref); err != nil {
+	if err := e.Load(t.Context(), enginetest.ToolsImage(t, "runner"), ref); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { removeImage(t, ref) })

@@ -1,17 +1,16 @@
 package runner
 
 import (
-	"archive/tar"
+	"cmp"
 	"context"
 	"log/slog"
-	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/moby/moby/client"
 
@@ -21,35 +20,60 @@ import (
 	"landfall.dev/engine/fleet"
 )
 
-// toolsImage is an image of busybox that no other has the digest of.
-func toolsImage(t *testing.T, mark string) v1.Image {
+// farEngine is one on a daemon of the test's own.
+func farEngine(t *testing.T) *docker.Engine {
 	t.Helper()
-	data, err := os.ReadFile("/bin/busybox")
-	if path := os.Getenv(busybox); path != "" {
-		data, err = os.ReadFile(path)
-	}
+	far, err := docker.Open(t.Context(), testOwner, enginetest.StartDaemon(t).Address())
 	if err != nil {
-		t.Fatalf("these tests need a static busybox: install busybox-static, or name one in %s: %v", busybox, err)
+		t.Fatal(err)
 	}
-	entries := []tar.Header{{Name: "bin/busybox", Mode: 0o755}}
-	for _, tool := range []string{"sh", "cat", "mkdir", "grep", "cp", "wget", "httpd", "sleep"} {
-		entries = append(entries, tar.Header{Name: "bin/" + tool, Linkname: "busybox", Typeflag: tar.TypeSymlink})
+	t.Cleanup(func() { far.Close() })
+	return far
+}
+
+func TestABuildGoesWhereItsCacheIsAndWhereTheLeastIsToDo(t *testing.T) {
+	h := newHub(t)
+	near, tools := dockerEngine(t)
+	far := farEngine(t)
+	image := enginetest.ToolsImage(t, "both")
+	for _, e := range []*docker.Engine{near, far} {
+		if err := e.Load(t.Context(), image, "landfall.test/both:"+testOwner); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return enginetest.NewImage(t, v1.Config{Env: []string{"PATH=/bin", "MARK=" + mark}}, entries, data)
+	t.Cleanup(func() { removeImage(t, "landfall.test/both:"+testOwner) })
+	c := h.config()
+	c.Engines = []fleet.Member{{Name: "near", Engine: near, Slots: 2}, {Name: "far", Engine: far, Slots: 1, Labels: []string{"far"}}}
+	start(t, newRunner(t, c))
+	on := func(id, want string, spec api.JobSpec) {
+		t.Helper()
+		spec.Image = cmp.Or(spec.Image, "landfall.test/both:"+testOwner)
+		h.submit(id, spec)
+		if b := h.ended(id); b.State != api.BuildPassed || b.Engine != want {
+			t.Errorf("build %s is %s, %q, on %s; want it passed on %s\n%s", id, b.State, b.Error, b.Engine, want, h.log(id, 1))
+		}
+	}
+	cached := map[string]string{"pages": "/cache"}
+	on("first", "far", api.JobSpec{Labels: []string{"far"}, Cache: cached, Script: []string{"echo page > /cache/page"}})
+	on("idle", "near", api.JobSpec{Script: []string{"true"}})
+	on("cached", "far", api.JobSpec{Cache: cached, Script: []string{"cat /cache/page"}})
+	h.submit("holds", api.JobSpec{Image: tools, Script: []string{"echo > begun; until [ -e go ]; do sleep 0.02; done"}})
+	eventually(t, exists(filepath.Join(c.Dir, "holds-1", "src", "begun")))
+	on("least", "far", api.JobSpec{Script: []string{"true"}})
+	touch(t, filepath.Join(c.Dir, "holds-1", "src", "go"))
+	if b := h.ended("holds"); b.State != api.BuildPassed || b.Engine != "near" {
+		t.Errorf("the build that holds a slot is %s, %q, on %s", b.State, b.Error, b.Engine)
+	}
 }
 
 func TestABuildGoesToTheEngineThatHasItsImageOrLabels(t *testing.T) {
 	h := newHub(t)
 	near, tools := dockerEngine(t)
-	far, err := docker.Open(t.Context(), "runner-test-"+strconv.Itoa(os.Getpid()), enginetest.StartDaemon(t).Address())
-	if err != nil {
+	far := farEngine(t)
+	if err := far.Load(t.Context(), enginetest.ToolsImage(t, "far"), "landfall.test/far:1"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { far.Close() })
-	if err := far.Load(t.Context(), toolsImage(t, "far"), "landfall.test/far:1"); err != nil {
-		t.Fatal(err)
-	}
-	shared := toolsImage(t, "shared")
+	shared := enginetest.ToolsImage(t, "shared")
 	ref, err := name.ParseReference(h.registry + "/build/tools:1")
 	if err != nil {
 		t.Fatal(err)
@@ -90,8 +114,8 @@ func TestABuildGoesToTheEngineThatHasItsImageOrLabels(t *testing.T) {
 func TestABuildWithServicesAndACache(t *testing.T) {
 	h := newHub(t)
 	e, _ := dockerEngine(t)
-	owner := "runner-test-" + strconv.Itoa(os.Getpid())
-	if err := e.Load(t.Context(), toolsImage(t, "services"), "landfall.test/services:"+owner); err != nil {
+	owner := testOwner
+	if err := e.Load(t.Context(), enginetest.ToolsImage(t, "services"), "landfall.test/services:"+owner); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { removeImage(t, "landfall.test/services:"+owner) })
@@ -108,6 +132,13 @@ func TestABuildWithServicesAndACache(t *testing.T) {
 	h.submit("second", api.JobSpec{Cache: map[string]string{"pages": "/cache"}, Script: []string{"cat /cache/page"}})
 	if b := h.ended("second"); b.State != api.BuildPassed || !strings.Contains(h.log("second", 1), "\nof the service\n") {
 		t.Errorf("it is %s, %q:\n%s", b.State, b.Error, h.log("second", 1))
+	}
+	h.submit("over", api.JobSpec{
+		Cache: map[string]string{"pages": "/cache"}, CacheMB: map[string]int64{"pages": 1},
+		Script: []string{"cat /bin/busybox /bin/busybox > /cache/large"},
+	})
+	if b := h.ended("over"); b.State != api.BuildPassed || !strings.Contains(h.log("over", 1), "MiB, and the limit is 1.0 MiB; removed demo/pages of changes/7 (") {
+		t.Errorf("it is %s, %q:\n%s", b.State, b.Error, h.log("over", 1))
 	}
 	web.Command = []string{"sh", "-c", "echo no disk; exit 3"}
 	h.submit("broken", api.JobSpec{Services: []api.Service{web}, Script: []string{"echo never"}})

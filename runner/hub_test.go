@@ -84,7 +84,7 @@ func newHub(t *testing.T) *hub {
 		server.Close()
 	})
 	h.url, h.registry = server.URL, strings.TrimPrefix(images.URL, "http://")
-	h.sources["c0ffee0123456789"] = archive(t, tar.Header{Name: "README", Mode: 0o644, Linkname: "hello\n"})
+	h.sources["c0ffee0123456789"] = kittest.Archive(t, tar.Header{Name: "README", Mode: 0o644, Linkname: "hello\n"})
 	return h
 }
 
@@ -213,31 +213,6 @@ func (h *hub) archive(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write(data)
-}
-
-// archive is a tar archive of the entries. A regular file's content is in its
-// Linkname.
-func archive(t *testing.T, entries ...tar.Header) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, h := range entries {
-		content := ""
-		if h.Typeflag == 0 || h.Typeflag == tar.TypeReg {
-			h.Typeflag, content, h.Linkname = tar.TypeReg, h.Linkname, ""
-			h.Size = int64(len(content))
-		}
-		if err := w.WriteHeader(&h); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, content); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 // submit queues a build of the spec and returns its id.

@@ -28,6 +28,10 @@ func (r *Runner) substitute(ctx context.Context, stop <-chan struct{}) {
 			return
 		default:
 		}
+		if l, ok := <-r.begun; ok { // maybe what is being waited for
+			r.execute(ctx, l.build, &l.record)
+			continue
+		}
 		changed := r.fleet.Changed()
 		b, ok, err := r.lease(ctx)
 		switch {

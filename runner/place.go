@@ -43,8 +43,8 @@ func (a *attempt) place(ctx context.Context) error {
 	p, err := r.fleet.Place(ctx, task.ID(a.build), need)
 	var missing *fleet.NoImageError
 	if errors.As(err, &missing) {
-		return fmt.Errorf("image %s is neither in the hub's registry nor on runner %s (%s): push it there, or name another in the job",
-			missing.Image, r.Name, strings.Join(missing.Engines, ", "))
+		return fmt.Errorf("image %s is neither in the hub's registry nor on runner %s (%s): push it there, or name another in %s",
+			missing.Image, r.Name, strings.Join(missing.Engines, ", "), strings.Join(append([]string{"the job"}, a.build.Spec.Origin...), ", "))
 	}
 	if err != nil {
 		return fmt.Errorf("find an engine: %w", err)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -54,15 +55,38 @@ func runVictim(name string) error {
 	if err != nil {
 		return err
 	}
+	parallel, err := strconv.Atoi(os.Getenv("RUNNER_PARALLEL"))
+	if err != nil {
+		return err
+	}
 	r, err := New(Config{
 		Name: "one", Client: client, HTTP: http.DefaultClient, Base: base, Engine: e, Dir: os.Getenv("RUNNER_DIR"),
 		Authorize:    func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) },
-		DefaultImage: os.Getenv("RUNNER_IMAGE"), Parallel: 5, Logger: slog.New(slog.DiscardHandler),
+		DefaultImage: os.Getenv("RUNNER_IMAGE"), Parallel: parallel, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
 	}
 	return r.Run(context.Background())
+}
+
+// startVictim starts the process of a runner as c has it, with an engine of the
+// owner's. kill kills it.
+func startVictim(t *testing.T, h *hub, name, owner string, c Config) (kill func()) {
+	t.Helper()
+	old := exec.Command(os.Args[0])
+	old.Env = append(os.Environ(), victim+"="+name, "RUNNER_OWNER="+owner, "RUNNER_HUB="+h.url, "RUNNER_TOKEN="+h.Token("runners/one"),
+		"RUNNER_DIR="+c.Dir, "RUNNER_IMAGE="+c.DefaultImage, "RUNNER_PARALLEL="+strconv.Itoa(c.Parallel))
+	old.Stderr = os.Stderr
+	if err := old.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := old.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = old.Wait() // it was killed
+	}
 }
 
 // counts is a step that writes its lines in two halves, the second when there is
@@ -105,13 +129,7 @@ func TestBuildsGoOnAfterTheirRunnerWasKilled(t *testing.T) {
 				owner = testOwner
 			}
 			c.Parallel = 5
-			old := exec.Command(os.Args[0])
-			old.Env = append(os.Environ(), victim+"="+name, "RUNNER_OWNER="+owner, "RUNNER_HUB="+h.url,
-				"RUNNER_TOKEN="+h.Token("runners/one"), "RUNNER_DIR="+c.Dir, "RUNNER_IMAGE="+c.DefaultImage)
-			old.Stderr = os.Stderr
-			if err := old.Start(); err != nil {
-				t.Fatal(err)
-			}
+			kill := startVictim(t, h, name, owner, c)
 			exits := map[string]int{"goes-on": 0, "goes-on-and-fails": 3, "ends-meanwhile": 0, "fails-meanwhile": 4, "killed-meanwhile": killed}
 			place := func(id, file string) string { return filepath.Join(c.Dir, id+"-1", "src", file) }
 			for id, exit := range exits {
@@ -128,10 +146,7 @@ func TestBuildsGoOnAfterTheirRunnerWasKilled(t *testing.T) {
 					return ""
 				})
 			}
-			if err := old.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = old.Wait() // it was killed
+			kill()
 			for _, id := range []string{"ends-meanwhile", "fails-meanwhile", "killed-meanwhile"} {
 				touch(t, place(id, "go"))
 				eventually(t, exists(place(id, "done")))
@@ -166,6 +181,52 @@ func TestBuildsGoOnAfterTheirRunnerWasKilled(t *testing.T) {
 	}
 }
 
+func TestABuildThatWaitsForOthersGoesOnAfterItsRunnerWasKilled(t *testing.T) {
+	h := newHub(t)
+	c := h.config()
+	c.Parallel = 1 // the builds that it waits for run in its place
+	kill := startVictim(t, h, "process", filepath.Join(filepath.Dir(c.Dir), "engine"), c)
+	at := t.TempDir()
+	child := func(name string) api.Called {
+		script := fmt.Sprintf("echo begun >> %s/%s; until [ -e %s/go ]; do sleep 0.02; done", at, name, at)
+		return api.Called{Jobs: []string{name}, Pass: api.Pass{Params: map[string]string{"SCRIPT": script}}}
+	}
+	h.submit("parent", api.JobSpec{Steps: []api.Step{
+		shell("echo before; echo once >> ran"),
+		{Call: &api.CallStep{Called: child("at-work"), And: []api.Called{child("queued")}, Wait: true}},
+		shell("cat ran"),
+	}})
+	eventually(t, exists(filepath.Join(at, "at-work")))
+	kill()
+	start(t, newRunner(t, c))
+	touch(t, filepath.Join(at, "go"))
+	for _, id := range []string{"parent", "parent.1.2.0", "parent.1.2.1"} {
+		if b := h.ended(id); b.State != api.BuildPassed || b.Attempt != 1 || b.LogMissing != 0 {
+			t.Errorf("%s: it is %s, %q, at attempt %d, and %d lines are missing; want it passed at the first", id, b.State, b.Error, b.Attempt, b.LogMissing)
+		}
+	}
+	want := "at-work builds/parent.1.2.0 passed\nqueued builds/parent.1.2.1 passed\n"
+	if log := h.log("parent", 1); strings.Count(log, "\nbefore\n") != 1 || !strings.Contains(log, want) || !strings.HasSuffix(log, "\nonce\n") {
+		t.Errorf("the log of the build that waits is\n%s", log)
+	}
+	for _, name := range []string{"at-work", "queued"} {
+		if begun, err := os.ReadFile(filepath.Join(at, name)); err != nil || string(begun) != "begun\n" {
+			t.Errorf("%s began %q, error %v; want it once", name, begun, err)
+		}
+	}
+	all := 0
+	for _, err := range api.Builds.All(t.Context(), h.Admin(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all++
+	}
+	if all != 3 {
+		t.Errorf("there are %d builds, want 3", all)
+	}
+	eventually(t, cleared(c.Dir))
+}
+
 // differ says where two logs differ first.
 func differ(got, want string) string {
 	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
@@ -181,12 +242,8 @@ func TestBuildsOfOthersAreRemovedWhenTheirRunnerComesBack(t *testing.T) {
 	h := newHub(t)
 	c := h.config()
 	pids := t.TempDir()
-	killed := exec.Command(os.Args[0])
-	killed.Env = append(os.Environ(), victim+"=process", "RUNNER_OWNER="+filepath.Join(filepath.Dir(c.Dir), "engine"), "RUNNER_HUB="+h.url,
-		"RUNNER_TOKEN="+h.Token("runners/one"), "RUNNER_DIR="+c.Dir)
-	if err := killed.Start(); err != nil {
-		t.Fatal(err)
-	}
+	c.Parallel = 5
+	kill := startVictim(t, h, "process", filepath.Join(filepath.Dir(c.Dir), "engine"), c)
 	ids := []string{"cancelled", "deleted", "without-workspace"}
 	for _, id := range ids {
 		h.submit(id, api.JobSpec{Script: []string{sleeper(filepath.Join(pids, id))}})
@@ -194,10 +251,7 @@ func TestBuildsOfOthersAreRemovedWhenTheirRunnerComesBack(t *testing.T) {
 	for _, id := range ids {
 		eventually(t, exists(filepath.Join(pids, id)))
 	}
-	if err := killed.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = killed.Wait() // it was killed
+	kill()
 	if _, err := h.Admin().Do(t.Context(), "builds/cancelled", "cancel", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -299,14 +353,55 @@ func TestNothingIsLeftOnAnEngineThatFailed(t *testing.T) {
 	if b := h.ended("build"); b.State != api.BuildError || !strings.Contains(b.Error, "the daemon is gone") {
 		t.Errorf("the build is %s, %q", b.State, b.Error)
 	}
+	f.insist(t, "build-1")
+}
+
+// insist waits until a task with the id is discarded.
+func (f *failing) insist(t *testing.T, id string) {
+	t.Helper()
 	select {
-	case id := <-f.discarded:
-		if id != "build-1" {
-			t.Errorf("%s was discarded, want build-1", id)
+	case got := <-f.discarded:
+		if got != id {
+			t.Errorf("%s was discarded, want %s", got, id)
 		}
 	case <-time.After(deadline):
 		t.Error("nothing was discarded")
 	}
+}
+
+func TestNothingIsLeftOfAnEndThatARunnerWasKilledAfter(t *testing.T) {
+	c := newHub(t).config()
+	f := &failing{Tasks: c.Engine, discarded: make(chan string, 1)}
+	c.Engine = f
+	r := newRunner(t, c)
+	b := api.Build{Meta: kit.Meta{Link: "builds/x"}, Attempt: 1, Spec: &api.JobSpec{}}
+	first, err := r.prepare(b, nil, r.Logger)
+	if err == nil {
+		err = first.reach(phaseKeep)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := r.prepare(b, &first.record, r.Logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.leave(t.Context())
+	f.insist(t, "x-1")
+}
+
+func TestNothingIsLeftThatWasPreparedForStepsThatDoNotBegin(t *testing.T) {
+	c := newHub(t).config()
+	f := &failing{Tasks: c.Engine, discarded: make(chan string, 1)}
+	c.Engine = f
+	r := newRunner(t, c)
+	a, err := r.prepare(api.Build{Meta: kit.Meta{Link: "builds/x"}, Attempt: 1, Spec: &api.JobSpec{}}, nil, r.Logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.spare = "spare-1"
+	a.leave(t.Context())
+	f.insist(t, "spare-1")
 }
 
 func TestSecretsAreMaskedByTheNextRunnerToo(t *testing.T) {

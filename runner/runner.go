@@ -20,6 +20,7 @@ import (
 	"landfall.dev/engine/fleet"
 	"landfall.dev/kit"
 	"landfall.dev/runner/pool"
+	"landfall.dev/runner/presence"
 	"landfall.dev/runner/task"
 )
 
@@ -78,6 +79,7 @@ type Runner struct {
 	pool   *pool.Pool
 	beat   time.Duration  // between heartbeats
 	wake   chan struct{}  // has an element when there may be something to lease
+	begun  chan left      // what a runner that was killed has left, see recover
 	behind sync.WaitGroup // what goes on after builds have ended
 
 	mu     sync.Mutex
@@ -139,17 +141,20 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("runner %s: %w", r.Name, err)
 	}
-	begun := make(chan left, len(found))
+	r.begun = make(chan left, len(found))
 	for _, l := range found {
-		begun <- l
+		r.begun <- l
 	}
-	close(begun)
+	close(r.begun)
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.fleet.Watch(inner) })
 	g.Go(func() error { return r.pool.Run(inner) })
 	g.Go(func() error { return r.follow(inner) })
+	g.Go(func() error {
+		return presence.Reporter{Name: r.Name, Client: r.Client, Engines: r.fleet, Dir: r.Dir, Logger: r.Logger}.Run(inner)
+	})
 	for range r.Parallel {
-		g.Go(func() error { return r.work(inner, begun) })
+		g.Go(func() error { return r.work(inner) })
 	}
 	err = g.Wait()
 	r.behind.Wait()
@@ -161,8 +166,8 @@ func (r *Runner) Run(ctx context.Context) error {
 }
 
 // work runs one build after another, first those that were begun.
-func (r *Runner) work(ctx context.Context, begun <-chan left) error {
-	for l := range begun {
+func (r *Runner) work(ctx context.Context) error {
+	for l := range r.begun {
 		r.execute(ctx, l.build, &l.record)
 	}
 	for {

@@ -129,14 +129,14 @@ func TestStepsThatStartBuilds(t *testing.T) {
 	h := newHub(t)
 	start(t, newRunner(t, h.config())) // which has one place
 	call := func(job, script string) *api.CallStep {
-		return &api.CallStep{Jobs: []string{job}, Wait: true, StepFails: api.ResultFailure, Unstable: api.ResultUnstable,
-			Pass: api.Pass{Params: map[string]string{"SCRIPT": script}}}
+		return &api.CallStep{Called: api.Called{Jobs: []string{job}, Pass: api.Pass{Params: map[string]string{"SCRIPT": script}}},
+			Wait: true, StepFails: api.ResultFailure, Unstable: api.ResultUnstable}
 	}
 	h.submit("fine", api.JobSpec{Steps: []api.Step{
 		inject("JOB=down\nWORD=hello"),
 		{Call: call("$JOB", "echo $WORD > file; cat file")},
 		shell("#!/bin/sh\necho $TRIGGERED_BUILD_RESULT_down $TRIGGERED_BUILD_NUMBER_down $WORD; echo A=1 > p"),
-		{Call: &api.CallStep{Jobs: []string{"later"}, Pass: api.Pass{Params: map[string]string{"SCRIPT": "true"}}}},
+		{Call: &api.CallStep{Called: api.Called{Jobs: []string{"later"}, Pass: api.Pass{Params: map[string]string{"SCRIPT": "true"}}}}},
 	}, Downstream: []api.Downstream{
 		{Jobs: []string{"next"}, On: []api.Result{api.ResultSuccess}, Pass: api.Pass{File: "p"}},
 		{Jobs: []string{"never"}, On: []api.Result{api.ResultFailure}},

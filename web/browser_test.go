@@ -25,15 +25,16 @@ func TestPagesGrowInABrowser(t *testing.T) {
 	h.logs.add("testing <b>x</b>\n\x1b[32mok", false)
 	b.Await("what came later", `document.querySelector("#L2")?.innerText.includes("testing <b>x</b>") ?? false`)
 	b.Await("a line that has not ended", `document.querySelector("#L3")?.innerText.trim() === "ok"`)
-	h.logs.add(" all\x1b[0m\n", false)
+	h.logs.add(" all\x1b[0m\n--- a section\nin it\n", false)
 	b.Await("the end of that line", `document.querySelector("#L3")?.innerText.trim() === "ok all"`)
+	b.Await("a section", `document.querySelector("details[open] > summary#L4 + #L5")?.innerText.includes("in it") ?? false`)
 
 	if _, err := h.Admin().Update(t.Context(), "builds/b1", []byte(`{"state":"passed"}`), 0); err != nil {
 		t.Fatal(err)
 	}
 	h.logs.add("bye\n", true)
 	b.Await("the state of the ended build", `document.querySelector(".head .state").innerText === "passed"`)
-	b.Await("the ended log in colour", `document.querySelector("#L3 .term-fg32")?.innerText === "ok all" && document.querySelector("#L4")?.innerText.includes("bye")`)
+	b.Await("the ended log in colour", `document.querySelector("#L3 .term-fg32")?.innerText === "ok all" && document.querySelector("#L6")?.innerText.includes("bye")`)
 
 	b.Do(chromedp.Navigate(h.URL() + "/upgrades/production~2"))
 	rows := func(n int) string {
@@ -59,6 +60,12 @@ func TestALinkToALineLeadsToItsPartOfTheLog(t *testing.T) {
 		chromedp.WaitVisible(chromedp.CSS("#log-1")), chromedp.Navigate(h.URL()+"/builds/b1#L1234"))
 	b.Await("the line in its part", `document.querySelector("#L1234:target")?.innerText.includes("line 1234") ?? false`)
 	b.Await("no more than a part", `document.querySelectorAll(".log > div").length === 2000`)
+	h.logs.add("--- folded\n"+longLog(100)+"--- here\nwrong\n", true)
+	b.Do(chromedp.Navigate(h.URL() + "/builds/b1"))
+	b.Await("folded sections", `document.querySelectorAll(".log details:not([open])").length === 2`)
+	b.Await("a line that is wanted", `(location.hash = "#L5050") !== ""`)
+	b.Await("the section of the line, unfolded", `document.querySelector("details[open] #L5050:target")?.checkVisibility() ?? false`)
+	b.Await("the others folded", `document.querySelectorAll(".log details:not([open])").length === 1`)
 }
 
 func TestWhatIsTypedStaysInABrowser(t *testing.T) {

@@ -9,17 +9,18 @@ import (
 
 // buildsPage is a list of builds.
 type buildsPage struct {
+	narrowed
 	Builds []api.Build
 	Next   string
 }
 
 func (s site) builds(r request) (page, error) {
-	var p buildsPage
-	filter, err := projectFilter(r)
+	n, err := narrow(r)
 	if err != nil {
 		return page{}, err
 	}
-	p.Builds, p.Next, err = list(r, api.Builds, filter, "-created")
+	p := buildsPage{narrowed: n}
+	p.Builds, p.Next, err = list(r, api.Builds, n.filter("job"), "-created")
 	return page{Title: "Builds", Section: "/builds", Body: "builds", Content: p, Live: follow(api.Builds.Name)}, err
 }
 

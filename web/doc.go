@@ -21,7 +21,7 @@ import (
 // kinds are those that pages show.
 var kinds = []string{
 	api.Projects.Name, api.Refs.Name, api.Pushes.Name, api.Changes.Name,
-	api.Jobs.Name, api.Generations.Name, api.Schedules.Name, api.Proposals.Name, api.Builds.Name, api.Reports.Name, api.Tests.Name, api.Inventories.Name, api.Runs.Name, api.Images.Name,
+	api.Jobs.Name, api.Generations.Name, api.Schedules.Name, api.Proposals.Name, api.Builds.Name, api.Runners.Name, api.Reports.Name, api.Tests.Name, api.Inventories.Name, api.Runs.Name, api.Images.Name,
 	api.Releases.Name, api.Channels.Name,
 	api.Environments.Name, api.Deployments.Name, api.Statuses.Name, api.Upgrades.Name,
 }
@@ -56,6 +56,7 @@ func (s site) routes() []kit.Route {
 		{"/{$}", s.overview},
 		{"/changes", s.changes}, {"/changes/{id}", s.change}, {"/pushes/{id}", s.push},
 		{"/runs", s.runs}, {"/runs/{id}", s.run},
+		{"/jobs", s.jobs}, {"/runners", s.runners}, {"/runners/{id}", s.runner},
 		{"/builds", s.builds}, {"/builds/{id}", s.build}, {"/reports/{id}", s.report}, {"/tests", s.testList}, {"/tests/{id}", s.tests},
 		{"/inventories", s.inventories}, {"/inventories/{id}", s.inventory},
 		{"/releases", s.releases}, {"/releases/{id}", s.release},

@@ -93,7 +93,7 @@ func ledgerBuild(h *hub) {
 	put(h, api.Jobs, "ledger~ledger-image", api.Job{Project: "ledger", Commit: commit2, Spec: api.JobSpec{Name: "ledger-image", Description: "Builds the image", Origin: []string{"jobs/ledger.yml:12"}}})
 	put(h, api.Builds, "ledger-main-b2.image.1", api.Build{
 		Project: "ledger", Job: "ledger-image", Commit: commit2, Definitions: commit2, Author: "users/ada",
-		Run: "runs/ledger-main-b2", Node: "image", State: api.BuildPassed, Attempt: 1, Runner: "accounts/runner-1",
+		Run: "runs/ledger-main-b2", Node: "image", State: api.BuildPassed, Attempt: 1, Runner: "runner-1", Engine: "big", BuildImage: "build/go@" + string(digest),
 		Queued: began, Started: began.Add(time.Second), Finished: began.Add(43 * time.Second), Image: ledger,
 		Params:    map[string]string{"GOFLAGS": "-trimpath"},
 		Artifacts: []api.Artifact{{Path: "dist/ledger", Digest: digest, Size: 7_340_032}},

@@ -96,7 +96,7 @@ func (s site) showJob(r request, j api.Job) (page, error) {
 	}
 	s.explain(r, &p)
 	return page{
-		Title: j.Spec.Name, Section: "/projects", Body: "job", Content: p,
+		Title: j.Spec.Name, Section: "/jobs", Body: "job", Content: p,
 		Live: follow(string(j.Link), string(api.Generations.Link(j.Project)), string(api.Schedules.Link(j.Link.ID())), api.Builds.Name),
 	}, nil
 }

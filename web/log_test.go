@@ -60,7 +60,7 @@ func TestLogsAreSearched(t *testing.T) {
 	b := h.as("users/admin")
 	p := b.open("/builds/b1?search=^wrong:.x$")
 	p.shows(t, "--- a <title> wrong: x", "The log is incomplete: 3 lines are missing.", "1.2.3", "of the release")
-	p.leads(t, "?from=4952#L5002")
+	p.leads(t, "?line=5002#L5002")
 	p = b.open("/builds/b1?search=line")
 	p.shows(t, "Search on from line 101")
 	p.leads(t, "?search=line&after=101#found")
@@ -69,7 +69,30 @@ func TestLogsAreSearched(t *testing.T) {
 		t.Errorf("a wrong pattern: got %d, wanted 400", p.status)
 	}
 	p = b.open("/builds/b1?outline=1")
-	p.leads(t, "?from=4951#L5001")
+	p.leads(t, "?line=5001#L5001")
 	p.shows(t, "a <title>")
 	b.open("/builds").shows(t, "1.2.3", "of the release")
+}
+
+func TestSectionsOfLogsFold(t *testing.T) {
+	h := start(t)
+	h.logs.add("--- step 1: a\n"+longLog(100)+"--- step 2: b\nwrong\n--- step 2 exited with 3\n", true)
+	put(h, api.Builds, "b1", api.Build{Project: "ledger", Job: "test", State: api.BuildFailed})
+	b := h.as("users/admin")
+	shape := func(path string) (folded, open int) {
+		p := b.open(path)
+		return strings.Count(p.source, "<details><summary id="), strings.Count(p.source, "<details open><summary id=")
+	}
+	for path, want := range map[string][2]int{
+		"/builds/b1": {1, 1}, "/builds/b1?line=50": {0, 2}, "/builds/b1?from=1&unfold=1": {0, 2}, "/builds/b1?from=102": {0, 1},
+	} {
+		if folded, open := shape(path); folded != want[0] || open != want[1] {
+			t.Errorf("%s: %d sections are folded and %d open, want %v", path, folded, open, want)
+		}
+	}
+	b.open("/builds/b1").leads(t, "?unfold=1#log-1")
+	b.open("/builds/b1?from=1").leads(t, "?from=1&unfold=1#log-1")
+	if p := b.open("/builds/b1?line=0"); p.status != 400 {
+		t.Errorf("?line=0: got %d, want 400", p.status)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"path"
 	"strings"
 
-	"landfall.dev/api"
 	"landfall.dev/kit"
 	"landfall.dev/kit/page/layout"
 )
@@ -21,7 +20,8 @@ type page = layout.Page
 // sections are the entries of the navigation.
 var sections = []layout.Section{
 	{Name: "Overview", Path: "/"}, {Name: "Projects", Path: "/projects"}, {Name: "Changes", Path: "/changes"}, {Name: "Runs", Path: "/runs"},
-	{Name: "Builds", Path: "/builds"}, {Name: "Releases", Path: "/releases"}, {Name: "Channels", Path: "/channels"},
+	{Name: "Jobs", Path: "/jobs"}, {Name: "Builds", Path: "/builds"}, {Name: "Runners", Path: "/runners"},
+	{Name: "Releases", Path: "/releases"}, {Name: "Channels", Path: "/channels"},
 	{Name: "Environments", Path: "/environments"}, {Name: "Upgrades", Path: "/upgrades"},
 }
 
@@ -41,9 +41,7 @@ func back(r *http.Request) string {
 	if r.Method == http.MethodPost {
 		above = path.Dir(r.URL.Path)
 	}
-	if above == "/"+api.Jobs.Name {
-		above = "/" + api.Projects.Name
-	} else if !strings.HasPrefix(r.URL.Path, above+"/") {
+	if !strings.HasPrefix(r.URL.Path, above+"/") {
 		return "/"
 	}
 	return above

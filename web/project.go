@@ -39,7 +39,7 @@ type projectPage struct {
 	Clone   string // the address for git
 	Hook    string // the address of Git's hook that adds Change-Ids
 	Refs    []api.Ref
-	Jobs    []api.Job
+	Jobs    []api.Job // that have changed last
 	Runs    []api.Run
 	Changes []api.Change // that are open
 }
@@ -55,7 +55,7 @@ func (s site) project(r request) (page, error) {
 	if p.Refs, err = latest(r, api.Refs, own+` && !name.startsWith("refs/changes/")`, 50); err != nil {
 		return page{}, err
 	}
-	if p.Jobs, err = latest(r, api.Jobs, own, 100); err != nil {
+	if p.Jobs, err = latest(r, api.Jobs, own, 30); err != nil {
 		return page{}, err
 	}
 	if p.Runs, err = latest(r, api.Runs, own, 10); err != nil {

@@ -34,6 +34,7 @@ type hub struct {
 	files map[string]string // sources and explanations, by their paths
 	roles []api.TrustRole
 	logs  *logs
+	queue []api.QueuePlace
 }
 
 func start(t testing.TB) *hub {
@@ -43,7 +44,7 @@ func start(t testing.TB) *hub {
 		Owns: []kit.Owned{
 			kit.Own(api.Changes, nextChange, "vote", "submit", "abandon", "restore", "comment"),
 			kit.Own(api.Runs, nextRun, "approve", "cancel", "rerun"),
-			kit.Own(api.Builds, nextBuild, "cancel"),
+			kit.Own(api.Builds, nextBuild, "cancel"), kit.Own[api.Runner](api.Runners, nil),
 			kit.Own(api.Reports, nextReport, "judge"), kit.Own[api.TestHistory](api.Tests, nil),
 			kit.Own(api.Inventories, nextInventory, "judge"),
 			kit.Own[api.Project](api.Projects, nil), kit.Own[api.Ref](api.Refs, nil), kit.Own[api.Push](api.Pushes, nil),
@@ -57,6 +58,7 @@ func start(t testing.TB) *hub {
 			{Pattern: "GET /source/{project}/diff/{range}", Handler: http.HandlerFunc(h.diff)},
 			{Pattern: "GET /source/{project}/file/{path...}", Handler: kit.Handler(h.file)},
 			{Pattern: "GET /job/explain/{path...}", Handler: kit.Handler(h.file)},
+			{Pattern: "GET /job/queue", Handler: kit.Handler(func(w http.ResponseWriter, _ *http.Request) error { return json.NewEncoder(w).Encode(h.queue) })},
 			{Pattern: "GET /logs/{build}", Handler: h.logs},
 			{Pattern: "GET /logs/{build}/{what}", Handler: kit.Handler(h.logs.look)},
 			{Pattern: "GET /tuf/roles", Handler: kit.Handler(func(w http.ResponseWriter, _ *http.Request) error {

@@ -36,7 +36,7 @@ var words = template.FuncMap{
 // shown tells whether there is a page for the document.
 func shown(l kit.Link) bool {
 	return l.ID() != "" && slices.Contains([]string{
-		api.Projects.Name, api.Pushes.Name, api.Changes.Name, api.Jobs.Name, api.Builds.Name, api.Reports.Name, api.Tests.Name, api.Inventories.Name, api.Runs.Name, api.Releases.Name,
+		api.Projects.Name, api.Pushes.Name, api.Changes.Name, api.Jobs.Name, api.Builds.Name, api.Runners.Name, api.Reports.Name, api.Tests.Name, api.Inventories.Name, api.Runs.Name, api.Releases.Name,
 		api.Channels.Name, api.Environments.Name, api.Deployments.Name, api.Upgrades.Name,
 	}, l.Kind())
 }

@@ -22,7 +22,7 @@ const (
 var seen = []string{
 	"projects", "refs", "pushes", "changes", "landings", "jobs", "generations", "proposals", "builds", "schedules", "locks", "runs", "images", "tags",
 	"environments", "deployments", "statuses", "upgrades", "releases", "channels", "metadata", "notices", "users",
-	"reports", "gates", "tests", "inventories", "policies", "advisories",
+	"reports", "gates", "tests", "inventories", "policies", "advisories", "runners",
 }
 
 var look = []kit.Verb{kit.VerbRead, kit.VerbList, kit.VerbWatch}
@@ -51,7 +51,7 @@ var defaults = map[string]rest.Role{
 			{Kinds: []string{"channels"}, Verbs: []kit.Verb{kit.VerbCreate, "promote"}},
 			{Kinds: []string{"releases"}, Verbs: []kit.Verb{"sign"}},
 			{Kinds: []string{"environments", "gates", "policies"}, Verbs: []kit.Verb{kit.VerbCreate, kit.VerbUpdate}},
-			{Kinds: []string{"runs"}, Verbs: []kit.Verb{"approve"}},
+			{Kinds: []string{"runs"}, Verbs: []kit.Verb{"approve", "override"}},
 			{Kinds: []string{"images"}, Verbs: []kit.Verb{"pull", "push"}},
 		},
 	},
@@ -64,6 +64,7 @@ func accountRole(a api.ServiceAccount) rest.Role {
 		r.Rules = []rest.Rule{
 			{Kinds: []string{"builds", "projects"}, Verbs: look},
 			{Kinds: []string{"builds"}, Verbs: []kit.Verb{"lease", "heartbeat", "finish"}},
+			{Kinds: []string{"runners"}, Verbs: []kit.Verb{kit.VerbCreate, "report"}},
 			{Kinds: []string{"images"}, Verbs: []kit.Verb{"pull", "push"}},
 			{Kinds: []string{"blobs"}, Verbs: []kit.Verb{kit.VerbCreate}},
 		}

@@ -172,12 +172,16 @@ func TestAMatrixIsAsGoodAsItsWorstCell(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatWasReviewedGetsSecrets(t *testing.T) {
+func TestOnlyWhatWasReviewedGetsSecretsAndWritesCaches(t *testing.T) {
 	c := newChained(t, `
 - job: {name: deploy, builders: [shell: x], wrappers: [credentials-binding: [text: {credential-id: token, variable: T}]]}
 - job: {name: clone, builders: [shell: x], wrappers: [ssh-agent-credentials: {users: [key]}]}
 - job: {name: slip, builders: [shell: x], wrappers: [credentials-binding: [text: {credential-id: tokn, variable: T}]]}
 - job: {name: part, builders: [shell: x], wrappers: [credentials-binding: [username-password: {credential-id: token, variable: T}]]}
+- job: {name: file, builders: [config-file-provider: {files: [{file-id: token, variable: F}]}]}
+- job: {name: lost, builders: [config-file-provider: {files: [{file-id: npmrc, variable: F}]}]}
+- job: {name: cached, script: x, cache: {go: /go}}
+- job: {name: plain, script: x}
 `)
 	c.write("patch", c.files["c"])
 	c.move(t.Context(), "c")
@@ -194,6 +198,12 @@ func TestOnlyWhatWasReviewedGetsSecrets(t *testing.T) {
 		{"deploy", "patch", "error false 0 the job deploy is given secrets (token), and patch is not reviewed: move what needs them to a job that is built after the merge"},
 		{"clone", "c", "queued true 1 "},
 		{"clone", "patch", "queued false 0 "},
+		{"file", "c", "queued true 1 "},
+		{"file", "patch", "error false 0 the job file is given secrets (token), and patch is not reviewed: move what needs them to a job that is built after the merge"},
+		{"lost", "c", "error false 0 jobs/jobs.yml:7: there is no file npmrc: keep it in jobs/files, or as a secret, with landfall secret set ledger npmrc"},
+		{"cached", "c", "queued true 0 "},
+		{"cached", "patch", "queued false 0 "},
+		{"plain", "c", "queued false 0 "},
 		{"slip", "c", "error false 0 jobs/jobs.yml:4: there is no secret tokn: set it with landfall secret set ledger tokn"},
 		{"part", "c", `error false 0 jobs/jobs.yml:5: the secret token has no part "username", but value`},
 	} {

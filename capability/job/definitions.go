@@ -36,6 +36,9 @@ func (d definitions) resolve(ctx context.Context, r kit.Record, _ kit.Op) (any, 
 	if err := d.checkTried(ctx, b); err != nil {
 		return nil, err
 	}
+	if b.Step != nil {
+		return resolved{JobSpec: *b.Step}, nil
+	}
 	specs, err := d.expand(ctx, b.Project, b.Definitions)
 	if err != nil {
 		return nil, err
@@ -170,18 +173,31 @@ func (d definitions) ask(ctx context.Context, path string) (io.ReadCloser, error
 // Expand returns the jobs that the definitions in the folder jobs of files
 // make. Its error, an ErrInvalid, has all that is wrong in them.
 func Expand(files fstest.MapFS) ([]api.JobSpec, error) {
-	set, err := load(files)
-	if err == nil {
-		var specs []api.JobSpec
-		if specs, err = jobspec.Translate(set, native.Strict); err == nil {
-			return native.Connect(specs), nil
-		}
+	_, specs, err := translate(files)
+	if err != nil {
+		return nil, &kit.Error{Fault: kit.ErrInvalid, Detail: err.Error()}
 	}
-	return nil, &kit.Error{Fault: kit.ErrInvalid, Detail: err.Error()}
+	return specs, nil
+}
+
+// translate is Expand, with the set of the definitions.
+func translate(files fstest.MapFS) (*definition.Set, []api.JobSpec, error) {
+	set, err := load(files)
+	if err != nil {
+		return nil, nil, err
+	}
+	specs, err := jobspec.Translate(set, native.Strict)
+	if err == nil {
+		err = native.Provide(specs, files, folder)
+	}
+	return set, native.Connect(specs), err
 }
 
 // load reads definitions as those of projects are read.
 func load(files fstest.MapFS) (*definition.Set, error) {
+	if len(files) == 0 { // an empty set
+		files = fstest.MapFS{folder + "/none.yml": {}}
+	}
 	return definition.Load(files, []string{folder}, definition.Options{Strict: true})
 }
 

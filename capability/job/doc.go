@@ -8,7 +8,7 @@
 // what is wrong with its definitions. It owns the schedules of jobs that name
 // times, which order builds by themselves. It never runs anything: a runner leases
 // a build, the first of the queue, renews the lease, appends to the log and says
-// how it ended.
+// how it ended. It keeps what runners tell of themselves, see package presence.
 //
 //	created ──resolve.done──▶ queued ──lease──▶ running ──finish──▶ passed | failed | error
 //	   │                        ▲  │               │
@@ -31,6 +31,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/capability/job/lock"
+	"landfall.dev/capability/job/presence"
 	"landfall.dev/kit"
 )
 
@@ -50,6 +51,7 @@ func Service(c kit.Client, h *http.Client, base string, logs *Logs, blobs kit.Bl
 			kit.Own(api.Builds, next, "lease", "heartbeat", "finish", "cancel", "keep"),
 			kit.Own(api.Schedules, nextSchedule, "run", "pause", "resume"),
 			kit.Own(lock.All, lock.Next, "free"),
+			kit.Own(api.Runners, presence.Next, "report"),
 		},
 		Watches: []kit.Reaction{kit.On(api.Refs, onRef), kit.On(api.Projects, onProject), kit.On(api.Changes, onChange), kit.On(api.Generations, onGeneration)},
 		Reads:   []string{api.Secrets.Name},

@@ -300,7 +300,7 @@ func (d definitions) serveJobPlan(w http.ResponseWriter, r *http.Request) error 
 		var err error
 		ref, err = api.Refs.Read(ctx, d.client, api.RefID(project, mainBranch))
 		if errors.Is(err, kit.ErrNotFound) {
-			err = kit.Errorf(kit.ErrNotFound, api.Projects.Link(project), "there is no such project, or it has no branch main")
+			err = kit.Errorf(kit.ErrNotFound, api.Projects.Link(project), "there is no such project, or it has no branch main: landfall project list has those that there are")
 		}
 		if err != nil {
 			return err

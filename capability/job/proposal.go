@@ -5,17 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
-	"testing/fstest"
 	"time"
 
 	"landfall.dev/api"
 	"landfall.dev/capability/job/definition"
-	"landfall.dev/capability/job/definition/jobspec"
 	"landfall.dev/capability/job/difference"
-	"landfall.dev/capability/job/native"
 	"landfall.dev/kit"
 )
 
@@ -103,25 +101,12 @@ func (d definitions) propose(ctx context.Context, r kit.Record, _ kit.Op) (any, 
 	if err != nil {
 		return nil, err
 	}
-	p.Notes = append(p.Notes, missing...)
+	p.Notes = append(append(p.Notes, missing...), lacking(changed)...)
 	p.State = api.ProposalPlanned
 	if len(p.Problems) > 0 {
 		p.State = api.ProposalWrong
 	}
 	return p, nil
-}
-
-// translate expands definitions; none are an empty set.
-func translate(files fstest.MapFS) (*definition.Set, []api.JobSpec, error) {
-	if len(files) == 0 {
-		files = fstest.MapFS{folder + "/none.yml": {}}
-	}
-	set, err := load(files)
-	if err != nil {
-		return nil, nil, err
-	}
-	specs, err := jobspec.Translate(set, native.Strict)
-	return set, native.Connect(specs), err
 }
 
 // touches tells whether a commit changes a file of definitions.
@@ -253,6 +238,35 @@ func (d definitions) missingSecrets(ctx context.Context, project string, jobs []
 		}
 	}
 	return notes, nil
+}
+
+// lacking returns what of the definitions of jobs is not carried out, each once.
+func lacking(jobs []api.JobSpec) []string {
+	var parts []api.MissingPart
+	of := map[api.MissingPart][]string{}
+	for _, j := range jobs {
+		for _, m := range j.Missing {
+			if of[m] == nil {
+				parts = append(parts, m)
+			}
+			of[m] = append(of[m], j.Name)
+		}
+	}
+	var notes []string
+	for i, m := range parts {
+		if i == maxProblems {
+			return append(notes, fmt.Sprintf("... and %d more parts are not carried out: landfall job test tells all", len(parts)-i))
+		}
+		who, how := of[m][0], "is without"
+		if m.Needed {
+			how = "cannot run for want of"
+		}
+		if n := len(of[m]); n > 1 {
+			who = fmt.Sprintf("%s (and %d more)", who, n-1)
+		}
+		notes = append(notes, strings.TrimPrefix(fmt.Sprintf("%s: %s %s %s: %s", m.At, who, how, m.Component, m.Reason), ": "))
+	}
+	return notes
 }
 
 // changedSpecs returns those that plan makes or changes.

@@ -69,6 +69,11 @@ func TestAPatchSetSaysWhatItChangesOfTheDeployedJobs(t *testing.T) {
 	if note := "jobs/jobs.yml:1: there is no secret deploy"; p.State != api.ProposalPlanned || len(p.Notes) != 1 || !strings.HasPrefix(p.Notes[0], note) {
 		t.Errorf("a job with a secret that is not there: %s, %q, want %q", p.State, p.Notes, note)
 	}
+	h.write("p4", "- job:\n    name: start\n    builders:\n      - trigger-builds: [{project: gone}]\n")
+	p = h.propose(ctx, "4", "", "p4")
+	if note := `start is without builders: trigger-builds: there is no job "gone" in this project`; len(p.Notes) != 1 || !strings.HasSuffix(p.Notes[0], note) {
+		t.Errorf("a job of which a part is not carried out: %q, want %q", p.Notes, note)
+	}
 	if p := h.propose(ctx, "2", "c2", "without definitions"); p.State != api.ProposalNone {
 		t.Errorf("a patch set that touches no definition is %s", p.State)
 	}

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -94,7 +95,7 @@ func create(b api.Build, e kit.Event) (api.Build, []kit.Op) {
 		Meta: b.Meta, State: api.BuildCreated,
 		Project: b.Project, Job: b.Job, Commit: b.Commit, Definitions: b.Definitions, Params: b.Params,
 		Author: b.Author, Run: b.Run, Node: b.Node, Change: b.Change, PatchSet: b.PatchSet,
-		Upstream: b.Upstream, Depth: b.Depth, Cell: b.Cell, Keep: b.Keep,
+		Upstream: b.Upstream, Depth: b.Depth, Cell: b.Cell, Keep: b.Keep, Step: b.Step, Tip: b.Tip,
 	}
 	if b.Project == "" || b.Job == "" || b.Commit == "" {
 		return b, kit.Refuse(kit.ErrInvalid, "a build needs a project, a job and a commit")
@@ -112,6 +113,9 @@ func create(b api.Build, e kit.Event) (api.Build, []kit.Op) {
 		}
 		if b.Run != "" || b.Node != "" || strings.Contains(b.Link.ID(), ".") {
 			return b, kit.Refuse(kit.ErrForbidden, "builds of runs are ordered by pipelines only: leave out the id, run and node")
+		}
+		if b.Step != nil {
+			return b, kit.Refuse(kit.ErrForbidden, "only pipelines have steps without a job: leave out the step, and name a job")
 		}
 		if b.Change != "" && order.Definitions != b.Commit {
 			return b, kit.Refuse(kit.ErrForbidden, "who tries a job of a patch set builds its commit by its own definitions: leave out the definitions")
@@ -146,7 +150,7 @@ func queue(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 		return fail(b, err.Error(), now), nil
 	}
 	spec := &r.JobSpec
-	b.Spec, b.Trusted = spec, r.Trusted
+	b.Spec, b.Trusted, b.Step = spec, r.Trusted, nil
 	if b.Cell != "" { // its build has all that is not the cell's alone
 		spec.Matrix, spec.Downstream, spec.Locks, spec.Messages = nil, nil, nil, nil
 	}
@@ -164,7 +168,7 @@ func lease(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	if a.Runner == "" {
 		return b, kit.Refuse(kit.ErrInvalid, "a lease needs the name of the runner")
 	}
-	b.State, b.Runner, b.Attempt, b.Started = api.BuildRunning, a.Runner, b.Attempt+1, now
+	b.State, b.Runner, b.Attempt, b.Started, b.Engine = api.BuildRunning, a.Runner, b.Attempt+1, now, ""
 	return renew(b, now)
 }
 
@@ -181,6 +185,7 @@ func heartbeat(b api.Build, e kit.Event, now time.Time) (api.Build, []kit.Op) {
 	if refused := fenced(b, a.Attempt); refused != nil {
 		return b, refused
 	}
+	b.Engine = cmp.Or(a.Engine, b.Engine)
 	if a.Step == 0 {
 		return renew(b, now)
 	}

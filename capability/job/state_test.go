@@ -123,7 +123,11 @@ func TestTheEndOfABuildSealsItsLog(t *testing.T) {
 func TestWhoOrdersABuildDoesNotSayWhatComesOfIt(t *testing.T) {
 	b := order
 	b.State, b.Attempt, b.LogDigest, b.Image, b.Runner = api.BuildPassed, 3, "sha256:secret", "ledger@sha256:1", "r9"
+	b.Step = &api.JobSpec{Name: "gate", Script: []string{"make"}}
 	b, _ = live(t, b, []step{{event: "created", by: planner, want: api.BuildCreated}})
+	if b.Step == nil {
+		t.Error("the pipeline's step is gone")
+	}
 	if b.Attempt != 0 || b.LogDigest != "" || b.Image != "" || b.Runner != "" || b.Run != "runs/x" {
 		t.Errorf("the build is %+v, want nothing but the order", b)
 	}
@@ -138,6 +142,7 @@ func TestWhoOrdersABuildDoesNotSayWhatComesOfIt(t *testing.T) {
 		"a try by other definitions": func(b *api.Build) { b.Change, b.Definitions = "changes/1", "c0" },
 		"a build in a run's place":   func(b *api.Build) { b.Link = "builds/change-1-1.gate.1" },
 		"a build of nothing at all":  func(b *api.Build) { b.Commit = "" },
+		"a step without a job":       func(b *api.Build) { b.Step = &api.JobSpec{} },
 		"a build of no job":          func(b *api.Build) { b.Job = "" },
 		"a build of a node of a run": func(b *api.Build) { b.Node = "gate" },
 	} {

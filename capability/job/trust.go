@@ -18,12 +18,12 @@ type resolved struct {
 	Trusted bool `json:"trusted,omitempty"`
 }
 
-// entrust says whether b may have the secrets that its job names, and refuses it
-// if it cannot do without. A patch must not get at a secret by what it makes a
+// entrust says whether b may have the secrets that its job names and write to its
+// project's caches, and refuses it if it cannot do without the secrets. A patch must not get at a secret by what it makes a
 // build do, so only what is on a branch that takes no direct push is trusted.
 func (d definitions) entrust(ctx context.Context, b api.Build, s api.JobSpec) (resolved, error) {
 	r := resolved{JobSpec: s}
-	if len(s.Secrets) == 0 {
+	if len(s.Secrets)+len(s.Cache) == 0 {
 		return r, nil
 	}
 	var err error
@@ -32,10 +32,11 @@ func (d definitions) entrust(ctx context.Context, b api.Build, s api.JobSpec) (r
 	}
 	var needed []string
 	for _, use := range s.Secrets {
-		if use.Variable != "" && !slices.Contains(needed, use.Secret) {
+		key := use.Variable == "" && !use.File // for an SSH agent
+		if !key && !slices.Contains(needed, use.Secret) {
 			needed = append(needed, use.Secret)
 		}
-		if err := d.has(ctx, b.Project, use); err != nil && (r.Trusted || use.Variable != "") {
+		if err := d.has(ctx, b.Project, use); err != nil && (r.Trusted || !key) {
 			return r, err
 		}
 	}
@@ -55,8 +56,8 @@ func (d definitions) reviewed(ctx context.Context, b api.Build) (bool, error) {
 	if b.Change != "" {
 		return false, nil
 	}
-	if b.Run != "" && b.Definitions == b.Commit {
-		return true, nil // pipelines build only that, apart from changes
+	if b.Run != "" && b.Definitions == b.Commit && !b.Tip {
+		return true, nil // pipelines build only that, apart from changes and tips
 	}
 	project, err := api.Projects.Read(ctx, d.client, b.Project)
 	if err != nil || !project.Protects(strings.TrimPrefix(mainBranch, "refs/heads/")) {
@@ -87,6 +88,9 @@ func (d definitions) has(ctx context.Context, project string, use api.SecretUse)
 		at += ": "
 	}
 	secret, err := api.Secrets.Read(ctx, d.client, project+"~"+use.Secret)
+	if errors.Is(err, kit.ErrNotFound) && use.Variable == "" && use.File {
+		return kit.Errorf(kit.ErrInvalid, "", "%sthere is no file %s: keep it in %s/files, or as a secret, with landfall secret set %s %s", at, use.Secret, folder, project, use.Secret)
+	}
 	if errors.Is(err, kit.ErrNotFound) {
 		return kit.Errorf(kit.ErrInvalid, "", "%sthere is no secret %s: set it with landfall secret set %s %s", at, use.Secret, project, use.Secret)
 	}

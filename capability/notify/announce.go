@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"os"
 	"slices"
 	"strings"
@@ -19,10 +20,14 @@ type announcer struct {
 }
 
 // announce makes those that the job of the build r asks for. Their ids come from
-// the build's, so that a repeat makes none.
+// the build's, so that a repeat makes none. A build that its run tries again or
+// ignores is not announced.
 func (a announcer) announce(ctx context.Context, r kit.Record, _ kit.Op) (any, error) {
 	b, err := api.Builds.Decode(r)
 	if err != nil {
+		return nil, err
+	}
+	if counts, err := a.counts(ctx, b); err != nil || !counts {
 		return nil, err
 	}
 	before, err := a.before(ctx, b)
@@ -33,12 +38,12 @@ func (a announcer) announce(ctx context.Context, r kit.Record, _ kit.Op) (any, e
 		if !slices.ContainsFunc(m.When, func(w api.Occasion) bool { return holds(w, b.Outcome(), before) }) {
 			continue
 		}
-		n := api.Notice{Meta: kit.Meta{Source: b.Link}, About: b.Link, Via: m.Via, Subject: a.text(b, m.Subject), Text: a.text(b, m.Text)}
+		n := api.Notice{Meta: kit.Meta{Source: b.Link}, About: b.Link, Via: m.Via, Subject: a.text(b, m.Subject), Text: a.body(b, m, m.Text), HTML: m.HTML}
 		if n.Subject == "" {
 			n.Subject = a.text(b, "$DEFAULT_SUBJECT")
 		}
 		if n.Text == "" {
-			n.Text = a.text(b, "$DEFAULT_CONTENT")
+			n.Text = a.body(b, m, "$DEFAULT_CONTENT")
 		}
 		to, err := a.recipients(ctx, b, m)
 		if err != nil {
@@ -56,7 +61,8 @@ func (a announcer) announce(ctx context.Context, r kit.Record, _ kit.Op) (any, e
 }
 
 // before returns the result of the build of the same job that ended before b,
-// empty if there is none. Builds of changes are compared with such.
+// empty if there is none. Builds of changes are compared with such; an earlier
+// attempt at b itself is none.
 func (a announcer) before(ctx context.Context, b api.Build) (api.Result, error) {
 	var last api.Build
 	filter := fmt.Sprintf("project == %q && job == %q", b.Project, b.Job)
@@ -64,7 +70,8 @@ func (a announcer) before(ctx context.Context, b api.Build) (api.Result, error) 
 		if err != nil {
 			return "", err
 		}
-		same := other.Cell == "" && (other.Change == "") == (b.Change == "")
+		attempt := b.Run != "" && other.Run == b.Run && other.Node == b.Node
+		same := other.Cell == "" && (other.Change == "") == (b.Change == "") && !attempt
 		if same && other.Link != b.Link && other.State.Done() && other.State != api.BuildCancelled &&
 			other.Created.Before(b.Created) && other.Created.After(last.Created) {
 			last = other
@@ -146,39 +153,50 @@ var words = map[api.Result]string{
 	api.ResultSuccess: "Successful", api.ResultUnstable: "Unstable", api.ResultFailure: "Failed", api.ResultAborted: "Aborted",
 }
 
+// body is text for b in the form that m has.
+func (a announcer) body(b api.Build, m api.Announcement, text string) string {
+	if !m.HTML {
+		return a.text(b, text)
+	}
+	return os.Expand(text, func(name string) string { return html.EscapeString(a.value(b, name)) })
+}
+
 // text replaces what Jenkins' mails may name of a build; what is not known stays
 // as it is.
 func (a announcer) text(b api.Build, text string) string {
-	return os.Expand(text, func(name string) string {
-		name, mayLack := strings.CutSuffix(name, "-")
-		switch name {
-		case "PROJECT_NAME", "JOB_NAME":
-			return b.Job
-		case "BUILD_NUMBER", "BUILD_ID":
-			return b.Link.ID()
-		case "BUILD_STATUS", "BUILD_RESULT":
-			return words[b.Outcome()]
-		case "BUILD_URL", "PROJECT_URL":
-			return a.base + "/" + string(b.Link)
-		case "GIT_COMMIT", "GIT_REVISION":
-			return b.Commit
-		case "CAUSE":
-			return b.Error
-		case "DEFAULT_SUBJECT", "PROJECT_DEFAULT_SUBJECT":
-			return fmt.Sprintf("%s - Build %s - %s!", b.Job, b.Link.ID(), words[b.Outcome()])
-		case "DEFAULT_CONTENT", "PROJECT_DEFAULT_CONTENT":
-			text := fmt.Sprintf("%s of %s: %s", b.Job, b.Project, strings.ToLower(words[b.Outcome()]))
-			if b.Error != "" {
-				text += ": " + b.Error
-			}
-			return text
+	return os.Expand(text, func(name string) string { return a.value(b, name) })
+}
+
+// value is what $name stands for.
+func (a announcer) value(b api.Build, name string) string {
+	name, mayLack := strings.CutSuffix(name, "-")
+	switch name {
+	case "PROJECT_NAME", "JOB_NAME":
+		return b.Job
+	case "BUILD_NUMBER", "BUILD_ID":
+		return b.Link.ID()
+	case "BUILD_STATUS", "BUILD_RESULT":
+		return words[b.Outcome()]
+	case "BUILD_URL", "PROJECT_URL":
+		return a.base + "/" + string(b.Link)
+	case "GIT_COMMIT", "GIT_REVISION":
+		return b.Commit
+	case "CAUSE":
+		return b.Error
+	case "DEFAULT_SUBJECT", "PROJECT_DEFAULT_SUBJECT":
+		return fmt.Sprintf("%s - Build %s - %s!", b.Job, b.Link.ID(), words[b.Outcome()])
+	case "DEFAULT_CONTENT", "PROJECT_DEFAULT_CONTENT":
+		text := fmt.Sprintf("%s of %s: %s", b.Job, b.Project, strings.ToLower(words[b.Outcome()]))
+		if b.Error != "" {
+			text += ": " + b.Error
 		}
-		if value, ok := b.Params[name]; ok {
-			return value
-		}
-		if mayLack {
-			return ""
-		}
-		return "$" + name
-	})
+		return text
+	}
+	if value, ok := b.Params[name]; ok {
+		return value
+	}
+	if mayLack {
+		return ""
+	}
+	return "$" + name
 }

@@ -83,13 +83,13 @@ func TestMessagesOfJobsGoByTheResultBefore(t *testing.T) {
 	}
 	spec := &api.JobSpec{Messages: []api.Announcement{
 		{Via: api.ViaMail, To: []string{"team@example.org"}, Author: true, When: []api.Occasion{api.WhenFirstFailure}, Subject: "$JOB_NAME für $WHO\r\nX: y", Text: "see $BUILD_URL, $UNKNOWN"},
-		{Via: api.ViaMail, To: []string{"team@example.org"}, When: []api.Occasion{api.WhenFixed}},
+		{Via: api.ViaMail, To: []string{"team@example.org"}, When: []api.Occasion{api.WhenFixed}, HTML: true, Text: "<b>$JOB_NAME</b> for $WHO"},
 		{To: []string{"#builds"}, When: []api.Occasion{api.WhenAlways}},
 		{Via: api.ViaMail, To: []string{"refused@example.org"}, When: []api.Occasion{api.WhenStillFailure}},
 	}}
 	build := func(id string, state api.BuildState) {
 		t.Helper()
-		b := api.Build{Project: "ledger", Job: "nightly", Author: "users/ada", State: state, Spec: spec, Params: map[string]string{"WHO": "you"}}
+		b := api.Build{Project: "ledger", Job: "nightly", Author: "users/ada", State: state, Spec: spec, Params: map[string]string{"WHO": "<you>"}}
 		if state == api.BuildFailed {
 			b.Error = "exit 1"
 		}
@@ -121,7 +121,7 @@ func TestMessagesOfJobsGoByTheResultBefore(t *testing.T) {
 	build("b1", api.BuildFailed)
 	m, to, body := next()
 	subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
-	if to != "team@example.org ada@example.org" || subject != "nightly für you X: y" || m.Header.Get("X") != "" || body != "see http://hub/builds/b1, $UNKNOWN\n\nhttp://hub/builds/b1\n" || err != nil {
+	if to != "team@example.org ada@example.org" || subject != "nightly für <you> X: y" || m.Header.Get("X") != "" || body != "see http://hub/builds/b1, $UNKNOWN\n\nhttp://hub/builds/b1\n" || err != nil {
 		t.Errorf("to %s: %q, %q, %v", to, subject, body, err)
 	}
 	build("b2", api.BuildFailed)
@@ -130,8 +130,9 @@ func TestMessagesOfJobsGoByTheResultBefore(t *testing.T) {
 	}
 	build("b3", api.BuildPassed)
 	m, _, body = next()
-	if m.Header.Get("Subject") != "nightly - Build b3 - Successful!" || !strings.HasPrefix(body, "nightly of ledger: successful\n") {
-		t.Errorf("when it was fixed: %q, %q", m.Header.Get("Subject"), body)
+	want := "<b>nightly</b> for &lt;you&gt;\n<p><a href=\"http://hub/builds/b3\">http://hub/builds/b3</a></p>\n"
+	if m.Header.Get("Subject") != "nightly - Build b3 - Successful!" || m.Header.Get("Content-Type") != "text/html; charset=utf-8" || body != want {
+		t.Errorf("when it was fixed: %q, %q, %q", m.Header.Get("Subject"), m.Header.Get("Content-Type"), body)
 	}
 	build("b4", api.BuildPassed)
 	if len(mails) > 0 {

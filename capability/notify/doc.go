@@ -1,11 +1,12 @@
 // Package notify tells people about what concerns them.
 //
 // It owns notices, one document each, so that none is sent twice (but for a
-// crash between the webhook's answer and its record), and watches builds: the
-// author of a change is told of a failed one, with the link, and the project's
-// channel of one that a schedule ordered. A job may ask for messages of its own,
-// to a chat or by mail, that depend on the build before. Others wish for a
-// notice by creating one.
+// crash between the webhook's answer and its record), and watches runs and builds:
+// the author of a run is told that it has failed, once, with the link to what
+// did, and the one of a build that is of no run likewise; the project's channel
+// hears of one that a schedule ordered. What is tried again or ignored does not
+// count. A job may ask for messages of its own, to a chat or by mail, that depend
+// on the build before. Others wish for a notice by creating one.
 //
 //	wanted ──post.done──▶ sent
 //	   └────post.failed─▶ given-up
@@ -43,14 +44,15 @@ func Service(client kit.Client, c Config) kit.Service {
 	return kit.Service{
 		Name:    "notify",
 		Owns:    []kit.Owned{kit.Own(api.Notices, next)},
-		Watches: []kit.Reaction{kit.On(api.Builds, onBuild)},
+		Watches: []kit.Reaction{kit.On(api.Builds, onBuild), kit.On(api.Runs, onRun)},
 		Reads:   []string{api.Users.Name},
-		Does:    kit.Does{"post": s.post, "announce": a.announce},
+		Does:    kit.Does{"post": s.post, "announce": a.announce, "tell": a.tell},
 	}
 }
 
-// onBuild wishes for a notice when b has failed. The notice's id is made from
-// the build's, so an event seen twice makes one document.
+// onBuild wishes for the messages of b's job, and for a notice when b has failed
+// and is no part of something else, which is told of then. The notice's id is made
+// from the build's, so an event seen twice makes one document.
 func onBuild(b api.Build, _ time.Time) []kit.Op {
 	var ops []kit.Op
 	if b.State.Done() && b.Spec != nil && len(b.Spec.Messages) > 0 {
@@ -60,16 +62,20 @@ func onBuild(b api.Build, _ time.Time) []kit.Op {
 	if to == "" && b.Source.Kind() == api.Schedules.Name {
 		to = "#" + b.Project
 	}
-	if to == "" || b.State != api.BuildFailed && b.State != api.BuildError {
+	switch {
+	case to == "" || b.State != api.BuildFailed && b.State != api.BuildError || b.Run != "" || b.Cell != "":
 		return ops
+	case b.Upstream != "":
+		return append(ops, kit.Call("tell", b.Link.ID(), nil))
 	}
-	text := fmt.Sprintf("%s of %s failed: %s", b.Job, b.Project, b.Error)
-	if b.Change != "" {
-		text = fmt.Sprintf("%s failed on change %s, patch set %d: %s", b.Job, b.Change.ID(), b.PatchSet, b.Error)
-	}
-	return append(ops, kit.Create(api.Notices, "build-"+b.Link.ID(), api.Notice{
-		Meta: kit.Meta{Source: b.Link}, To: to, Text: text, About: b.Link,
-	}))
+	return append(ops, kit.Create(api.Notices, noticeID(b), noticeOf(b, to)))
+}
+
+func noticeID(b api.Build) string { return "build-" + b.Link.ID() }
+
+// noticeOf tells that b has failed.
+func noticeOf(b api.Build, to string) api.Notice {
+	return api.Notice{Meta: kit.Meta{Source: b.Link}, To: to, Text: failure(b.Job, b.Project, b.Change, b.PatchSet, b.Error), About: b.Link}
 }
 
 // next returns n after e, and what must now happen.
@@ -82,11 +88,11 @@ func next(n api.Notice, e kit.Event, _ time.Time) (api.Notice, []kit.Op) {
 		n.State = api.NoticeSent
 	case "post.failed":
 		n.State = api.NoticeGivenUp
-		var failure struct {
+		var f struct {
 			Error string `json:"error"`
 		}
-		if json.Unmarshal(e.Data, &failure) == nil {
-			n.Error = failure.Error
+		if json.Unmarshal(e.Data, &f) == nil {
+			n.Error = f.Error
 		}
 	}
 	return n, nil

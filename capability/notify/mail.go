@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"html"
 	"mime"
 	"mime/quotedprintable"
 	"net"
@@ -106,6 +107,10 @@ func letter(n api.Notice, from *mail.Address, to []*mail.Address, link string) [
 		addresses = append(addresses, a.String())
 	}
 	host := from.Address[strings.LastIndexByte(from.Address, '@')+1:]
+	kind, end := "text/plain", "\n\n"+link+"\n"
+	if n.HTML {
+		kind, end = "text/html", fmt.Sprintf("\n<p><a href=%q>%[1]s</a></p>\n", html.EscapeString(link))
+	}
 	var b bytes.Buffer
 	for _, h := range [][2]string{
 		{"From", from.String()},
@@ -115,14 +120,14 @@ func letter(n api.Notice, from *mail.Address, to []*mail.Address, link string) [
 		{"Message-ID", "<" + n.Link.ID() + "@" + host + ">"},
 		{"Auto-Submitted", "auto-generated"},
 		{"MIME-Version", "1.0"},
-		{"Content-Type", "text/plain; charset=utf-8"},
+		{"Content-Type", kind + "; charset=utf-8"},
 		{"Content-Transfer-Encoding", "quoted-printable"},
 	} {
 		fmt.Fprintf(&b, "%s: %s\r\n", h[0], h[1])
 	}
 	b.WriteString("\r\n")
 	body := quotedprintable.NewWriter(&b)
-	fmt.Fprintf(body, "%s\n\n%s\n", n.Text, link)
+	fmt.Fprint(body, n.Text, end)
 	_ = body.Close() // to memory
 	return b.Bytes()
 }

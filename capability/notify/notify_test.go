@@ -53,7 +53,7 @@ func start(t *testing.T, url string) *kittest.Cluster {
 // startWith runs this service beside builds and users.
 func startWith(t *testing.T, config Config) *kittest.Cluster {
 	t.Helper()
-	c := kittest.Start(t, kit.Service{Name: "others", Owns: []kit.Owned{kit.Own[api.Build](api.Builds, nil), kit.Own[api.User](api.Users, nil)}})
+	c := kittest.Start(t, kit.Service{Name: "others", Owns: []kit.Owned{kit.Own[api.Build](api.Builds, nil), kit.Own[api.Run](api.Runs, nil), kit.Own[api.User](api.Users, nil)}})
 	s := Service(c.Client("services/notify"), config)
 	c.Server.Add(s)
 	c.Run(s)
@@ -126,11 +126,19 @@ func TestAnErrorDoesNotShowTheWebhook(t *testing.T) {
 func TestTheAuthorOfAFailedBuildIsTold(t *testing.T) {
 	h := newWebhook(t)
 	c := start(t, h.URL)
+	caller := api.Build{State: api.BuildRunning, Calls: []api.Call{{Build: "builds/waited", Wait: true}, {Build: "builds/called"}}}
+	if _, err := api.Builds.Create(t.Context(), c.Admin(), "caller", caller); err != nil {
+		t.Fatal(err)
+	}
 	for id, b := range map[string]api.Build{
 		"fine":   {Job: "gate", Author: "users/ada", State: api.BuildPassed},
 		"nobody": {Job: "gate", State: api.BuildFailed},
 		"bad":    {Job: "gate", Project: "ledger", Author: "users/ada", State: api.BuildFailed, Error: "exit 1", Change: "changes/7", PatchSet: 2},
 		"broken": {Job: "gate", Project: "ledger", Author: "users/ada", State: api.BuildError, Error: "no runner"},
+		"cell":   {Job: "gate", Author: "users/ada", State: api.BuildFailed, Cell: "os=linux", Upstream: "builds/caller"},
+		"part":   {Job: "gate", Author: "users/ada", State: api.BuildFailed, Run: "runs/x"},
+		"waited": {Job: "gate", Author: "users/ada", State: api.BuildFailed, Upstream: "builds/caller"},
+		"called": {Job: "gate", Project: "ledger", Author: "users/ada", State: api.BuildFailed, Error: "exit 2", Upstream: "builds/caller"},
 		"timed":  {Meta: kit.Meta{Source: "schedules/ledger~nightly"}, Job: "nightly", Project: "ledger", State: api.BuildFailed, Error: "exit 1"},
 	} {
 		if _, err := api.Builds.Create(t.Context(), c.Admin(), id, b); err != nil {
@@ -140,6 +148,7 @@ func TestTheAuthorOfAFailedBuildIsTold(t *testing.T) {
 	for id, want := range map[string]string{
 		"bad":    "users/ada: gate failed on change 7, patch set 2: exit 1",
 		"broken": "users/ada: gate of ledger failed: no runner",
+		"called": "users/ada: gate of ledger failed: exit 2",
 		"timed":  "#ledger: nightly of ledger failed: exit 1",
 	} {
 		if n := await(t, c, "build-"+id); n.To+": "+n.Text != want || n.Source != api.Builds.Link(id) {
@@ -154,10 +163,10 @@ func TestTheAuthorOfAFailedBuildIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, c, "build-last")
-	if n := h.calls.Load(); n != 4 {
-		t.Errorf("the webhook was called %d times, want once for each of 4 builds", n)
+	if n := h.calls.Load(); n != 5 {
+		t.Errorf("the webhook was called %d times, want once for each of 5 builds", n)
 	}
-	for _, id := range []string{"build-fine", "build-nobody"} {
+	for _, id := range []string{"build-fine", "build-nobody", "build-cell", "build-part", "build-waited"} {
 		if _, err := api.Notices.Read(t.Context(), c.Admin(), id); !errors.Is(err, kit.ErrNotFound) {
 			t.Errorf("notice %s: %v, want none", id, err)
 		}

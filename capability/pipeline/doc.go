@@ -2,11 +2,12 @@
 //
 // It owns runs, and the locks that keep parts of them apart. It watches changes
 // (a new patch set is gated by a run), landings and refs (a commit that landed on
-// a protected branch, and a project's first, is carried on by a run), and the
-// builds, reports, inventories, deployments and releases of its runs. A run's graph comes
-// from the project's pipeline.star and the configuration project's library, both
-// at commits that the run keeps. It is evaluated in a child process and stored;
-// only ever the stored graph is walked, and all that it comes to is in the run.
+// a protected branch, and a project's first, is carried on by a run), the builds
+// of timed jobs that start a pipeline, and the builds, reports, inventories,
+// deployments and releases of its runs. A run's graph comes from the project's
+// pipeline.star and the configuration project's library, both at commits that the
+// run keeps. It is evaluated in a child process and stored; only ever the stored
+// graph is walked, and all that it comes to is in the run.
 //
 // What nobody has reviewed decides on nothing but builds: a branch that takes
 // direct pushes has a pipeline of its own for the patch sets that are meant for
@@ -26,6 +27,8 @@
 //	   ├──a need did not pass──▶ cancelled   │
 //	   └──its condition is false──▶ skipped  └──tried again──▶ waiting
 //
+// One with a window waits until that opens, or somebody overrides it.
+//
 //	lock: acquire, at the end of the line ──first──▶ locked is sent to the run ──▶ release
 package pipeline
 
@@ -44,7 +47,7 @@ func Service(c kit.Client, h *http.Client, base string) kit.Service {
 	return kit.Service{
 		Name: "pipeline",
 		Owns: []kit.Owned{
-			kit.Own(api.Runs, next, "approve", "cancel", "rerun"),
+			kit.Own(api.Runs, next, "approve", "cancel", "rerun", "override"),
 			kit.Own(api.RunLocks, nextLock, "release"),
 		},
 		Watches: []kit.Reaction{

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -126,11 +125,7 @@ func (p planner) expansion(ctx context.Context, run api.Run, a expandArgs) (plan
 			in.Expansion.Images = append(in.Expansion.Images, n.ID)
 		}
 	}
-	result, err := plan.Evaluate(ctx, in)
-	var bad *plan.Error
-	if errors.As(err, &bad) {
-		return result, kit.Errorf(kit.ErrInvalid, "", "%v", bad)
-	}
+	result, err := p.draft(ctx, run, in)
 	if err == nil {
 		err = p.check(ctx, run, project, result.Plan)
 	}

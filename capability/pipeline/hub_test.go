@@ -65,6 +65,8 @@ func newHub(t *testing.T) *hub {
 	h.cluster = kittest.Serve(t, kit.Service{Name: "others", Owns: owned, Serves: []kit.Route{
 		{Pattern: "GET /source/{project}/archive/{commit}", Handler: kit.Handler(h.archive)},
 		{Pattern: "GET /source/{project}/changed/{commit}", Handler: kit.Handler(h.changed)},
+		{Pattern: "GET /source/{project}/paths/{commit}", Handler: kit.Handler(h.paths)},
+		{Pattern: "GET /source/{project}/file/{commit}/{path...}", Handler: kit.Handler(h.file)},
 		{Pattern: "GET /job/expand/{project}/{commit}", Handler: kit.Handler(h.jobs)},
 		{Pattern: "GET /blobs/{digest}", Handler: kit.Handler(h.blob)},
 	}})
@@ -112,6 +114,22 @@ func (h *hub) changed(w http.ResponseWriter, r *http.Request) error {
 		return kit.Errorf(kit.ErrNotFound, "", "no such commit")
 	}
 	_, err := io.WriteString(w, "README\nlib.star\n")
+	return err
+}
+
+func (h *hub) paths(w http.ResponseWriter, r *http.Request) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name := range h.files[r.PathValue("project")+"/"+r.PathValue("commit")] {
+		_, _ = io.WriteString(w, name+"\x00")
+	}
+	return nil
+}
+
+func (h *hub) file(w http.ResponseWriter, r *http.Request) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, err := io.WriteString(w, h.files[r.PathValue("project")+"/"+r.PathValue("commit")][r.PathValue("path")])
 	return err
 }
 
@@ -397,6 +415,35 @@ func TestABombEndsItsOwnRunAndNothingElse(t *testing.T) {
 	}
 }
 
+// A patch set's files are read at its commit, by the program of the branch's
+// tip; the step that the program makes of them is ordered whole.
+func TestAPipelineReadsTheCommitThatIsBuilt(t *testing.T) {
+	h := newHub(t)
+	h.write("ledger/c0ffee1", "pipeline.star", `
+def main(ctx):
+    return [step("say", run = ["echo " + ctx.read("docs/a word").strip()], image = "small:1")]
+`)
+	h.write("ledger/c0ffee1", "docs/a word", "old")
+	h.write("ledger/c0ffee9", "docs/a word", "new\n")
+	create(h, api.Changes, "9", api.Change{Project: "ledger", Branch: "main", Status: api.ChangeOpen, PatchSets: []api.PatchSet{{Number: 1, Commit: "c0ffee9"}}})
+	h.node("change-9-1", "say", api.RunRunning)
+	b := await(h, api.Builds, "change-9-1.say.1", "ordered", func(api.Build) bool { return true })
+	if b.Step == nil || !slices.Equal(b.Step.Script, []string{"echo new"}) || b.Step.Image != "small:1" || b.Job != "say" {
+		t.Errorf("ordered %+v, want the step with the word of the patch set", b)
+	}
+	r := await(h, api.Runs, "change-9-1", "planned", func(api.Run) bool { return true })
+	if want := (api.FileRead{Path: "docs/a word", Digest: kit.DigestOf([]byte("new\n"))}); len(r.Plan.Read) != 1 || r.Plan.Read[0] != want {
+		t.Errorf("the plan has read %+v, want %+v", r.Plan.Read, want)
+	}
+
+	h.write("ledger/c0ffeea", "docs/a word", "a\xff")
+	create(h, api.Changes, "10", api.Change{Project: "ledger", Branch: "main", Status: api.ChangeOpen, PatchSets: []api.PatchSet{{Number: 1, Commit: "c0ffeea"}}})
+	broken := await(h, api.Runs, "change-10-1", "at its end", func(r api.Run) bool { return r.State.Final() })
+	if want := "pipeline.star:3:50: read: docs/a word is no text in UTF-8"; broken.State != api.RunFailed || !strings.Contains(broken.Error, want) {
+		t.Errorf("the run of what is no text is %s, %q, want %q", broken.State, broken.Error, want)
+	}
+}
+
 func TestWhatAPipelinePrintsIsKeptWhenItFails(t *testing.T) {
 	h := newHub(t)
 	run := h.lands("def main(ctx):\n    print(\"so far\")\n    fail(\"no\")\n")
@@ -495,7 +542,7 @@ func TestAChangeOfTheLibraryShowsWhatItDoesToEachProject(t *testing.T) {
 		t.Errorf("the run is %s, %q, with the log %q, want it at its build, with %q", r.State, r.Error, r.Log, want)
 	}
 	r = change("8", "11b0003")
-	broken := `with this library projects have no plan any more: ledger: @ci//lib.star:3:18: build: unexpected keyword argument "retreis", called from pipeline.star:2:35 in main`
+	broken := `with this library projects have no plan any more: ledger: @ci//lib.star:3:18: build: unexpected keyword argument "retreis" (did you mean retries?), called from pipeline.star:2:35 in main`
 	if r.State != api.RunFailed || !strings.Contains(r.Error, broken) {
 		t.Errorf("the run is %s, %q, want that the library breaks ledger", r.State, r.Error)
 	}

@@ -37,3 +37,18 @@ func TestAProjectWithoutAPipelineBuildsItsJobsByTheirTriggers(t *testing.T) {
 		}
 	}
 }
+
+func TestJobsAreBuiltAfterOthersAndMayFailSilently(t *testing.T) {
+	job := func(name string, silent bool, after ...string) api.JobSpec {
+		return api.JobSpec{Name: name, Triggers: []api.Trigger{{Events: []string{"merged"}, Sources: []api.TriggerSource{{}}, Silent: silent, After: after}}}
+	}
+	pl := planOfJobs([]api.JobSpec{job("a", false, "c", "elsewhere"), job("b", true), job("c", false, "b"), job("d", false, "e"), job("e", false, "d", "b")}, api.Run{Event: "merged"}, nil)
+	var got []string
+	for _, n := range pl.Nodes {
+		got = append(got, n.ID+n.In+" after "+strings.Join(n.After, ","))
+	}
+	want := "a after c; b#1 after ; c after b; d after ; e after b"
+	if strings.Join(got, "; ") != want || len(pl.Blocks) != 1 || pl.Blocks[0].Type != api.BlockIgnore || pl.Blocks[0].Upto != api.CauseInfra {
+		t.Errorf("got %s, %+v; want %s", strings.Join(got, "; "), pl.Blocks, want)
+	}
+}

@@ -77,13 +77,9 @@ func (p planner) evaluate(ctx context.Context, run api.Run) (plan.Result, error)
 			return plan.Result{Plan: pl}, err
 		}
 	}
-	result, err := plan.Evaluate(ctx, in)
-	var bad *plan.Error
-	if errors.As(err, &bad) {
-		return result, kit.Errorf(kit.ErrInvalid, "", "%v", bad)
-	}
+	result, err := p.draft(ctx, run, in)
 	if err != nil {
-		return none, err
+		return result, err
 	}
 	if err := checkTested(result.Plan, run); err != nil {
 		return result, err
@@ -158,7 +154,8 @@ func checkTested(pl api.Plan, run api.Run) error {
 // checkReviewed refuses a plan that does more than test, if it comes from a
 // branch whose commits nobody has to review.
 func checkReviewed(pl api.Plan, run api.Run, project api.Project) error {
-	if run.Change == "" && run.Event != eventTriggered || project.Protects(run.Branch) {
+	landed := run.Change == "" && run.Event != eventTriggered && run.Event != eventTimer
+	if landed || project.Protects(run.Branch) {
 		return nil
 	}
 	harmless := []api.NodeType{api.NodeBuild, api.NodeExpand, api.NodeGate, api.NodeApprove, api.NodeNotify}

@@ -87,6 +87,8 @@ func TestApproversAreKnownWhenThePlanIsMade(t *testing.T) {
 		err := p.checkApprovers(t.Context(), api.Plan{Nodes: []api.Node{{Type: api.NodeBuild}, {Type: api.NodeApprove, By: by, Position: "pipeline.star:3"}}})
 		says(t, by, err, want)
 	}
+	err := p.checkApprovers(t.Context(), api.Plan{Nodes: []api.Node{{Type: api.NodeApprove, By: "groups/release-managers", Approvals: 3, Position: "pipeline.star:4"}}})
+	says(t, "too small a group", err, `pipeline.star:4: 3 people are to approve, and the group "release-managers" has only `)
 }
 
 func TestOnlyMembersOfAGroupAreAdmitted(t *testing.T) {
@@ -97,13 +99,55 @@ func TestOnlyMembersOfAGroupAreAdmitted(t *testing.T) {
 		{"users/ada", "groups/everyone", ""},
 		{"users/rita", "groups/gone", "users/rita cannot approve this, but a member of groups/gone"},
 	} {
-		args, err := json.Marshal(admission{Node: "go", By: test.by, Group: test.group})
+		ask := admission{Node: "go", By: test.by, Group: test.group}
+		want := ask
+		want.Refusal = test.refusal
+		if got := admit(t, p, kit.Record{}, ask); got != want {
+			t.Errorf("%s of %s: %+v, want %+v", test.by, test.group, got, want)
+		}
+	}
+}
+
+func admit(t *testing.T, p planner, r kit.Record, ask admission) admission {
+	t.Helper()
+	args, err := json.Marshal(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.admit(t.Context(), r, kit.Op{Data: args})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.(admission)
+}
+
+func TestAnAuthorDoesNotApproveTheirOwnChange(t *testing.T) {
+	h := newHub(t)
+	p := planner{client: h.cluster.Client("services/pipeline")}
+	create(h, api.Changes, "", api.Change{Owner: "users/ada", PatchSets: []api.PatchSet{
+		{Number: 1, Uploader: "users/dan"}, {Number: 2, Uploader: "users/bob", Authors: []string{"users/cyn"}},
+	}})
+	create(h, api.Landings, "1-2", api.Landing{Change: "changes/1", PatchSet: 2})
+	landed := api.Run{Meta: kit.Meta{Source: "landings/1-2"}, Author: "users/rita"}
+	create(h, api.Runs, "landed", landed)
+	for name, run := range map[string]api.Run{
+		"what landed":    landed,
+		"what ran again": {Meta: kit.Meta{Source: "runs/landed"}, Author: "users/rita", Round: 1},
+		"a patch set":    {Change: "changes/1", PatchSet: 2, Author: "users/ada"},
+		"no change":      {Meta: kit.Meta{Source: "refs/ledger~heads~main"}, Author: "users/ada"},
+	} {
+		body, err := json.Marshal(run)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := p.admit(t.Context(), kit.Record{}, kit.Op{Data: args})
-		if want := (admission{"go", test.by, test.group, test.refusal}); err != nil || got != want {
-			t.Errorf("%s of %s: %+v, %v, want %+v", test.by, test.group, got, err, want)
+		r := kit.Record{Meta: run.Meta, Body: body}
+		refused := map[string]bool{"users/ada": true, "users/bob": run.Author == "users/rita" || run.Change != "", "users/rita": false, "users/dan": false}
+		refused["users/cyn"] = refused["users/bob"]
+		for by, want := range refused {
+			got := admit(t, p, r, admission{Node: "go", By: by, NotAuthor: true})
+			if own := strings.Contains(got.Refusal, "it is their own change"); own != want {
+				t.Errorf("%s approves %s: %q, want refused %v", by, name, got.Refusal, want)
+			}
 		}
 	}
 }

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,8 +34,18 @@ func onChange(c api.Change, _ time.Time) []kit.Op {
 	for n := 1; n < ps.Number; n++ {
 		ops = append(ops, kit.Send(api.Runs.Link(gateID(c, n)), "supersede", nil))
 	}
+	for _, m := range slices.Backward(c.Messages) {
+		asks := kit.Link(m.By).Kind() == api.Users.Name && strings.TrimSpace(m.Text) == Recheck
+		if asks && m.At.After(ps.Created) {
+			return append(ops, kit.Send(api.Runs.Link(id), "recheck", recheckArgs{At: m.At}))
+		}
+	}
 	return ops
 }
+
+// Recheck is the comment on a change by which a person wants its gating run once
+// more.
+const Recheck = "recheck"
 
 func gateID(c api.Change, patchSet int) string {
 	return fmt.Sprintf("change-%s-%d", c.Link.ID(), patchSet)
@@ -73,7 +85,15 @@ func merged(source kit.Link, project, branch, commit, by string) []kit.Op {
 	})}
 }
 
+// onBuild tells a run of the end of a build. One that a schedule has ordered, of
+// a job that is there for that, starts the pipeline.
 func onBuild(b api.Build, _ time.Time) []kit.Op {
+	if timed := b.Source.Kind() == api.Schedules.Name; timed && b.State == api.BuildPassed && b.Spec != nil && b.Spec.Pipeline {
+		return []kit.Op{kit.Create(api.Runs, b.Link.ID(), api.Run{
+			Meta: kit.Meta{Source: b.Link}, Project: b.Project, Event: eventTimer, Commit: b.Commit, Branch: mainBranch,
+			Definitions: b.Definitions, Params: timerParams(b),
+		})}
+	}
 	if b.Run == "" || !b.State.Done() {
 		return nil
 	}
@@ -88,6 +108,13 @@ func onBuild(b api.Build, _ time.Time) []kit.Op {
 		d.Listed = d.Listed || judged && f.Kind.OfInventory()
 	}
 	return []kit.Op{kit.Send(b.Run, "node", d)}
+}
+
+// timerParams are those of a build that starts a pipeline, and its job.
+func timerParams(b api.Build) map[string]string {
+	params := map[string]string{"job": b.Job}
+	maps.Copy(params, b.Params)
+	return params
 }
 
 func onDeployment(x api.Deployment, _ time.Time) []kit.Op {

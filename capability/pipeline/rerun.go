@@ -5,10 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
 )
+
+// recheckArgs are those of the event "recheck": when a person wanted it.
+type recheckArgs struct {
+	At time.Time `json:"at"`
+}
+
+// recheck runs r again if it did not pass, and ended before that was wanted. The
+// wish is told again and again, as long as the change lives.
+func recheck(r api.Run, e kit.Event) (api.Run, []kit.Op) {
+	var a recheckArgs
+	if err := e.Into(&a); err != nil {
+		return r, kit.Refuse(kit.ErrInvalid, "%v", err)
+	}
+	switch {
+	case r.Next != "":
+		return r, []kit.Op{kit.Send(r.Next, "recheck", a)}
+	case !r.State.Final() || r.State == api.RunPassed || r.Superseded || !a.At.After(r.Done):
+		return r, nil
+	}
+	return rerun(r)
+}
 
 // rerun makes a new run of what r was made from, unless that is of no use.
 func rerun(r api.Run) (api.Run, []kit.Op) {

@@ -91,6 +91,8 @@ func buildOf(r api.Run, spec api.Node) api.Build {
 		Change:      r.Change,
 		PatchSet:    r.PatchSet,
 		Params:      spec.Params,
+		Step:        spec.Step,
+		Tip:         r.Event == eventTriggered || r.Event == eventTimer,
 	}
 }
 

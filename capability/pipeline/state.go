@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -17,10 +18,14 @@ func next(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	switch {
 	case e.Name == "rerun":
 		return rerun(r)
+	case e.Name == "recheck":
+		return recheck(r, e)
 	case r.State.Final() && e.Name == "supersede":
 		return supersede(r)
 	case e.Name == "locked":
 		return locked(r, e, now)
+	case r.State.Final() && (e.Name == "approve" || e.Name == "override"):
+		return r, kit.Refuse(kit.ErrConflict, "the run is %s: nothing of it waits any more", r.State)
 	case r.State.Final():
 		return r, nil
 	}
@@ -43,6 +48,7 @@ var reactions = map[string]kit.Next[api.Run]{
 	"report":        reported,
 	"approve":       approve,
 	"admit.done":    admitted,
+	"override":      override,
 	"wake":          wake,
 	"cancel":        cancel,
 	"supersede":     cancel,
@@ -84,6 +90,11 @@ func planned(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 func extend(r *api.Run, more api.Plan) {
 	r.Plan.Nodes = append(r.Plan.Nodes, more.Nodes...)
 	r.Plan.Blocks = append(r.Plan.Blocks, more.Blocks...)
+	for _, f := range more.Read {
+		if !slices.Contains(r.Plan.Read, f) {
+			r.Plan.Read = append(slices.Clip(r.Plan.Read), f)
+		}
+	}
 	for _, n := range more.Nodes {
 		r.Nodes = append(r.Nodes, api.NodeRun{ID: n.ID, State: api.RunWaiting})
 	}

@@ -204,6 +204,36 @@ func TestApprovals(t *testing.T) {
 	w.wishes("create builds/r.b.1")
 }
 
+func TestSeveralPeopleApprove(t *testing.T) {
+	w := newTrial(t, api.Node{ID: "go", Type: api.NodeApprove, By: "groups/dba", Approvals: 2, NotAuthor: true}, build("b", "go"))
+	approves := func(by, want string) {
+		t.Helper()
+		if reason := w.does("approve", by, api.ApproveArgs{Node: "go"}); reason != want {
+			t.Fatalf("%s approves: %q, want %q", by, reason, want)
+		}
+		if want != "" {
+			return
+		}
+		var a admission
+		if err := json.Unmarshal(w.ops[0].Data, &a); err != nil || !a.NotAuthor || a.Group != "groups/dba" || a.Attempt != 1 {
+			t.Fatalf("%s approves: the run asks for %+v, %v, want whether they are of the group and no author", by, a, err)
+		}
+		w.does("admit.done", "services/pipeline", a)
+	}
+	approves("users/rita", "")
+	w.expect("after the first", running, running, waiting)
+	w.does("admit.done", "services/pipeline", admission{Node: "go", Attempt: 1, By: "users/rita"})
+	w.expect("after the first is told again", running, running, waiting)
+	approves("users/rita", "users/rita has approved this already: 1 of 2 have, the others must be other people")
+	w.now = begin.Add(time.Hour)
+	approves("users/bob", "")
+	w.expect("after the second", running, pass, running)
+	want := []api.Approval{{By: "users/rita", At: begin}, {By: "users/bob", At: w.now}}
+	if n := w.run.Nodes[0]; n.By != "users/rita, users/bob" || !slices.Equal(n.Approved, want) {
+		t.Errorf("approved by %q, %+v, want both with their times", n.By, n.Approved)
+	}
+}
+
 func TestWhetherAGroupMayApproveIsFoundOut(t *testing.T) {
 	w := newTrial(t, api.Node{ID: "go", Type: api.NodeApprove, By: "groups/release-managers"}, build("b", "go"))
 	for _, test := range []struct {
@@ -231,7 +261,7 @@ func TestWhetherAGroupMayApproveIsFoundOut(t *testing.T) {
 		t.Errorf("approved by %q, want users/rita", by)
 	}
 	w.wishes("create builds/r.b.1")
-	w.does("admit.done", "services/pipeline", admission{Node: "go", By: "users/ada", Refusal: "late"})
+	w.does("admit.done", "services/pipeline", admission{Node: "go", Attempt: 1, By: "users/ada", Refusal: "late"})
 	if n := w.run.Nodes[0]; n.State != pass || n.Error != "" {
 		t.Errorf("after a late refusal the node is %+v, want it as it was", n)
 	}

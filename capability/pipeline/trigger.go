@@ -54,7 +54,7 @@ func (p planner) orderOf(ctx context.Context, run api.Run, a triggerArgs) error 
 	if a.Job != "" {
 		_, err := api.Builds.Create(ctx, p.client, id, api.Build{
 			Meta: kit.Meta{Source: run.Link}, Project: a.Project, Job: a.Job, Commit: commit, Definitions: commit,
-			Author: run.Author, Run: run.Link, Node: a.Node, Params: a.Params,
+			Author: run.Author, Run: run.Link, Node: a.Node, Params: a.Params, Tip: true,
 		})
 		return err
 	}
@@ -71,6 +71,7 @@ func (p planner) orderOf(ctx context.Context, run api.Run, a triggerArgs) error 
 
 const (
 	eventTriggered = "triggered"
+	eventTimer     = "timer"
 	mainBranch     = "main"
 )
 

@@ -33,6 +33,7 @@ type part struct {
 	needs, after []string
 	when         *api.When
 	timeout      int
+	window       *api.Window
 }
 
 // newWalk returns a walk through r, whose lists of nodes and blocks are as long
@@ -43,14 +44,14 @@ func newWalk(r *api.Run, now time.Time) *walk {
 		b := &r.Plan.Blocks[i]
 		w.add(b.In, &part{
 			NodeRun: &r.Blocks[i], block: b,
-			needs: b.Needs, after: b.After, when: b.When, timeout: b.TimeoutSeconds,
+			needs: b.Needs, after: b.After, when: b.When, timeout: b.TimeoutSeconds, window: b.Window,
 		})
 	}
 	for i := range r.Plan.Nodes {
 		n := &r.Plan.Nodes[i]
 		w.add(n.In, &part{
 			NodeRun: &r.Nodes[i], node: n,
-			needs: n.Needs, after: n.After, when: n.When, timeout: n.TimeoutSeconds,
+			needs: n.Needs, after: n.After, when: n.When, timeout: n.TimeoutSeconds, window: n.Window,
 		})
 	}
 	return w
@@ -127,7 +128,7 @@ func (w *walk) begin(p *part) {
 		w.drop(p, api.RunSkipped, "nothing is to be rescued")
 		return
 	}
-	if p.in == nil || p.in.admits() {
+	if (p.in == nil || p.in.admits()) && w.inWindow(p) {
 		w.start(p)
 	}
 }
@@ -169,7 +170,7 @@ func (w *walk) open(block *part) bool {
 func (w *walk) start(p *part) {
 	p.State, p.Attempt, p.Started = api.RunRunning, p.Attempt+1, w.now
 	p.Finished, p.Error, p.Cause, p.ExitCode, p.Link = time.Time{}, "", "", 0, ""
-	p.Held, p.Until = nil, time.Time{}
+	p.Held, p.Until, p.Approved, p.By = nil, time.Time{}, nil, ""
 	p.Verdict, p.Reported, p.Inventory, p.Listed = nil, false, nil, false
 	if p.block != nil {
 		w.acquire(p)
@@ -324,10 +325,10 @@ func (w *walk) setAlarm() {
 		}
 	}
 	for _, p := range w.all {
-		if w.r.State.Final() || p.State != api.RunRunning {
+		if w.r.State.Final() || p.State != api.RunRunning && !w.awaits(p) {
 			continue
 		}
-		if p.timeout > 0 {
+		if p.timeout > 0 && p.State == api.RunRunning {
 			soonest(p.deadline())
 		}
 		if w.now.Before(p.Until) {

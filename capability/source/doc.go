@@ -54,6 +54,7 @@ func Service(c kit.Client, repositories *git.Store, base string, log *slog.Logge
 			{Pattern: "GET /source/{project}/diff/{range}", Handler: handle(s.diff)},
 			{Pattern: "GET /source/{project}/log/{range}", Handler: handle(s.commits)},
 			{Pattern: "GET /source/{project}/changed/{commit}", Handler: handle(s.changed)},
+			{Pattern: "GET /source/{project}/paths/{commit}", Handler: handle(s.paths)},
 		},
 	}
 }

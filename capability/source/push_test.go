@@ -260,6 +260,7 @@ func TestFilesAreServedByCommit(t *testing.T) {
 		{"a difference from nothing", "users/ada", "/source/ledger/diff/.." + s.first, 200, "+ledger", ""},
 		{"a log", "users/ada", "/source/ledger/log/" + s.first + ".." + second, 200, `"subject":"Rename the job"`, "Start the project"},
 		{"what a commit changes", "users/ada", "/source/ledger/changed/" + second, 200, "jobs/a.yml", "README"},
+		{"the paths of a commit", "users/ada", "/source/ledger/paths/" + second, 200, "README\x00jobs/a.yml\x00", ""},
 		{"no such commit", "users/ada", "/source/ledger/archive/" + nothing, 404, "not found", ""},
 		{"no such file", "users/ada", "/source/ledger/file/" + s.first + "/nope", 404, "not found", ""},
 		{"no commit at all", "users/ada", "/source/ledger/archive/main", 400, "neither a full commit id", ""},

@@ -174,6 +174,24 @@ func (s source) changed(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// paths answers with the paths of all files of a commit, each ended by a zero
+// byte.
+func (s source) paths(w http.ResponseWriter, r *http.Request) error {
+	repository, err := s.reader(r)
+	if err != nil {
+		return err
+	}
+	paths, err := repository.Paths(r.Context(), r.PathValue("commit"))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	for _, p := range paths {
+		_, _ = io.WriteString(w, p+"\x00")
+	}
+	return nil
+}
+
 // mainRef is the branch that a project begins with.
 const mainRef = "refs/heads/main"
 

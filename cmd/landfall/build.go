@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,45 +46,7 @@ func (h hubOf) Transfer(ctx context.Context, method, path string, body io.Reader
 	return h.app.call(ctx, method, path, body)
 }
 
-func span(from, to time.Time) string {
-	switch {
-	case from.IsZero():
-		return ""
-	case to.IsZero():
-		to = time.Now()
-	}
-	return strconv.FormatFloat(to.Sub(from).Seconds(), 'f', 1, 64)
-}
-
 func (a *app) pipelineCommand() *cobra.Command {
-	var node string
-	approve := command("approve RUN", "Approve what a run waits for", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
-		client, err := a.client()
-		if err != nil {
-			return err
-		}
-		if _, err := api.Runs.Send(c.Context(), client, args[0], "approve", api.ApproveArgs{Node: node}); err != nil {
-			return err
-		}
-		// Who is in a group is found out after the event.
-		var n api.NodeRun
-		r, err := api.Runs.Await(c.Context(), client, args[0], func(r api.Run) bool {
-			i := slices.IndexFunc(r.Nodes, func(n api.NodeRun) bool { return n.ID == node })
-			if i < 0 {
-				return true
-			}
-			n = r.Nodes[i]
-			return n.State != api.RunRunning || n.Error != ""
-		})
-		if err != nil {
-			return err
-		}
-		if n.Error != "" {
-			return errors.New(n.Error)
-		}
-		return show(a, c.OutOrStdout(), r, describeRun)
-	})
-	approve.Flags().StringVar(&node, "node", "", "the approval's id")
 	c := group("pipeline", "Runs of pipelines",
 		command("list [CEL FILTER]", "List runs, newest first", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
 			return list(c.Context(), a, c.OutOrStdout(), api.Runs, strings.Join(args, ""), "-created",
@@ -106,10 +64,9 @@ func (a *app) pipelineCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(a, c.OutOrStdout(), r, describeRun)
+			return show(a, c.OutOrStdout(), r, pipelines.Describe)
 		}),
 		command("watch RUN", "Print what happens in a run until it ends; fails if it does not pass", cobra.ExactArgs(1), a.watchRun),
-		approve,
 		command("cancel RUN", "End a run and its builds", cobra.ExactArgs(1), a.cancelRun),
 		command("rerun RUN", "Run what failed or was cancelled again, as a new run of the same commit", cobra.ExactArgs(1), a.rerunRun))
 	c.AddCommand(pipelines.Commands(hubOf{a})...)
@@ -125,7 +82,7 @@ func (a *app) cancelRun(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	return show(a, c.OutOrStdout(), r, describeRun)
+	return show(a, c.OutOrStdout(), r, pipelines.Describe)
 }
 
 // rerunRun returns when the verdict of the old run counts no longer, so that
@@ -159,18 +116,7 @@ func (a *app) rerunRun(c *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	return show(a, c.OutOrStdout(), r, describeRun)
-}
-
-func describeRun(r api.Run) []string {
-	lines := []string{fmt.Sprintf("run %s  %s of %s at %s: %s %s", r.Link.ID(), r.Event, r.Project, r.Commit, r.State, r.Error)}
-	for _, n := range r.Nodes {
-		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %-24s %-9s %6s  %s %s %s", n.ID, n.State, span(n.Started, n.Finished), n.Link, n.Image, n.Error), " "))
-	}
-	if r.Next != "" {
-		lines = append(lines, "run again as "+string(r.Next))
-	}
-	return lines
+	return show(a, c.OutOrStdout(), r, pipelines.Describe)
 }
 
 func (a *app) watchRun(c *cobra.Command, args []string) error {

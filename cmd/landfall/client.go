@@ -25,7 +25,8 @@ import (
 
 // app is what the client commands share: where the hub is and who asks.
 type app struct {
-	url, token, ca, output string
+	url, token, ca string
+	output         format
 }
 
 func (a *app) flags(c *cobra.Command) {
@@ -33,7 +34,8 @@ func (a *app) flags(c *cobra.Command) {
 	f.StringVar(&a.url, "url", "", "address of the hub or agent (LANDFALL_URL, or that of landfall login)")
 	f.StringVar(&a.token, "token", "", "token, or @FILE (LANDFALL_TOKEN, or that of landfall login)")
 	f.StringVar(&a.ca, "ca", "", "file with the certificate that the server's is signed by, if the system does not trust it (LANDFALL_CA, or that of landfall login)")
-	f.StringVarP(&a.output, "output", "o", "table", "table or json")
+	a.output = "table"
+	f.VarP(&a.output, "output", "o", "table or json")
 }
 
 // login is what landfall login keeps.
@@ -226,7 +228,11 @@ func list[T any](ctx context.Context, a *app, w io.Writer, k kit.Kind[T], filter
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, strings.ToUpper(strings.Join(head, "\t")))
 	for _, d := range docs {
-		fmt.Fprintln(t, strings.Join(row(d), "\t"))
+		cells := row(d)
+		for i, c := range cells {
+			cells[i] = console.Cell(c)
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
 	return t.Flush()
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"landfall.dev/api"
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/cmd/landfall/upgrades"
 )
 
@@ -61,7 +62,7 @@ func (a *app) envCommand() *cobra.Command {
 		return list(c.Context(), a, c.OutOrStdout(), api.Deployments, strings.Join(args, ""), "-created",
 			[]string{"deployment", "environment", "image", "state", "seconds", "error"},
 			func(d api.Deployment) []string {
-				return []string{d.Link.ID(), d.Environment, upgrades.Short(d.Image), string(d.State), span(d.Started, d.Finished), d.Error}
+				return []string{d.Link.ID(), d.Environment, upgrades.Short(d.Image), string(d.State), console.Span(d.Started, d.Finished), d.Error}
 			})
 	})
 	status := command("status", "List what the agents say", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
@@ -96,7 +97,7 @@ func (a *app) envWait(c *cobra.Command, args []string) error {
 	}
 	step := ""
 	s, err := api.Statuses.Await(c.Context(), client, args[0]+"~"+args[1], func(s api.Status) bool {
-		if s.Step != step {
+		if s.Step != step && s.Step != "" {
 			fmt.Fprintln(c.OutOrStdout(), s.Environment, s.Step)
 			step = s.Step
 		}

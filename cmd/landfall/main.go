@@ -16,9 +16,11 @@ import (
 
 	"landfall.dev/capability/pipeline/plan"
 	"landfall.dev/cmd/landfall/builds"
+	"landfall.dev/cmd/landfall/caches"
 	"landfall.dev/cmd/landfall/inventory"
 	"landfall.dev/cmd/landfall/jobs"
 	"landfall.dev/cmd/landfall/quality"
+	"landfall.dev/cmd/landfall/runners"
 	"landfall.dev/cmd/landfall/schedule"
 	"landfall.dev/cmd/landfall/secret"
 	"landfall.dev/kit"
@@ -52,8 +54,12 @@ func message(err error) string {
 	if e.Link.ID() != "" {
 		s = string(e.Link) + ": " + s
 	}
-	if e.Hint != "" {
-		s += "\n  " + e.Hint
+	hint := e.Hint
+	if hint == "" && e.Err != nil && errors.Is(err, kit.ErrUnavailable) {
+		hint = unanswered(e.Err)
+	}
+	if hint != "" {
+		s += "\n  " + hint
 	}
 	return strings.Replace(err.Error(), e.Error(), s, 1) // what wraps it says more
 }
@@ -71,17 +77,20 @@ func root() *cobra.Command {
 		&cobra.Group{ID: "roles", Title: "Roles:"},
 		&cobra.Group{ID: "client", Title: "Client commands:"},
 	)
-	for _, sub := range []*cobra.Command{hubCommand(), runnerCommand(), agentCommand(), a.frontCommand(), demoCommand()} {
+	for _, sub := range []*cobra.Command{hubCommand(), runnerCommand(runners.Commands(hubOf{a})...), agentCommand(), a.frontCommand(), demoCommand()} {
 		sub.GroupID = "roles"
 		c.AddCommand(sub)
 	}
 	for _, sub := range []*cobra.Command{
 		a.loginCommand(), a.userCommand(), a.accountCommand(), a.tokenCommand(), a.projectCommand(),
-		a.changeCommand(), a.jobCommand(), group("build", "Builds: executions of jobs", append(builds.Commands(hubOf{a}), schedule.Builds(hubOf{a})...)...), group("schedule", "Jobs that are built at times of their own", schedule.Commands(hubOf{a})...), a.pipelineCommand(), group("secret", "Secrets that builds are given", secret.Commands(hubOf{a})...), group("quality", "Verdicts on what builds report", quality.Commands(hubOf{a})...), group("inventory", "Dependencies: licences, known vulnerabilities, policies", inventory.Commands(hubOf{a})...), a.imageCommand(),
+		a.changeCommand(), a.jobCommand(), group("build", "Builds: executions of jobs", append(builds.Commands(hubOf{a}), schedule.Builds(hubOf{a})...)...), group("cache", "Caches of builds, on a runner's engines", caches.Commands(hubOf{a})...), group("schedule", "Jobs that are built at times of their own", schedule.Commands(hubOf{a})...), a.pipelineCommand(), group("secret", "Secrets that builds are given", secret.Commands(hubOf{a})...), group("quality", "Verdicts on what builds report", quality.Commands(hubOf{a})...), group("inventory", "Dependencies: licences, known vulnerabilities, policies", inventory.Commands(hubOf{a})...), a.imageCommand(),
 		a.envCommand(), a.releaseCommand(), a.channelCommand(), a.trustCommand(), a.upgradeCommand(), a.docCommand(), a.clusterCommand(), a.accessCommand(), a.auditCommand(),
 	} {
 		sub.GroupID = "client"
 		c.AddCommand(sub)
 	}
+	c.Args = cobra.NoArgs
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	advise(c)
 	return c
 }

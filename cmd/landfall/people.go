@@ -71,7 +71,7 @@ func (a *app) accountCommand() *cobra.Command {
 			return err
 		}
 		return show(a, c.OutOrStdout(), made, func(m api.ServiceAccount) []string {
-			return []string{fmt.Sprintf("made %s, a %s", m.Link, m.Role)}
+			return []string{fmt.Sprintf("made %s, for the role %s", m.Link, m.Role)}
 		})
 	})
 	create.Flags().StringVar(&acc.Role, "role", "", "runner or agent")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,7 +16,8 @@ import (
 	"landfall.dev/runner"
 )
 
-func runnerCommand() *cobra.Command {
+// runnerCommand is the role; more are commands about those that there are.
+func runnerCommand(more ...*cobra.Command) *cobra.Command {
 	var hubURL, token, data, busybox string
 	var mounts []string
 	var e engines.Several
@@ -26,10 +28,18 @@ func runnerCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if secret == "" {
+			return errors.New("a runner needs a token: make one by landfall token create accounts/NAME, and give it by --token @FILE")
+		}
 		config.Logger = logger(verbose)
 		if config.Engines, err = e.Open(c.Context(), data, "runner-"+config.Name, config.Parallel); err != nil {
 			return err
 		}
+		alone, err := engines.Alone(data, config.Name, config.Engines)
+		if err != nil {
+			return err
+		}
+		defer alone.Close()
 		if err := connect(&config, hubURL, secret); err != nil {
 			return err
 		}
@@ -47,6 +57,9 @@ func runnerCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		for _, m := range config.Engines {
+			config.Logger.Info("looks for builds", "runner", config.Name, "hub", hubURL, "engine", m.Name, "slots", m.Slots)
+		}
 		return r.Run(c.Context())
 	})
 	c.Long = `Run builds for a hub, each in a fresh container, on one or several engines.
@@ -60,7 +73,9 @@ With Docker daemons on several machines, name each by --engine NAME=ADDRESS:
 A build goes where its image is, there where its caches are, and there where the
 least is to do; a job that names labels goes only to engines that have them all. An
 engine that does not answer for 15 seconds gets no builds until it answers. The
-workspace is copied to engines over TCP and SSH and back.`
+workspace is copied to engines over TCP and SSH and back.
+
+Caches of jobs are volumes of these daemons: landfall cache list shows them.`
 	f := c.Flags()
 	f.StringVar(&hubURL, "hub", "http://127.0.0.1:7700", "address of the hub")
 	f.StringVar(&token, "token", "", "the runner's token, or @FILE")
@@ -76,9 +91,11 @@ workspace is copied to engines over TCP and SSH and back.`
 	f.Int64Var(&config.Limits.MemoryMB, "memory", -1, "MiB of memory of a build in a container; 0 means no limit, -1 three quarters of this machine's")
 	f.Float64Var(&config.Limits.CPUs, "cpus", 0, "processors of a build in a container; 0 means all")
 	f.Int64Var(&config.Limits.DiskMB, "disk", 20<<10, "MiB that a build in a container may write; 0 means no limit")
+	f.Int64Var(&config.Limits.CachesMB, "caches", 20<<10, "MiB that the caches of a project may take on an engine: what was used least recently goes; 0 means no limit")
 	f.Int64Var(&config.ArtifactsMB, "artifacts", 512, "MiB of files that are kept of a build")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log details")
 	e.Flags(c)
+	c.AddCommand(more...)
 	return c
 }
 

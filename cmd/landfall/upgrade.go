@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -106,10 +107,16 @@ func (a *app) sendUpgrade(c *cobra.Command, id, event string, args any) (api.Upg
 	if err != nil {
 		return api.Upgrade{}, err
 	}
-	if _, own, ok := strings.Cut(id, "~"); ok {
-		id = own // the hub's name for it has the environment in front
+	own := id[strings.Index(id, "~")+1:] // the hub's name for it has the environment in front
+	u, err := api.Upgrades.Send(c.Context(), client, own, event, args)
+	if own != id && errors.Is(err, kit.ErrNotFound) {
+		if _, there := api.Upgrades.Read(c.Context(), client, id); there == nil {
+			return u, &kit.Error{
+				Fault: kit.ErrConflict, Link: api.Upgrades.Link(id), Detail: "the hub only shows it: an upgrade is steered at its agent",
+				Hint: "add --url AGENT --token @DATA/node/admin.token, of landfall agent --listen AGENT --data DATA",
+			}
+		}
 	}
-	u, err := api.Upgrades.Send(c.Context(), client, id, event, args)
 	if err != nil || event == "resume" {
 		return u, err
 	}

@@ -8,7 +8,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/mount"
@@ -17,21 +16,27 @@ import (
 	"landfall.dev/engine"
 )
 
-// keepOwn is how long what a task writes over a shared cache is kept.
-const keepOwn = 7 * 24 * time.Hour
+// A cache is a volume, what is written over one is three: what was written, a
+// directory that the kernel works in, and the view of both that containers are
+// given. A mark, which is empty, tells by a label when a task ended that had it.
+const (
+	viewPart = ".view"
+	workPart = ".work"
+	markPart = ".used"
+)
 
 // cacheMounts makes the volumes of caches, where they are missing, and returns
-// how a container sees them.
+// how a container sees them. e.caches is held until there is that container.
 func (e *Engine) cacheMounts(ctx context.Context, caches []engine.Cache) ([]mount.Mount, error) {
 	var mounts []mount.Mount
 	for _, c := range caches {
 		volume := e.volumeName(c.Name)
-		shared, err := e.volume(ctx, volume, nil)
+		shared, err := e.volume(ctx, volume, nil, titleLabels(c, ""))
 		if err == nil && c.Own != "" {
-			volume, err = e.overlay(ctx, shared, e.volumeName(c.Own))
+			volume, err = e.overlay(ctx, shared, c)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cache %s: %w", c.Name, err)
+			return nil, fmt.Errorf("cache %s: %w", c.Title, err)
 		}
 		mounts = append(mounts, mount.Mount{
 			Type: mount.TypeVolume, Source: volume, Target: c.Path,
@@ -43,64 +48,44 @@ func (e *Engine) cacheMounts(ctx context.Context, caches []engine.Cache) ([]moun
 
 func (e *Engine) volumeName(cache string) string { return "landfall-" + e.owner + "-cache-" + cache }
 
+// titleLabels are those of the volumes of c, or of what is written over it as
+// own.
+func titleLabels(c engine.Cache, own string) map[string]string {
+	labels := map[string]string{labelCache: c.Name, labelProject: c.Title.Project, labelKey: c.Title.Key}
+	if own != "" {
+		labels[labelOwn], labels[labelOf] = own, c.Title.Of
+	}
+	return labels
+}
+
 // volume makes a volume, unless it is there, and returns its directory on the
 // daemon's machine.
-func (e *Engine) volume(ctx context.Context, name string, options map[string]string) (string, error) {
-	made, err := e.client.VolumeCreate(ctx, client.VolumeCreateOptions{
-		Name: name, DriverOpts: options, Labels: map[string]string{labelOwner: e.owner, labelCache: name},
-	})
+func (e *Engine) volume(ctx context.Context, name string, options, labels map[string]string) (string, error) {
+	labels[labelOwner] = e.owner
+	made, err := e.client.VolumeCreate(ctx, client.VolumeCreateOptions{Name: name, DriverOpts: options, Labels: labels})
 	return made.Volume.Mountpoint, err
 }
 
-// overlay makes the volume that shows what is in own over what is in the
-// directory shared, and writes to own only: a file system of the kernel's.
-func (e *Engine) overlay(ctx context.Context, shared, own string) (string, error) {
-	view := own + ".view"
+// overlay makes the volume that shows what is in c.Own over what is in the
+// directory shared, and writes to the former only: a file system of the kernel's.
+func (e *Engine) overlay(ctx context.Context, shared string, c engine.Cache) (string, error) {
+	own := e.volumeName(c.Own)
+	view := own + viewPart
 	if _, err := e.client.VolumeInspect(ctx, view, client.VolumeInspectOptions{}); !errdefs.IsNotFound(err) {
 		return view, err
 	}
-	if err := e.forgetOwn(ctx, time.Now()); err != nil {
-		return "", err
-	}
-	upper, err := e.volume(ctx, own, nil)
+	upper, err := e.volume(ctx, own, nil, titleLabels(c, c.Own))
 	if err != nil {
 		return "", err
 	}
-	work, err := e.volume(ctx, own+".work", nil)
+	work, err := e.volume(ctx, own+workPart, nil, titleLabels(c, c.Own))
 	if err != nil {
 		return "", err
 	}
 	_, err = e.volume(ctx, view, map[string]string{
 		"type": "overlay", "device": "overlay", "o": "lowerdir=" + shared + ",upperdir=" + upper + ",workdir=" + work,
-	})
+	}, titleLabels(c, c.Own))
 	return view, err
-}
-
-// forgetOwn removes what tasks wrote over shared caches so long ago that nobody
-// needs it, unless it is in use.
-func (e *Engine) forgetOwn(ctx context.Context, now time.Time) error {
-	list, err := e.client.VolumeList(ctx, client.VolumeListOptions{Filters: client.Filters{}.Add("label", labelOwner+"="+e.owner, labelCache)})
-	if err != nil {
-		return err
-	}
-	for _, v := range list.Items {
-		base, isView := strings.CutSuffix(v.Name, ".view")
-		made, err := time.Parse(time.RFC3339, v.CreatedAt)
-		if !isView || err != nil || now.Sub(made) < keepOwn {
-			continue
-		}
-		// The view goes first: as long as it is in use, the others stay.
-		for _, name := range []string{v.Name, base, base + ".work"} {
-			_, err := e.client.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
-			if errdefs.IsConflict(err) {
-				break
-			}
-			if err != nil && !errdefs.IsNotFound(err) {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // give makes a directory of a container that was not started yet one that user,

@@ -33,12 +33,20 @@ const (
 	labelTask  = "landfall.task"
 	// labelBeside is on what runs beside a task, with the task's id.
 	labelBeside = "landfall.beside"
-	labelCache  = "landfall.cache" // on volumes
-	labelGroup  = "landfall.group"
-	labelName   = "landfall.name"
-	labelImage  = "landfall.image"
-	labelSpec   = "landfall.spec" // digest of all that the instance was started with
-	labelUser   = "landfall.label."
+	// Those of the volumes of caches: the cache's name, what is written over it, and
+	// how people know them. labelUsed is a time, on marks.
+	labelCache   = "landfall.cache"
+	labelOwn     = "landfall.own"
+	labelProject = "landfall.project"
+	labelKey     = "landfall.key"
+	labelOf      = "landfall.of"
+	labelUsed    = "landfall.used"
+
+	labelGroup = "landfall.group"
+	labelName  = "landfall.name"
+	labelImage = "landfall.image"
+	labelSpec  = "landfall.spec" // digest of all that the instance was started with
+	labelUser  = "landfall.label."
 )
 
 // maxLog bounds what the daemon keeps of an instance's output, twice.
@@ -52,6 +60,10 @@ type Engine struct {
 
 	counted sync.Once
 	starts  chan struct{} // holds an element for each container that is being started
+
+	// caches is held, with others, from when a cache is looked for until a container
+	// has it, and alone to remove one.
+	caches sync.RWMutex
 }
 
 // New connects to the daemon that the environment names (DOCKER_HOST,

@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -11,15 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/client"
 
 	"landfall.dev/engine"
 	"landfall.dev/engine/enginetest"
 )
-
-// busybox is a static busybox, for an image with tools.
-const busybox = "LANDFALL_TEST_BUSYBOX"
 
 func TestContract(t *testing.T) {
 	removePrograms(t, open(t))
@@ -40,24 +35,11 @@ func open(t testing.TB) *Engine {
 	return e
 }
 
-// loadTools loads an image of busybox, and removes it after the test.
+// loadTools loads an image, and removes it after the test.
 func loadTools(t testing.TB, e *Engine) string {
 	t.Helper()
-	path := os.Getenv(busybox)
-	if path == "" {
-		path = "/bin/busybox"
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("these tests need a static busybox: install busybox-static, or name one in %s: %v", busybox, err)
-	}
-	entries := []tar.Header{{Name: "bin/busybox", Mode: 0o755}}
-	for _, tool := range []string{"sh", "printf", "sleep", "echo", "cat", "rm", "true", "id", "tail", "ls", "ln", "mkdir", "wget", "httpd", "yes", "dd", "env", "grep", "sort", "tr"} {
-		entries = append(entries, tar.Header{Name: "bin/" + tool, Linkname: "busybox", Typeflag: tar.TypeSymlink})
-	}
-	img := enginetest.NewImage(t, v1.Config{Env: []string{"PATH=/bin"}}, entries, data)
 	ref := "landfall.test/tools:" + strconv.Itoa(os.Getpid())
-	if err := e.Load(t.Context(), img, ref); err != nil {
+	if err := e.Load(t.Context(), enginetest.ToolsImage(t, "engine"), ref); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -40,10 +40,8 @@ func (e *Engine) Resume(ctx context.Context, t engine.Task, out io.Writer) (resu
 		return result, fmt.Errorf("task %s: %w", t.ID, err)
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWait)
-		defer cancel()
-		if removeErr := e.Discard(ctx, t.ID); removeErr != nil && err == nil {
-			err = removeErr
+		if leaveErr := e.leave(context.WithoutCancel(ctx), t, out); leaveErr != nil && err == nil {
+			err = leaveErr
 		}
 	}()
 	if found.Container.State.Status == container.StateCreated || found.Container.State.Running && e.waits(ctx, found.Container) {

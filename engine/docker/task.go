@@ -30,7 +30,9 @@ const drainWait = 5 * time.Second
 // shell's group, not to the shell alone.
 const killGroup = "TINI_KILL_PROCESS_GROUP"
 
-// Run runs t in a container of its own, which is removed afterwards.
+// Run runs t in a container of its own, which is removed afterwards. It ends with
+// its command: what that has begun is killed then, even if t is cancelled and the
+// grace is not over.
 func (e *Engine) Run(ctx context.Context, t engine.Task, out io.Writer) (engine.Result, error) {
 	if err := t.Check(); err != nil {
 		return engine.Result{}, err
@@ -59,9 +61,11 @@ func (e *Engine) run(ctx context.Context, t engine.Task, out io.Writer) (result 
 	}
 	// The daemon may have made things although the caller has given up.
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWait)
-		defer cancel()
-		err = errors.Join(err, e.Discard(ctx, t.ID))
+		ctx := context.WithoutCancel(ctx)
+		err = errors.Join(err, e.leave(ctx, t, out))
+		if err != nil && t.Spare != "" { // it may not have been taken over
+			err = errors.Join(err, e.discardWithin(ctx, t.Spare))
+		}
 	}()
 	if len(t.Services) > 0 {
 		network, err := e.serve(ctx, t)
@@ -80,6 +84,22 @@ func (e *Engine) run(ctx context.Context, t engine.Task, out io.Writer) (result 
 	}
 	result, err = e.follow(ctx, id, spare, t, out)
 	return e.settle(ctx, id, t, out, result, err)
+}
+
+// leave removes what is left of a task that has ended, and looks after its caches.
+func (e *Engine) leave(ctx context.Context, t engine.Task, out io.Writer) error {
+	if err := e.discardWithin(ctx, t.ID); err != nil {
+		return err
+	}
+	e.trim(ctx, t, out, time.Now())
+	return nil
+}
+
+// discardWithin is Discard within removeWait.
+func (e *Engine) discardWithin(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, removeWait)
+	defer cancel()
+	return e.Discard(ctx, id)
 }
 
 // settle brings home what a task that has ended with result or err has left.
@@ -101,13 +121,7 @@ func (e *Engine) settle(ctx context.Context, id string, t engine.Task, out io.Wr
 
 // createTask makes the container of t, with all that it has before it starts.
 func (e *Engine) createTask(ctx context.Context, t engine.Task, image, user string) (string, error) {
-	caches, err := e.cacheMounts(ctx, t.Caches)
-	if err != nil {
-		return "", err
-	}
-	options := e.taskContainer(t, e.taskName(t.ID), image, user)
-	options.HostConfig.Mounts = append(options.HostConfig.Mounts, caches...)
-	created, err := e.client.ContainerCreate(ctx, options)
+	created, err := e.createWithCaches(ctx, t, e.taskContainer(t, e.taskName(t.ID), image, user))
 	if err != nil {
 		return "", err
 	}
@@ -117,6 +131,17 @@ func (e *Engine) createTask(ctx context.Context, t engine.Task, image, user stri
 		}
 	}
 	return created.ID, e.copyIn(ctx, created.ID, t)
+}
+
+func (e *Engine) createWithCaches(ctx context.Context, t engine.Task, options client.ContainerCreateOptions) (client.ContainerCreateResult, error) {
+	e.caches.RLock()
+	defer e.caches.RUnlock()
+	caches, err := e.cacheMounts(ctx, t.Caches)
+	if err != nil {
+		return client.ContainerCreateResult{}, err
+	}
+	options.HostConfig.Mounts = append(options.HostConfig.Mounts, caches...)
+	return e.client.ContainerCreate(ctx, options)
 }
 
 func (e *Engine) taskContainer(t engine.Task, name, image, user string) client.ContainerCreateOptions {

@@ -1,15 +1,18 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/volume"
 	"github.com/moby/moby/client"
 
 	"landfall.dev/engine"
@@ -20,6 +23,8 @@ const (
 	watchEvery = time.Second
 	// watchShare is the part of the time that looking may take: one of so many.
 	watchShare = 10
+	// cacheShare is the same for looking at caches, which is work for the daemon.
+	cacheShare = 50
 	// stuckAfter is in how many looks in turn a task has as many processes as it
 	// may, until it is killed: it is a fork bomb, or will not succeed anyway.
 	stuckAfter = 4
@@ -30,6 +35,7 @@ const (
 func (e *Engine) watch(ctx context.Context, id string, t engine.Task) engine.Result {
 	var why engine.Result
 	full := 0
+	var next time.Time // to look at the caches
 	for pause := watchEvery; t.Limits.Pids > 0 || t.Limits.DiskMB > 0; {
 		select {
 		case <-ctx.Done():
@@ -43,11 +49,15 @@ func (e *Engine) watch(ctx context.Context, id string, t engine.Task) engine.Res
 		}
 		why.OutOfPids = full >= stuckAfter
 		why.OutOfDisk = t.Limits.DiskMB > 0 && e.written(ctx, id, t) > t.Limits.DiskMB<<20
+		pause = max(watchEvery, watchShare*time.Since(began))
+		if began := time.Now(); began.After(next) && !why.OutOfDisk {
+			why.OutOfDisk = e.filled(ctx, t)
+			next = time.Now().Add(cacheShare * time.Since(began))
+		}
 		if why.OutOfPids || why.OutOfDisk {
 			_, _ = e.client.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: "KILL"}) // or it has ended
 			return why
 		}
-		pause = max(watchEvery, watchShare*time.Since(began))
 	}
 	return why
 }
@@ -87,6 +97,19 @@ func (e *Engine) written(ctx context.Context, id string, t engine.Task) int64 {
 		return nil
 	})
 	return bytes
+}
+
+// filled tells whether a task has written so much into a cache, which can have
+// been as large as it may be, that it is over the limit of what it may write.
+func (e *Engine) filled(ctx context.Context, t engine.Task) bool {
+	if len(t.Caches) == 0 || t.Limits.DiskMB == 0 {
+		return false
+	}
+	volumes, err := e.usage(ctx)
+	return err == nil && slices.ContainsFunc(t.Caches, func(c engine.Cache) bool {
+		i := slices.IndexFunc(volumes, func(v volume.Volume) bool { return v.Name == e.volumeName(cmp.Or(c.Own, c.Name)) })
+		return c.MaxMB > 0 && i >= 0 && volumes[i].UsageData != nil && volumes[i].UsageData.Size > (c.MaxMB+t.Limits.DiskMB)<<20
+	})
 }
 
 // onDisk is what a file takes, holes left out.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,6 +40,9 @@ func NewDaemon(t testing.TB) Daemon {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		for _, pid := range (Daemon{Certs: dir}).Shims(t) {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // or it has just ended
+		}
 		unmount(t, dir)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
@@ -107,6 +111,27 @@ func (d Daemon) Bury(t testing.TB) {
 	if err := os.Remove(notice); err != nil {
 		t.Error(err)
 	}
+}
+
+// Shims are the processes that have, or had, a container of the daemon each as
+// their child. A daemon that was killed while it started a container leaves that
+// one's, and never finds it again.
+func (d Daemon) Shims(t testing.TB) (pids []int) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range all {
+		command, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(command, []byte("containerd-shim")) || !bytes.Contains(command, []byte(d.Certs)) {
+			continue // another's, or it has ended
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // unmount unmounts what daemons that were killed have left mounted below dir.

@@ -4,6 +4,7 @@ package enginetest
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	_ "embed"
 	"io"
 	"os"
@@ -37,6 +38,10 @@ type Subject struct {
 	// Tools is the reference of a loaded image with sh, sleep, echo, printf,
 	// cat and test, for tasks. An engine that ignores Task.Image needs none.
 	Tools string
+
+	// Outlives tells that what a task's command has begun may still clean up when
+	// the command was cancelled and is gone: a container ends with its command.
+	Outlives bool
 }
 
 // Contract runs the whole suite. The groups and tasks that it starts are named
@@ -70,6 +75,28 @@ func Image(t testing.TB) v1.Image {
 	}
 	return NewImage(t, v1.Config{Entrypoint: []string{"/bin/main"}, Env: []string{"IMAGE_SAYS=hello"}},
 		[]tar.Header{{Name: "bin/main", Mode: 0o755}}, data)
+}
+
+// busybox names a static busybox other than /bin/busybox.
+const busybox = "LANDFALL_TEST_BUSYBOX"
+
+// tools are those of ToolsImage.
+var tools = []string{"cat", "cp", "dd", "echo", "env", "grep", "httpd", "id", "ln", "ls", "mkdir", "mv", "printf", "rm", "sh",
+	"sleep", "sort", "tail", "tr", "true", "wget", "yes"}
+
+// ToolsImage is an image with a shell and tools. Those with another mark, which is
+// in the environment, have another digest.
+func ToolsImage(t testing.TB, mark string) v1.Image {
+	t.Helper()
+	data, err := os.ReadFile(cmp.Or(os.Getenv(busybox), "/bin/busybox"))
+	if err != nil {
+		t.Fatalf("these tests need a static busybox: install busybox-static, or name one in %s: %v", busybox, err)
+	}
+	entries := []tar.Header{{Name: "bin/busybox", Mode: 0o755}}
+	for _, tool := range tools {
+		entries = append(entries, tar.Header{Name: "bin/" + tool, Linkname: "busybox", Typeflag: tar.TypeSymlink})
+	}
+	return NewImage(t, v1.Config{Env: []string{"PATH=/bin", "MARK=" + mark}}, entries, data)
 }
 
 // NewImage is an image of one layer with the given entries. Each regular file

@@ -65,6 +65,8 @@ type member struct {
 	Member
 	used   int
 	misses int
+	since  time.Time                          // of the first miss; zero if it answers
+	err    error                              // of the last
 	lose   map[string]context.CancelCauseFunc // of the tasks that run, by id
 
 	owed    map[string]bool // tasks that are still to be discarded
@@ -164,14 +166,17 @@ func (f *Fleet) heard(m *member, err error, weight int) {
 	defer f.mu.Unlock()
 	was := m.suspect()
 	if err == nil {
-		m.misses = 0
+		m.misses, m.since, m.err = 0, time.Time{}, nil
 		if was {
 			f.log.Info("engine answered again", "engine", m.Name)
 			f.wake()
 		}
 		return
 	}
-	m.misses += weight
+	if m.misses == 0 {
+		m.since = time.Now()
+	}
+	m.misses, m.err = m.misses+weight, err
 	if m.suspect() && !was {
 		f.log.Warn("engine did not answer: it gets no builds", "engine", m.Name, "err", err)
 	}

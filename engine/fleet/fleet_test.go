@@ -251,7 +251,7 @@ func TestWhatAnEngineHasLeftIsDiscardedWhenItAnswersAgain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() {
-			_, err := f.Run(ctx, engine.Task{ID: "at-work", Image: "go"}, io.Discard)
+			_, err := f.Run(ctx, engine.Task{ID: "at-work", Image: "go", Spare: "spare-1"}, io.Discard)
 			ended <- err
 		}()
 		<-far.tasks
@@ -262,10 +262,11 @@ func TestWhatAnEngineHasLeftIsDiscardedWhenItAnswersAgain(t *testing.T) {
 		}
 		cancel()
 		<-ended
-		if f.Check(t.Context()); !slices.Equal(far.discarded, []string{"at-work"}) {
-			t.Errorf("discarded are %q, want what has ended", far.discarded)
+		f.Check(t.Context())
+		if slices.Sort(far.discarded); !slices.Equal(far.discarded, []string{"at-work", "spare-1"}) {
+			t.Errorf("discarded are %q, want what has ended, and what was prepared for it", far.discarded)
 		}
-		if f.Check(t.Context()); len(far.discarded) != 1 {
+		if f.Check(t.Context()); len(far.discarded) != 2 {
 			t.Errorf("discarded are %q, want nothing twice", far.discarded)
 		}
 	})

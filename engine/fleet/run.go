@@ -33,6 +33,9 @@ func (f *Fleet) Run(ctx context.Context, t engine.Task, out io.Writer) (engine.R
 	result, err := m.Engine.Run(ctx, t, out)
 	if err != nil {
 		f.owe(m, t.ID)
+		if t.Spare != "" {
+			f.owe(m, t.Spare)
+		}
 	}
 	return result, err
 }

@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -118,14 +119,11 @@ func (o *outside) paying(side string, charge func(ctx context.Context) error) ki
 // on green before green is in charge.
 func TestWhatActsStopsWithTheFenceAndGoesOnAtTheOtherSide(t *testing.T) {
 	world := &outside{charge: map[string][]string{}, posts: map[string]int{}}
-	release := make(chan struct{})
+	var stopped atomic.Bool
 	blue := started(t, false, world.paying("blue", func(ctx context.Context) error {
-		select {
-		case <-release:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		<-ctx.Done()
+		stopped.Store(true)
+		return nil // it is done, but that cannot be acknowledged any more
 	}))
 	green := started(t, true, world.paying("green", func(context.Context) error { return nil }))
 	var down atomic.Bool
@@ -152,7 +150,13 @@ func TestWhatActsStopsWithTheFenceAndGoesOnAtTheOtherSide(t *testing.T) {
 
 	ctx := t.Context()
 	c := blue.node.Client("services/shop")
-	if _, err := blue.node.Client("users/admin").Create(ctx, "subscriptions", "hook", json.RawMessage(`{"of":"notes","url":"`+receiver.URL+`","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}`)); err != nil {
+	hook := json.RawMessage(`{"of":"notes","url":"` + receiver.URL + `","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}`)
+	var err error
+	until(t, "a new node has made its administrator", func() bool {
+		_, err = blue.node.Client("users/admin").Create(ctx, "subscriptions", "hook", hook)
+		return !errors.Is(err, kit.ErrForbidden)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	create := func(kind, id, body string) {
@@ -183,7 +187,7 @@ func TestWhatActsStopsWithTheFenceAndGoesOnAtTheOtherSide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	close(release) // the action ends, and its acknowledgement is refused
+	until(t, "blue's action is ended", stopped.Load)
 	pull := migrate.PullRequest{Source: blue.client.URLs[0], Token: token, Final: true}
 	if _, err := green.client.Pull(ctx, pull); err != nil {
 		t.Fatal(err)
@@ -213,8 +217,8 @@ func TestWhatActsStopsWithTheFenceAndGoesOnAtTheOtherSide(t *testing.T) {
 	})
 	world.mu.Lock()
 	defer world.mu.Unlock()
-	if a, b := world.charge["blue"][0], world.charge["green"][0]; a != b {
-		t.Errorf("blue charged under the id %q, green under %q", a, b)
+	if a, b := world.charge["blue"], world.charge["green"]; len(a) != 1 || a[0] != b[0] {
+		t.Errorf("blue charged under the ids %q, green under %q; want each once, under the same", a, b)
 	}
 	if len(world.early) > 0 {
 		t.Errorf("before its fence was lifted green did %q", world.early)

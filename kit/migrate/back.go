@@ -120,7 +120,11 @@ func (r *returning) batch(b *batch) {
 		return
 	}
 	b.out = make([]store.Imported, 0, len(b.frames))
-	for _, f := range b.frames {
+	for n := range b.frames {
+		f, err := b.frame(n)
+		if b.err = err; err != nil {
+			return
+		}
 		i := store.Imported{Record: f.Record, Origin: r.origin(f.Record.Seq)}
 		if f.Record.Deleted {
 			b.out = append(b.out, i)
@@ -140,7 +144,6 @@ func (r *returning) batch(b *batch) {
 		i.Record.Body = body
 		b.out = append(b.out, i)
 	}
-	b.frames = nil
 }
 
 // patched returns the own fields of n, patched onto what this cluster has kept

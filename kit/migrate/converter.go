@@ -105,14 +105,14 @@ func (c *converter) batch(b *batch) {
 	var g sync.WaitGroup
 	for from := 0; from < len(b.frames); from += size {
 		to := min(from+size, len(b.frames))
-		part := &batch{frames: b.frames[from:to], out: out[from:from:to]}
+		part := &batch{frames: b.frames[from:to], cause: b.cause, out: out[from:from:to]}
 		parts = append(parts, part)
 		worker := *c
 		worker.chains = c.chains.Clone()
 		g.Go(func() { worker.part(part) })
 	}
 	g.Wait()
-	b.out, b.frames = out[:0], nil
+	b.out = out[:0]
 	for _, part := range parts {
 		b.out, b.failed = append(b.out, part.out...), append(b.failed, part.failed...)
 		b.err = cmp.Or(b.err, part.err)
@@ -122,25 +122,28 @@ func (c *converter) batch(b *batch) {
 // part transforms the documents of a part of a batch.
 func (c *converter) part(b *batch) {
 	const Some = 500 // that a processor has in its cache for both steps
-	for some := range slices.Chunk(b.frames, Some) {
+	for from := 0; from < len(b.frames); from += Some {
 		done := len(b.out)
-		if b.err = c.some(b, some); b.err != nil {
+		if b.err = c.some(b, from, min(from+Some, len(b.frames))); b.err != nil {
 			return
 		}
 		c.kinds.Prepare(b.out[done:])
 	}
 }
 
-// some transforms some documents of a part.
-func (c *converter) some(b *batch, frames []frame.Frame) error {
+// some transforms some documents of a part, from one number to before another.
+func (c *converter) some(b *batch, from, to int) error {
 	bodies := 0
-	for n := range frames {
-		size := len(frames[n].Record.Body)
-		bodies += size + size/4 + 32
+	for _, f := range b.frames[from:to] {
+		bodies += len(f.Bytes) + len(f.Bytes)/4 + 32
 	}
 	buf := make([]byte, 0, bodies)
-	for n := range frames {
-		r := &frames[n].Record
+	for n := from; n < to; n++ {
+		f, err := b.frame(n)
+		if err != nil {
+			return err
+		}
+		r := &f.Record
 		b.out = append(b.out, store.Imported{})
 		wanted, err := c.document(&buf, r, &b.out[len(b.out)-1])
 		if !wanted {

@@ -204,7 +204,7 @@ func (c *cycle) takeBlobs(ctx context.Context) (err error) {
 // transform converts the documents of b, takes the blobs that they name, and
 // says of those that fail which they are.
 func (c *cycle) transform(ctx context.Context, b *batch) {
-	frames, told := b.frames, len(b.failed)
+	told := len(b.failed)
 	c.convert.batch(b)
 	if c.blobs != nil && b.err == nil {
 		var lacking []blobs.Lacking
@@ -213,11 +213,23 @@ func (c *cycle) transform(ctx context.Context, b *batch) {
 			b.failed = append(b.failed, failure(l.Link, l.Field, l.Reason))
 		}
 	}
-	for i := told; i < len(b.failed); i++ {
-		f := &b.failed[i]
-		at := slices.IndexFunc(frames, func(d frame.Frame) bool { return d.Record.Link == f.Link })
-		*f = f.of(frames[at].Record)
+	if b.err == nil && told < len(b.failed) {
+		b.err = b.tell(b.failed[told:])
 	}
+	b.frames = nil
+}
+
+// tell adds to the failures which documents they are of.
+func (b *batch) tell(failed []Failure) error {
+	links := map[kit.Link]bool{}
+	for _, f := range failed {
+		links[f.Link] = true
+	}
+	records, err := b.records(links)
+	for i := range failed {
+		failed[i] = failed[i].of(records[failed[i].Link])
+	}
+	return err
 }
 
 // take imports a batch. What came before an error is imported, too: so each
@@ -375,20 +387,9 @@ func (c *cycle) sweep(ctx context.Context) error {
 	if !c.kept.Filling {
 		return nil
 	}
-	pieces, err := c.store.Snapshot().Pieces(kit.Position{}, kit.Position{})
+	gone, err := c.strangers(c.convert.origin(1).Stream)
 	if err != nil {
 		return err
-	}
-	exported, _ := c.exported()
-	stream := c.convert.origin(1).Stream
-	var gone []store.Imported
-	for p := range pieces {
-		if p.Deleted() || p.Origin().Stream == stream {
-			continue
-		}
-		if r := p.Frame().Record; !c.waiting.has(r.Link) && exported[r.Kind] > 0 {
-			gone = append(gone, c.deletion(r))
-		}
 	}
 	for chunk := range slices.Chunk(gone, maxDocuments) {
 		if err := c.commit(ctx, chunk, nil, c.after); err != nil {
@@ -397,6 +398,28 @@ func (c *cycle) sweep(ctx context.Context) error {
 	}
 	c.kept.Filling, c.kept.Began, c.unsaved = false, "", true
 	return c.commit(ctx, nil, nil, c.after)
+}
+
+// strangers returns the deletions of the documents that did not come in the
+// stream.
+func (c *cycle) strangers(stream string) (gone []store.Imported, err error) {
+	if c.store.CameIn(stream) { // as after most first copies
+		return nil, nil
+	}
+	pieces, err := c.store.Snapshot().Pieces(kit.Position{}, kit.Position{})
+	if err != nil {
+		return nil, err
+	}
+	exported, _ := c.exported()
+	for p := range pieces {
+		if p.Deleted() || p.Origin().Stream == stream {
+			continue
+		}
+		if r := p.Frame().Record; !c.waiting.has(r.Link) && exported[r.Kind] > 0 {
+			gone = append(gone, c.deletion(r))
+		}
+	}
+	return gone, nil
 }
 
 // deletion returns the tombstone of a document that the source does not have.

@@ -16,16 +16,21 @@ import (
 	"landfall.dev/kit/store/frame"
 )
 
-// A batch is closed at so many documents, or so many bytes.
+// A batch is closed at so many documents, or so many bytes. The first has few
+// and each one twice as many as that before: so of a small cycle parts are
+// read, transformed and imported at the same time, and of a large one little is
+// spent on batches.
 const (
-	maxDocuments = 10_000
-	maxBytes     = 4 << 20
+	firstDocuments = 1250
+	maxDocuments   = 10_000
+	maxBytes       = 4 << 20
 )
 
 // batch is what is imported at once.
 type batch struct {
-	frames  []frame.Frame
-	reached kit.Position // after the batch, the source is taken up to there
+	frames  []frame.Raw
+	cause   func(error) error // names the source in an error of a frame
+	reached kit.Position      // after the batch, the source is taken up to there
 	last    bool
 	err     error // why nothing follows
 
@@ -42,7 +47,7 @@ type incoming struct {
 	bytes  countingReader
 	frames *frame.Reader
 	pace   *pace.Pace
-	before int // documents in the last batch
+	most   int // documents in the next batch
 	head   exportHead
 	epoch  int64
 }
@@ -50,7 +55,7 @@ type incoming struct {
 // newIncoming reads the head of the export that res is, whose documents it takes
 // at the pace. It takes the body if there is no error.
 func newIncoming(res *http.Response, at *pace.Pace, cause func(error) error) (*incoming, error) {
-	x := &incoming{body: res.Body, unpack: func() {}, cause: cause, bytes: countingReader{r: res.Body}, pace: at}
+	x := &incoming{body: res.Body, unpack: func() {}, cause: cause, bytes: countingReader{r: res.Body}, pace: at, most: firstDocuments}
 	var in io.Reader = &x.bytes
 	switch form := res.Header.Get("Content-Encoding"); form {
 	case "":
@@ -80,7 +85,7 @@ func (x *incoming) start() error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(f.Head, &x.head); err != nil || x.head.Of != ofExport {
+	if err := json.Unmarshal(f.Head(), &x.head); err != nil || x.head.Of != ofExport {
 		return x.cause(kit.Errorf(kit.ErrInvalid, "", "it sends no export"))
 	}
 	if x.head.Format > exportFormat {
@@ -104,8 +109,8 @@ func (x *incoming) close() {
 }
 
 // next returns the next frame. A stream that stops may be had again.
-func (x *incoming) next() (frame.Frame, error) {
-	f, err := x.frames.Read()
+func (x *incoming) next() (frame.Raw, error) {
+	f, err := x.frames.ReadRaw()
 	switch {
 	case err == nil:
 		return f, nil
@@ -117,9 +122,10 @@ func (x *incoming) next() (frame.Frame, error) {
 
 // batch returns the next documents, or an error once there are none before it.
 func (x *incoming) batch(ctx context.Context) *batch {
-	b := &batch{frames: make([]frame.Frame, 0, x.before)}
-	defer func() { x.before = len(b.frames) }()
-	most := x.pace.Most(maxDocuments)
+	b := &batch{frames: make([]frame.Raw, 0, x.most), cause: x.cause}
+	defer b.reach(x.epoch)
+	most := x.pace.Most(x.most)
+	x.most = min(2*x.most, maxDocuments)
 	for size, n := 0, 0; n < most && size < maxBytes; n++ {
 		f, err := x.next() // which fails again after it has failed
 		if err != nil && n > 0 {
@@ -129,22 +135,53 @@ func (x *incoming) batch(ctx context.Context) *batch {
 			b.err = err
 			return b
 		}
-		if f.Head != nil {
-			done, err := x.said(b, f.Head)
+		if head := f.Head(); head != nil {
+			done, err := x.said(b, head)
 			if b.err = err; done || err != nil {
 				return b
 			}
 			continue
 		}
 		b.frames = append(b.frames, f)
-		b.reached = kit.Position{Epoch: x.epoch, Seq: f.Record.Seq}
-		size += len(f.Record.Body)
-		for _, op := range f.Record.Pending {
-			size += len(op.Data)
-		}
+		size += len(f.Bytes)
 	}
 	b.err = x.pace.Wait(ctx, len(b.frames))
 	return b
+}
+
+// reach sets how far the source is taken up to the last frame.
+func (b *batch) reach(epoch int64) {
+	if b.last || b.err != nil || len(b.frames) == 0 {
+		return
+	}
+	f, err := b.frame(len(b.frames) - 1)
+	if b.err = err; f.Record.Seq > b.reached.Seq { // what failed may be behind
+		b.reached = kit.Position{Epoch: epoch, Seq: f.Record.Seq}
+	}
+}
+
+// frame returns the frame with the number.
+func (b *batch) frame(n int) (frame.Frame, error) {
+	f, err := b.frames[n].Frame()
+	if err != nil {
+		err = b.cause(err)
+	}
+	return f, err
+}
+
+// records returns the documents at the links as they came.
+func (b *batch) records(links map[kit.Link]bool) (map[kit.Link]kit.Record, error) {
+	found := map[kit.Link]kit.Record{}
+	for n := range b.frames {
+		f, err := b.frame(n)
+		if err != nil {
+			return nil, err
+		}
+		if links[f.Record.Link] {
+			found[f.Record.Link] = f.Record
+		}
+	}
+	return found, nil
 }
 
 // said takes in what the source says between the documents: which one it could

@@ -298,32 +298,36 @@ func TestCutoverUnderWritesLosesNothing(t *testing.T) {
 func TestConcurrentPullsFollowEachOtherW8(t *testing.T) {
 	blue, green := pair(t)
 	blue.write("create", "notes/a", `{}`)
-	var running, most atomic.Int32
-	green.admit = func(p store.Proposal) error {
-		if p.Import == nil {
-			return nil
+	began, goOn := make(chan struct{}), make(chan struct{})
+	var exports atomic.Int32
+	blue.meddle = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/migrate/export" && exports.Add(1) == 1 {
+			close(began)
+			<-goOn
 		}
-		most.Store(max(most.Load(), running.Add(1)))
-		defer running.Add(-1)
-		return nil
+		return false
 	}
-	var documents atomic.Int64
-	done := make(chan struct{})
-	for range 4 {
-		go func() {
-			defer func() { done <- struct{}{} }()
-			p, err := green.tryPull(blue, false)
-			if err != nil {
-				t.Errorf("pull: %v", err)
-			}
-			documents.Add(p.Documents)
-		}()
+	first := make(chan migrate.Pulled)
+	go func() {
+		p, err := green.tryPull(blue, false)
+		if err != nil {
+			t.Errorf("the first pull: %v", err)
+		}
+		first <- p
+	}()
+	<-began
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := green.client.Pull(ctx, migrate.PullRequest{Source: blue.url(), Token: token})
+	if err == nil || exports.Load() != 1 {
+		t.Errorf("a pull beside the first one: %v, %d exports at once; want it to wait", err, exports.Load())
 	}
-	for range 4 {
-		<-done
+	close(goOn)
+	if p := <-first; p.Documents != 1 {
+		t.Errorf("the first pull took %d documents, want 1", p.Documents)
 	}
-	if most.Load() != 1 || documents.Load() != 1 {
-		t.Errorf("%d imports at once; the document was taken %d times", most.Load(), documents.Load())
+	if p, err := green.tryPull(blue, false); err != nil || p.Documents != 0 {
+		t.Errorf("a pull after it took %d documents, %v; want none, which are here", p.Documents, err)
 	}
 }
 

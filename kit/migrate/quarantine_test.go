@@ -11,6 +11,31 @@ import (
 	"landfall.dev/kit/store"
 )
 
+func TestQuarantineIsKnownAfterACrash(t *testing.T) {
+	blue, green := pair(t)
+	blue.write("create", "orders/", `{"name":"bad","amount":"many"}`)
+	cursors := 0
+	green.admit = func(p store.Proposal) error {
+		if p.Cursor == nil || p.Cursor.Name != "migrate" {
+			return nil
+		}
+		if cursors++; cursors == 2 { // the document is behind the first one
+			return errCrash
+		}
+		return nil
+	}
+	if _, err := green.tryPull(blue, false); err == nil || cursors != 2 {
+		t.Fatalf("the pull came to %v after %d cursors, want that it crashed after the first", err, cursors)
+	}
+	q, err := green.client.Quarantine(t.Context())
+	if err != nil || len(q) != 1 || q[0].Link != "orders/1" || q[0].Field != "amount" {
+		t.Errorf("after the crash the quarantine is %+v, %v; want orders/1 in it", q, err)
+	}
+	if p := green.pull(blue); p.Quarantined != 1 {
+		t.Errorf("the next pull has %d documents in quarantine, want 1", p.Quarantined)
+	}
+}
+
 func TestQuarantineStopsTheFinalPullUntilItIsWaived(t *testing.T) {
 	blue, green := pair(t)
 	for i := range 30 {
@@ -105,12 +130,13 @@ func TestDifferenceIsFoundAndRepaired(t *testing.T) {
 	}
 	green.harm("orders/7", `{"title":"harmed","amount":1}`, "")
 	green.harm("orders/8", `{"title":"harmed","amount":1}`, "elsewhere")
+	green.harm("orders/9", `{"title":"harmed","amount":1}`, "pulled")
 	green.harm("notes/alien", `{}`, "elsewhere")
-	if d := green.compare(blue); len(d) != 2 {
-		t.Fatalf("%d buckets differ, want 2", len(d))
+	if d := green.compare(blue); len(d) != 3 {
+		t.Fatalf("%d buckets differ, want 3", len(d))
 	}
 	p, err := green.client.Repair(t.Context(), migrate.PullRequest{Source: blue.url(), Token: token})
-	if err != nil || p.Documents != 1 || p.Deletions != 1 || p.Waived != 1 {
+	if err != nil || p.Documents != 2 || p.Deletions != 1 || p.Waived != 1 {
 		t.Errorf("the repair came to %+v, %v", p, err)
 	}
 	green.cutOver(blue)
@@ -132,7 +158,9 @@ func TestCopyThatDiffersEverywhereIsTakenAnew(t *testing.T) {
 	green.cutOver(blue)
 }
 
-// harm writes a document that no pull has brought, past the fence.
+// harm writes a document that no pull has brought, past the fence. It counts as
+// before without a stream; else as something else, which in the stream "pulled" is
+// that of the pulls.
 func (s *side) harm(link kit.Link, body, stream string) {
 	s.t.Helper()
 	f, ok := s.store.Find(link)
@@ -141,7 +169,10 @@ func (s *side) harm(link kit.Link, body, stream string) {
 	}
 	f.Record.Body = json.RawMessage(body)
 	if stream != "" {
-		f.Origin.Stream, f.Origin.Hash = stream, [16]byte{1}
+		f.Origin.Hash = [16]byte{1}
+	}
+	if stream != "" && stream != "pulled" {
+		f.Origin.Stream = stream
 	}
 	f.Origin.Seq++
 	s.propose(store.Proposal{Import: []store.Imported{{Record: f.Record, Origin: f.Origin}}, PassFence: true})

@@ -75,7 +75,11 @@ func (c *cycle) takeAgain(ctx context.Context, links []kit.Link) (came map[kit.L
 	came = map[kit.Link]bool{}
 	for {
 		b := x.batch(ctx)
-		for _, f := range b.frames {
+		for n := range b.frames {
+			f, err := b.frame(n)
+			if err != nil {
+				return nil, err
+			}
 			came[f.Record.Link] = true
 		}
 		for _, f := range b.failed {

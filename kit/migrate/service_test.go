@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -188,6 +189,27 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		if body := readAll(t, res.Body); res.StatusCode != c.status || !strings.Contains(body, c.words) {
 			t.Errorf("%s %.40s: status %d, %s; want %d with %q", c.route, c.body, res.StatusCode, body, c.status, c.words)
 		}
+	}
+}
+
+func TestALeaderThatIsNoneAnyMoreAnswersNothing(t *testing.T) {
+	blue, green := pair(t)
+	blue.write("create", "notes/a", `{}`)
+	green.pull(blue)
+	blue.deposed.Store(true)
+	ctx := t.Context()
+	_, status := blue.client.Status(ctx)
+	_, sums := blue.client.Sums(ctx, "own")
+	_, fence := blue.client.Fence(ctx, 7, true)
+	_, quarantine := blue.client.Quarantine(ctx)
+	_, export := green.tryPull(blue, false)
+	for name, err := range map[string]error{"status": status, "sums": sums, "fence": fence, "quarantine": quarantine, "export": export} {
+		if !errors.Is(err, kit.ErrUnavailable) {
+			t.Errorf("%s: %v, want ErrUnavailable", name, err)
+		}
+	}
+	if _, on := blue.store.Fenced(); on {
+		t.Error("it is fenced")
 	}
 }
 

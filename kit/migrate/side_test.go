@@ -38,6 +38,8 @@ type side struct {
 	meddle func(http.ResponseWriter, *http.Request) bool
 	// leader, if set, is the URL of the node that leads.
 	leader atomic.Pointer[string]
+	// deposed tells that it leads no more, and has not heard of it yet.
+	deposed atomic.Bool
 
 	mu  sync.Mutex
 	now time.Time
@@ -101,7 +103,12 @@ func (s *side) Leader() (string, bool) {
 	return "", true
 }
 
-func (s *side) Barrier(ctx context.Context) error { return ctx.Err() }
+func (s *side) Barrier(ctx context.Context) error {
+	if s.deposed.Load() {
+		return kit.Errorf(kit.ErrUnavailable, "", "another node leads")
+	}
+	return ctx.Err()
+}
 func (s *side) CatchUp(ctx context.Context) error { return ctx.Err() }
 
 func (s *side) url() string { return s.client.URLs[0] }

@@ -109,7 +109,8 @@ func BenchmarkApplyUpdates(b *testing.B) {
 
 // BenchmarkImport reports what each step of taking over another cluster's
 // documents takes of a document: a million of 200 bytes, 10,000 at once, whose
-// ids are in the order of their changes, or in none.
+// ids are in the order of their changes, or in none; and then changes of every
+// sixteenth of them.
 func BenchmarkImport(b *testing.B) {
 	b.Run("in order", func(b *testing.B) { benchmarkImport(b, func(i int) string { return fmt.Sprint(i + 1) }) })
 	b.Run("in none", func(b *testing.B) {
@@ -118,40 +119,67 @@ func BenchmarkImport(b *testing.B) {
 }
 
 func benchmarkImport(b *testing.B, id func(i int) string) {
-	const documents, atOnce = 1_000_000, 10_000
-	var prepare, decide, apply time.Duration
+	const documents, atOnce, step = 1_000_000, 10_000, 16
+	var all, changes took
 	for b.Loop() {
 		kinds := benchmarkKinds()
 		s := New(kinds)
 		for from := 0; from < documents; from += atOnce {
-			imports := make([]Imported, atOnce)
-			for i := range imports {
-				n := from + i
-				at := start.Add(time.Duration(n/1000) * time.Millisecond)
-				imports[i] = Imported{
-					Record: kit.Record{
-						Meta: kit.Meta{Link: plain.Link(id(n)), Kind: plain.Name, Schema: 1, Version: 1, Created: at, Updated: at},
-						Seq:  int64(n + 1), Body: fmt.Appendf(nil, `{"note":"%0186x"}`, n),
-					},
-					Origin: frame.Origin{Stream: "1732320000000000.1", Seq: int64(n + 1), Hash: [16]byte{1}},
-					Valid:  true,
-				}
-			}
-			began := time.Now()
-			kinds.Prepare(imports)
-			prepared := time.Now()
-			entry, results := s.Decide([]Proposal{{Import: imports}}, start)
-			decided := time.Now()
-			if results[0].Err != nil {
-				b.Fatal(results[0].Err)
-			}
-			if err := s.Apply(entry); err != nil {
-				b.Fatal(err)
-			}
-			prepare, decide, apply = prepare+prepared.Sub(began), decide+decided.Sub(prepared), apply+time.Since(decided)
+			all.add(b, s, kinds, imports(atOnce, func(i int) (string, int, int64) { return id(from + i), from + i, 1 }))
+		}
+		for from := 0; from+atOnce <= documents/step; from += atOnce {
+			changes.add(b, s, kinds, imports(atOnce, func(i int) (string, int, int64) {
+				return id((from + i) * step), documents + from + i, 2
+			}))
 		}
 	}
-	for step, took := range map[string]time.Duration{"prepare": prepare, "decide": decide, "apply": apply} {
-		b.ReportMetric(float64(took.Nanoseconds())/float64(b.N*documents), step+"-ns")
+	all.report(b, "")
+	changes.report(b, "change-")
+}
+
+// imports returns n documents; one tells the id, the place in the log and the
+// version of each.
+func imports(n int, one func(i int) (id string, at int, version int64)) []Imported {
+	all := make([]Imported, n)
+	for i := range all {
+		id, n, version := one(i)
+		at := start.Add(time.Duration(n/1000) * time.Millisecond)
+		all[i] = Imported{
+			Record: kit.Record{
+				Meta: kit.Meta{Link: plain.Link(id), Kind: plain.Name, Schema: 1, Version: version, Created: at, Updated: at},
+				Seq:  int64(n + 1), Body: fmt.Appendf(nil, `{"note":"%0186x"}`, n),
+			},
+			Origin: frame.Origin{Stream: "1732320000000000.1", Seq: int64(n + 1), Hash: [16]byte{1}},
+			Valid:  true,
+		}
+	}
+	return all
+}
+
+// took is what the steps have taken of so many imports.
+type took struct {
+	prepare, decide, apply time.Duration
+	imports                int
+}
+
+func (t *took) add(b *testing.B, s *Store, kinds *Kinds, imports []Imported) {
+	began := time.Now()
+	kinds.Prepare(imports)
+	prepared := time.Now()
+	entry, results := s.Decide([]Proposal{{Import: imports}}, start)
+	decided := time.Now()
+	if results[0].Err != nil {
+		b.Fatal(results[0].Err)
+	}
+	if err := s.Apply(entry); err != nil {
+		b.Fatal(err)
+	}
+	t.prepare, t.decide, t.apply = t.prepare+prepared.Sub(began), t.decide+decided.Sub(prepared), t.apply+time.Since(decided)
+	t.imports += len(imports)
+}
+
+func (t *took) report(b *testing.B, of string) {
+	for step, took := range map[string]time.Duration{"prepare": t.prepare, "decide": t.decide, "apply": t.apply} {
+		b.ReportMetric(float64(took.Nanoseconds())/float64(t.imports), of+step+"-ns")
 	}
 }

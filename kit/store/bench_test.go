@@ -134,7 +134,7 @@ func benchmarkStore(kind string, n int) *Store {
 	for i := range n {
 		raw := benchmarkDocument(kind, i, n)
 		document, _ := frame.Unpack(raw)
-		pieces := []frame.Piece{{Type: frame.TypeDocument, Raw: raw, Document: document}}
+		pieces := []*frame.Piece{{Type: frame.TypeDocument, Raw: raw, Document: document}}
 		s.engine.Apply(memory.Head{Epoch: 1, Seq: int64(i) + 1, Time: start}, pieces, nil)
 	}
 	s.head = head{}.after(wireHead{Entries: 1, Epoch: 1, Seq: int64(n), Time: start})

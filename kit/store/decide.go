@@ -64,12 +64,12 @@ type plan struct {
 
 	docs      map[kit.Link]*frame.Frame // those that changed, nil for a collected tombstone
 	onces     map[[16]byte]frame.Once   // idempotency keys, by their ids
-	changes   []frame.Piece             // both, each version in order of seq
+	changes   []*frame.Piece            // both, each version in order of seq
 	settled   int                       // how many of the changes docs has: see settle
 	counters  map[string]int64          // those that changed
 	cursors   map[string]Cursor         // those that changed
 	collected []kit.Link
-	bulk      bulk
+	bulk      frame.Bulk
 	size      int // of the changes and the cursors, in bytes
 	undo      []func()
 }
@@ -302,7 +302,7 @@ func (p *plan) find(l kit.Link) *frame.Frame {
 // settle brings docs up to date with the changes by series.
 func (p *plan) settle() {
 	for ; p.settled < len(p.changes); p.settled++ {
-		if c := &p.changes[p.settled]; c.Type == frame.TypeDocument {
+		if c := p.changes[p.settled]; c.Type == frame.TypeDocument {
 			f := c.Frame()
 			p.docs[f.Record.Link] = &f
 		}
@@ -321,8 +321,8 @@ func (p *plan) live(l kit.Link) *frame.Frame {
 func (p *plan) put(r kit.Record, o frame.Origin) (kit.Record, error) {
 	link := r.Link
 	r.Seq = p.head.seq + 1
-	piece, err := encoded(nil, r, o)
-	if err != nil {
+	var piece frame.Piece
+	if err := encode(&piece, nil, &r, &o, false); err != nil {
 		return kit.Record{}, err
 	}
 	if p.full && !r.Deleted {
@@ -331,7 +331,7 @@ func (p *plan) put(r kit.Record, o frame.Origin) (kit.Record, error) {
 	p.settle()
 	old, had := p.docs[link]
 	p.docs[link] = &frame.Frame{Record: r, Origin: o}
-	p.changes = append(p.changes, piece)
+	p.changes = append(p.changes, &piece)
 	p.settled++
 	p.size += len(piece.Raw)
 	p.head.seq++
@@ -345,15 +345,16 @@ func (p *plan) put(r kit.Record, o frame.Origin) (kit.Record, error) {
 	return r, nil
 }
 
-// encoded returns the piece of a document, its bytes appended to b. What Apply
-// would refuse must not get into the log: no node would start again.
-func encoded(b []byte, r kit.Record, o frame.Origin) (frame.Piece, error) {
-	piece, err := frame.AppendPiece(b, r, o)
+// encode makes p the piece of a document, its bytes appended to b. What Apply
+// would refuse must not get into the log: no node would start again. With
+// linked the link is known to be one.
+func encode(p *frame.Piece, b []byte, r *kit.Record, o *frame.Origin, linked bool) error {
+	err := p.Encode(b, r, o, linked)
 	var internal *kit.Error
 	if err != nil && (!errors.As(err, &internal) || internal.Fault != kit.ErrInternal) {
 		err = kit.Errorf(kit.ErrInvalid, r.Link, "the document cannot be kept: %v", err)
 	}
-	return piece, err
+	return err
 }
 
 // bury puts a tombstone in the place of d.

@@ -45,8 +45,8 @@ func (p *plan) encode() ([]byte, error) {
 	if err := w.Write(frame.Frame{Head: raw}); err != nil {
 		return nil, err
 	}
-	for i := range p.changes {
-		if err := w.WriteRaw(p.changes[i].Type, p.changes[i].Raw); err != nil {
+	for _, c := range p.changes {
+		if err := w.WriteRaw(c.Type, c.Raw); err != nil {
 			return nil, err
 		}
 	}
@@ -63,7 +63,7 @@ func (s *Store) Apply(entry []byte) error {
 	if err != nil {
 		return applying(err)
 	}
-	var pieces []frame.Piece
+	var pieces []*frame.Piece
 	if own := s.decided; own != nil && bytes.Equal(own.entry, entry) {
 		pieces = own.changes
 	} else if pieces, err = readPieces(r, len(entry)); err != nil {
@@ -87,20 +87,25 @@ func (s *Store) Apply(entry []byte) error {
 // decided is an entry as its plan has it.
 type decided struct {
 	entry   []byte
-	changes []frame.Piece // what the entry has after the head
+	changes []*frame.Piece // what the entry has after the head
 }
 
 // pieceBytes is about how many bytes of an entry a small document takes.
 const pieceBytes = 256
 
 // readPieces returns what an entry of the size has after the head.
-func readPieces(r *frame.Reader, size int) ([]frame.Piece, error) {
-	pieces := make([]frame.Piece, 0, size/pieceBytes)
+func readPieces(r *frame.Reader, size int) ([]*frame.Piece, error) {
+	pieces := make([]*frame.Piece, 0, size/pieceBytes)
+	var block []frame.Piece
 	err := r.Pieces(func(p frame.Piece) error {
 		if p.Type == frame.TypePast {
 			return r.Damaged("an entry has no earlier versions")
 		}
-		pieces = append(pieces, p)
+		if len(block) == 0 {
+			block = make([]frame.Piece, min(64, 1+size/pieceBytes))
+		}
+		block[0] = p
+		pieces, block = append(pieces, &block[0]), block[1:]
 		return nil
 	})
 	return pieces, err
@@ -110,9 +115,8 @@ func applying(err error) error { return &kit.Error{Op: "apply", Fault: kit.Fault
 
 // inOrder returns an ErrInvalid error unless the documents follow each other
 // and the seq after in the log, up to the seq to.
-func inOrder(pieces []frame.Piece, after, to int64) error {
-	for i := range pieces {
-		p := &pieces[i]
+func inOrder(pieces []*frame.Piece, after, to int64) error {
+	for _, p := range pieces {
 		if p.Type == frame.TypeOnce {
 			continue
 		}

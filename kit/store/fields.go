@@ -164,7 +164,10 @@ func stamp(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}
 	}
-	return t.UTC().Truncate(time.Microsecond)
+	if t.Nanosecond()%1000 != 0 {
+		t = t.Truncate(time.Microsecond)
+	}
+	return t.UTC().Round(0)
 }
 
 // at returns err with the link of the document, if it has none yet.

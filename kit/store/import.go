@@ -13,7 +13,8 @@ import (
 // ready is what is known of an import before it is decided on: see Prepare.
 type ready struct {
 	kind  *kind
-	piece frame.Piece // of a document, at the position frame.MaxSeq
+	piece frame.Piece // of a document
+	raw   []byte      // of the piece, at the position frame.MaxSeq
 }
 
 // Prepare does what can be done of the imports ahead of their proposal, which
@@ -22,7 +23,7 @@ type ready struct {
 // Decide to tell.
 func (k *Kinds) Prepare(imported []Imported) {
 	all := make([]ready, len(imported))
-	b := bulk{on: len(imported) > fewImports}
+	b := frame.Bulk{On: len(imported) > fewImports}
 	var last *kind
 	for n := range imported {
 		i, p := &imported[n], &all[n]
@@ -36,13 +37,14 @@ func (k *Kinds) Prepare(imported []Imported) {
 			continue
 		}
 		i.adopt(last)
-		r := i.Record
+		r := &i.Record
+		seq := r.Seq
 		r.Seq = frame.MaxSeq
-		var err error
-		if p.piece, err = encoded(b.take(size(&r)), r, i.Origin); err != nil {
+		err := encode(&p.piece, b.Take(size(r)), r, &i.Origin, true)
+		if r.Seq = seq; err != nil {
 			continue
 		}
-		p.kind, p.piece.Own = last, digest.Of(p.piece.Link, p.piece.Version, p.piece.Body)
+		p.kind, p.raw, p.piece.Own = last, p.piece.Raw, digest.Of(p.piece.Link, p.piece.Version, p.piece.Body)
 		i.ready = p
 	}
 }
@@ -89,7 +91,7 @@ func (p *plan) imports(imported []Imported) ([]kit.Record, error) {
 // series is imports of many, each of which is a later change of one stream than
 // that before it, where nothing was decided before them.
 func (p *plan) series(imported []Imported) ([]kit.Record, error) {
-	p.bulk.on = true
+	p.bulk.On = true
 	known := p.store.known(imported)
 	applied := make([]kit.Record, 0, len(imported))
 	for n := range imported {
@@ -100,11 +102,15 @@ func (p *plan) series(imported []Imported) ([]kit.Record, error) {
 		if known[n] {
 			continue
 		}
-		r, o := p.taken(i)
-		if err := p.putNext(&r, o, i.ready, len(imported)); err != nil {
+		piece, err := p.pieceOf(i)
+		if err == nil {
+			err = p.putNext(piece, len(imported))
+		}
+		if err != nil {
 			return nil, err
 		}
-		applied = append(applied, r)
+		applied = append(applied, i.Record)
+		p.take(&applied[len(applied)-1])
 	}
 	return applied, nil
 }
@@ -171,44 +177,55 @@ func (s *Store) known(imported []Imported) []bool {
 // to come.
 func (p *plan) taken(i *Imported) (kit.Record, frame.Origin) {
 	r, o := i.Record, i.Origin
+	if p.take(&r); r.Deleted {
+		o.Hash = buried
+	}
+	return r, o
+}
+
+// take makes r, which was imported, what is kept here: with the last seq.
+func (p *plan) take(r *kit.Record) {
+	r.Seq = p.head.seq
 	if r.Deleted {
 		// What counts for collecting it is since when it is here: until then it
 		// keeps an older import from bringing the document back.
 		r.Body, r.Pending, r.Updated = nil, nil, p.now
-		o.Hash = buried
 	}
-	return r, o
+}
+
+// pieceOf returns the document of i as it is kept here, at the next seq.
+func (p *plan) pieceOf(i *Imported) (*frame.Piece, error) {
+	if i.ready != nil {
+		piece := &i.ready.piece
+		piece.Raw = i.ready.raw // if this was tried before, it has moved
+		piece.MoveTo(p.head.seq + 1)
+		return piece, nil
+	}
+	r, o := p.taken(i)
+	r.Seq = p.head.seq + 1
+	piece := new(frame.Piece)
+	return piece, encode(piece, p.bulk.Take(size(&r)), &r, &o, true)
 }
 
 // buried is the hash of a tombstone that came so: one of a document that was
 // deleted here has none.
 var buried = [16]byte{1}
 
-// putNext is put in a series of so many. What is ready may be nil.
-func (p *plan) putNext(r *kit.Record, o frame.Origin, ready *ready, of int) error {
-	if p.full && !r.Deleted {
-		return at(r.Link, errFull)
+// putNext is put in a series of so many.
+func (p *plan) putNext(piece *frame.Piece, of int) error {
+	if p.full && !piece.Deleted() {
+		return at(kit.Link(piece.Link), errFull)
 	}
-	r.Seq = p.head.seq + 1
 	if len(p.changes) == 0 {
 		seq, before := p.head.seq, p.size
 		p.undo = append(p.undo, func() {
 			clear(p.docs)
 			p.changes, p.settled, p.head.seq, p.size = nil, 0, seq, before
 		})
-		p.changes = make([]frame.Piece, 0, of)
+		p.changes = make([]*frame.Piece, 0, of)
 	}
-	if ready != nil {
-		p.changes = append(p.changes, ready.piece)
-		p.changes[len(p.changes)-1].MoveTo(r.Seq)
-	} else {
-		piece, err := encoded(p.bulk.take(size(r)), *r, o)
-		if err != nil {
-			return err
-		}
-		p.changes = append(p.changes, piece)
-	}
-	p.size += len(p.changes[len(p.changes)-1].Raw)
+	p.changes = append(p.changes, piece)
+	p.size += len(piece.Raw)
 	p.head.seq++
 	return nil
 }

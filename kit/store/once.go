@@ -55,7 +55,7 @@ func (p *plan) writeOnce(pr Proposal) ([]kit.Record, error) {
 	raw := o.Append(nil)
 	kept, _ := frame.ParseOnce(raw)
 	p.onces[o.ID] = o
-	p.changes = append(p.changes, frame.Piece{Type: frame.TypeOnce, Raw: raw, Once: &kept})
+	p.changes = append(p.changes, &frame.Piece{Type: frame.TypeOnce, Raw: raw, Once: &kept})
 	p.size += len(raw)
 	p.undo = append(p.undo, func() {
 		delete(p.onces, o.ID)

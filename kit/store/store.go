@@ -148,6 +148,15 @@ func (s *Store) SumsOf(stream string) digest.Sums {
 	return s.engine.SumsOf(stream)
 }
 
+// CameIn tells whether all documents, but for local ones, were imported in the
+// stream and not changed since. It takes the same time for any number of
+// documents.
+func (s *Store) CameIn(stream string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.engine.CameIn(stream)
+}
+
 // Find returns the document or tombstone at link with its origin, if there is
 // one.
 func (s *Store) Find(link kit.Link) (frame.Frame, bool) {

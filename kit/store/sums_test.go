@@ -23,10 +23,16 @@ func TestSumsOfTellStreamsApart(t *testing.T) {
 	if d := green.SumsOf("first").Differ(blue.Sums(digest.Own)); len(d) > 0 {
 		t.Errorf("%d buckets of a copy differ", len(d))
 	}
+	if !green.CameIn("first") || green.CameIn("none") {
+		t.Error("not all documents came in the stream that they came in")
+	}
 	if d := green.SumsOf("none").Differ(green.Sums(digest.Own)); len(d) > 0 {
 		t.Errorf("%d buckets of a stream that there is not differ from the documents' own", len(d))
 	}
 	green.must("update", "notes/a", `{"text":"changed"}`)
+	if green.CameIn("first") {
+		t.Error("a note that was changed counts as it came")
+	}
 	one := copied(t, blue, "second", kit.Position{})[1:2]
 	one[0].Origin.Hash = [16]byte{7}
 	propose(Proposal{Import: one})

@@ -3,6 +3,7 @@
 package room
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,9 @@ import (
 	"landfall.dev/engine"
 	"landfall.dev/kit"
 )
+
+// defaultCacheMB is the limit of a cache whose job names none.
+const defaultCacheMB = 10 << 10
 
 // Room is what a build is given besides its workspace.
 type Room struct {
@@ -26,7 +30,10 @@ func For(b api.Build, most engine.Limits) (Room, error) {
 	if err != nil {
 		return Room{}, err
 	}
-	r := Room{Limits: limits, Caches: caches(b)}
+	r := Room{Limits: limits}
+	if r.Caches, err = caches(b, limits.CachesMB); err != nil {
+		return Room{}, err
+	}
 	for _, s := range b.Spec.Services {
 		r.Services = append(r.Services, engine.Service{
 			Name: s.Name, Image: s.Image, Command: s.Command, Env: s.Env, Ready: s.Ready, Limits: limits,
@@ -65,27 +72,31 @@ func limits(want *api.Resources, l engine.Limits) (engine.Limits, error) {
 }
 
 // caches are those of the job: each project has its own, which only builds of
-// what has landed write to. A build of a change sees them, and writes to what only
-// builds of that change see.
-func caches(b api.Build) []engine.Cache {
+// what was reviewed write to. A build of a change sees them, and writes to what only
+// builds of that change see; any other writes to what only it sees.
+func caches(b api.Build, most int64) ([]engine.Cache, error) {
 	var all []engine.Cache
 	for _, key := range slices.Sorted(maps.Keys(b.Spec.Cache)) {
-		c := engine.Cache{Name: cacheName(b.Project, key), Path: b.Spec.Cache[key]}
+		limit := cmp.Or(b.Spec.CacheMB[key], defaultCacheMB)
+		if most > 0 && limit > most {
+			if b.Spec.CacheMB[key] > 0 {
+				return nil, fmt.Errorf("the job asks for %d MiB for its cache %s, but its runner keeps %d for a project at most", limit, key, most)
+			}
+			limit = most
+		}
+		c := engine.Cache{
+			Name: cacheName(b.Project, key), Path: b.Spec.Cache[key], MaxMB: limit,
+			Title: engine.CacheTitle{Project: b.Project, Key: key},
+		}
 		switch {
 		case b.Change != "":
-			c.Own = cacheName(b.Project, key, "change", b.Change.ID())
-		case !landed(b):
-			c.Own = cacheName(b.Project, key, "build", b.Link.ID())
+			c.Own, c.Title.Of = cacheName(b.Project, key, "change", b.Change.ID()), string(b.Change)
+		case !b.Trusted:
+			c.Own, c.Title.Of = cacheName(b.Project, key, "build", b.Link.ID()), string(b.Link)
 		}
 		all = append(all, c)
 	}
-	return all
-}
-
-// landed tells whether what is built has landed: pipelines and schedules build
-// only that, apart from changes. A person may name any commit.
-func landed(b api.Build) bool {
-	return b.Change == "" && (b.Run != "" && b.Definitions == b.Commit || b.Source.Kind() == api.Schedules.Name)
+	return all, nil
 }
 
 // cacheName is different for different parts, and fit for engines.

@@ -38,7 +38,7 @@ func TestLimitsAreThoseOfTheJobWithinTheRunners(t *testing.T) {
 	}
 }
 
-func TestWhatHasNotLandedWritesNoSharedCache(t *testing.T) {
+func TestWhatWasNotReviewedWritesNoSharedCache(t *testing.T) {
 	build := func(edit func(*api.Build)) engine.Cache {
 		b := api.Build{Meta: kit.Meta{Link: "builds/1"}, Project: "ledger", Spec: &api.JobSpec{Cache: map[string]string{"go": "/go"}}}
 		edit(&b)
@@ -48,19 +48,50 @@ func TestWhatHasNotLandedWritesNoSharedCache(t *testing.T) {
 		}
 		return r.Caches[0]
 	}
-	landed := build(func(b *api.Build) { b.Run = "runs/main" })
-	change := build(func(b *api.Build) { b.Run, b.Change = "runs/42", "changes/42" })
+	landed := build(func(b *api.Build) { b.Trusted = true })
+	change := build(func(b *api.Build) { b.Trusted, b.Change = true, "changes/42" })
 	other := build(func(b *api.Build) { b.Run, b.Change = "runs/43", "changes/43" })
 	hand := build(func(*api.Build) {})
-	old := build(func(b *api.Build) { b.Run, b.Definitions = "runs/main", "other" })
-	foreign := build(func(b *api.Build) { b.Run, b.Project = "runs/main", "other" })
+	unreviewed := build(func(b *api.Build) { b.Run, b.Source = "runs/main", "schedules/nightly" })
+	foreign := build(func(b *api.Build) { b.Trusted, b.Project = true, "other" })
 	if landed.Own != "" {
-		t.Error("what has landed does not write to the shared cache")
+		t.Error("what was reviewed does not write to the shared cache")
 	}
-	if change.Own == "" || hand.Own == "" || old.Own == "" || change.Own == other.Own || change.Own == hand.Own {
+	if change.Own == "" || hand.Own == "" || unreviewed.Own == "" || change.Own == other.Own || change.Own == hand.Own {
 		t.Errorf("changes write to %q and %q, a build by hand to %q; want three of their own", change.Own, other.Own, hand.Own)
 	}
 	if change.Name != landed.Name || hand.Name != landed.Name || foreign.Name == landed.Name {
 		t.Error("want the builds of a project to see its cache, and others not")
+	}
+}
+
+func TestCachesHaveLimits(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		asks, most int64
+		gets       int64
+		err        string
+	}{
+		{"that nobody names", 0, 0, defaultCacheMB, ""},
+		{"of the job", 100, 200, 100, ""},
+		{"of the runner, for a job that names none", 0, 200, 200, ""},
+		{"above the runner's", 300, 200, 0, "the job asks for 300 MiB for its cache go, but its runner keeps 200 for a project at most"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := api.Build{Project: "ledger", Spec: &api.JobSpec{Cache: map[string]string{"go": "/go"}}}
+			if test.asks > 0 {
+				b.Spec.CacheMB = map[string]int64{"go": test.asks}
+			}
+			r, err := For(b, engine.Limits{CachesMB: test.most})
+			if test.err != "" {
+				if err == nil || err.Error() != test.err {
+					t.Errorf("got error %v, want %q", err, test.err)
+				}
+				return
+			}
+			if err != nil || r.Caches[0].MaxMB != test.gets || r.Caches[0].Title.Key != "go" {
+				t.Errorf("got %+v, error %v; want %d MiB", r.Caches, err, test.gets)
+			}
+		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,34 +11,10 @@ import (
 	"testing"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/kittest"
 )
 
-// archive is a tar archive of the entries. A regular file's content is in its
-// Linkname.
-func archive(t *testing.T, entries ...tar.Header) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, h := range entries {
-		content := ""
-		if h.Typeflag == 0 || h.Typeflag == tar.TypeReg {
-			h.Typeflag, content, h.Linkname = tar.TypeReg, h.Linkname, ""
-			h.Size = int64(len(content))
-		}
-		if err := w.WriteHeader(&h); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, content); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-// file is an entry of an archive; see archive.
+// file is an entry of an archive; see kittest.Archive.
 func file(name, content string) tar.Header {
 	return tar.Header{Name: name, Mode: 0o664, Linkname: content}
 }
@@ -52,7 +27,7 @@ func TestUnpackWritesWhatGitHas(t *testing.T) {
 	dir := t.TempDir()
 	tool := file("bin/tool", "#!/bin/sh\n")
 	tool.Mode = 0o4775
-	data := archive(t,
+	data := kittest.Archive(t,
 		tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": "c0ffee"}},
 		tar.Header{Typeflag: tar.TypeDir, Name: "sub/", Mode: 0o775},
 		file("a.txt", "a"), tool, link("sub/up", "../a.txt"), link("broken", "nowhere/at/all"), file("deep/er/b", "b"),
@@ -80,24 +55,24 @@ func TestUnpackWritesWhatGitHas(t *testing.T) {
 }
 
 func TestUnpackRefuses(t *testing.T) {
-	huge := archive(t, file("huge", strings.Repeat("x", 4096)))
+	huge := kittest.Archive(t, file("huge", strings.Repeat("x", 4096)))
 	for name, c := range map[string]struct {
 		data []byte
 		want string
 	}{
-		"a path out":                 {archive(t, file("../evil", "x")), `"../evil" leads out`},
-		"a path out from inside":     {archive(t, file("a/../../evil", "x")), "leads out"},
-		"an absolute path":           {archive(t, file("/evil", "x")), "leads out"},
-		"a link out":                 {archive(t, link("a/out", "../../evil")), `the link "a/out" leads out`},
-		"an absolute link":           {archive(t, link("out", "/etc")), "leads out"},
-		"a link out by another link": {archive(t, link("s/t/top", "../.."), link("out", "s/t/top/../evil"), link("top", "s/t/top/..")), "leads out"},
-		"a file through a link":      {archive(t, link("d", "s"), link("s", "/tmp"), file("d/evil", "x")), "leads out"},
-		"a hard link":                {archive(t, file("a", "x"), tar.Header{Name: "b", Typeflag: tar.TypeLink, Linkname: "a"}), "neither"},
-		"a device":                   {archive(t, tar.Header{Name: "null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}), "neither"},
-		"a name twice":               {archive(t, link("a", "b"), file("a", "x")), `"a" cannot be unpacked`},
-		"a circle":                   {archive(t, link("a", "b"), link("b", "a")), "in a circle"},
+		"a path out":                 {kittest.Archive(t, file("../evil", "x")), `"../evil" leads out`},
+		"a path out from inside":     {kittest.Archive(t, file("a/../../evil", "x")), "leads out"},
+		"an absolute path":           {kittest.Archive(t, file("/evil", "x")), "leads out"},
+		"a link out":                 {kittest.Archive(t, link("a/out", "../../evil")), `the link "a/out" leads out`},
+		"an absolute link":           {kittest.Archive(t, link("out", "/etc")), "leads out"},
+		"a link out by another link": {kittest.Archive(t, link("s/t/top", "../.."), link("out", "s/t/top/../evil"), link("top", "s/t/top/..")), "leads out"},
+		"a file through a link":      {kittest.Archive(t, link("d", "s"), link("s", "/tmp"), file("d/evil", "x")), "leads out"},
+		"a hard link":                {kittest.Archive(t, file("a", "x"), tar.Header{Name: "b", Typeflag: tar.TypeLink, Linkname: "a"}), "neither"},
+		"a device":                   {kittest.Archive(t, tar.Header{Name: "null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}), "neither"},
+		"a name twice":               {kittest.Archive(t, link("a", "b"), file("a", "x")), `"a" cannot be unpacked`},
+		"a circle":                   {kittest.Archive(t, link("a", "b"), link("b", "a")), "in a circle"},
 		"too much":                   {huge, "more than"},
-		"too many":                   {archive(t, file("1", ""), file("2", ""), file("3", "")), "more than"},
+		"too many":                   {kittest.Archive(t, file("1", ""), file("2", ""), file("3", "")), "more than"},
 		"half an archive":            {huge[:700], "broke off"},
 		"no archive":                 {bytes.Repeat([]byte("no tar"), 200), "no tar archive"},
 	} {

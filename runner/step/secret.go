@@ -1,6 +1,7 @@
 package step
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,11 +46,16 @@ func WriteSecrets(dir string, uses []api.SecretUse, values map[string]api.Secret
 			continue
 		}
 		name := fmt.Sprintf("%s/%d", secretDir, i)
+		if use.Variable == "" && use.File {
+			name = secretFile(use.Secret)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o600); err != nil {
 			return nil, err
 		}
 		if use.Variable != "" {
 			fmt.Fprintf(&script, "export %s=\"$LANDFALL_SCRIPT/%s\"\n", use.Variable, name)
+		}
+		if use.File {
 			continue
 		}
 		fmt.Fprintf(&agent, "[ -z \"$SSH_AGENT_PID\" ] || ssh-add -q \"$LANDFALL_SCRIPT/%s\" </dev/null || lf_say %s\n",
@@ -60,6 +66,9 @@ func WriteSecrets(dir string, uses []api.SecretUse, values map[string]api.Secret
 	}
 	return masked, os.WriteFile(filepath.Join(dir, secretScript), []byte(script.String()), 0o600)
 }
+
+// secretFile is where a secret stands that a step provides as a file.
+func secretFile(name string) string { return secretDir + "/file-" + name }
 
 // hidden are the pieces of a secret that are looked for in the log: a key may be
 // printed line by line.
@@ -73,8 +82,16 @@ func hidden(value []byte) []string {
 	return all
 }
 
-// RemoveSecrets removes what WriteSecrets has left.
-func RemoveSecrets(dir string) error {
+// RemoveSecrets removes what WriteSecrets has left in dir, and the files that
+// steps have provided in the directory of their state.
+func RemoveSecrets(dir, state string) error {
+	root, err := os.OpenRoot(state) // the build may have put links there
+	if err == nil {
+		err = errors.Join(root.RemoveAll("files"), root.Close())
+	}
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
 	if err := os.RemoveAll(filepath.Join(dir, secretDir)); err != nil {
 		return err
 	}

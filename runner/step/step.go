@@ -35,6 +35,7 @@ var library string
 //	N.sh            the script of step N
 //	N.properties    what step N injects
 //	N.copy/         what the runner has fetched for step N
+//	N.file          the file that step N provides, unless it is a secret
 //	N.said, N.verdict, resume.sh
 //	                what has come of step N, which the runner has carried out
 //	cN.sh           the script of a condition
@@ -173,9 +174,15 @@ func (w *writer) steps(out *strings.Builder, steps []api.Step) {
 			w.n++
 			w.copies = append(w.copies, Copy{w.n, s.Copy})
 			fmt.Fprintf(out, "lf_copy %d %s %s || return 1\n", w.n, w.header("copy artifacts of "+s.Copy.Job), quote(s.Copy.Target))
+		case s.File != nil:
+			w.file(out, s.File)
 		case s.Call != nil:
 			w.n++
-			title := "start " + strings.Join(s.Call.Jobs, ", ")
+			var jobs []string
+			for _, called := range s.Call.All() {
+				jobs = append(jobs, called.Jobs...)
+			}
+			title := "start " + strings.Join(jobs, ", ")
 			if s.Call.Wait {
 				title += " and wait"
 			}
@@ -188,6 +195,16 @@ func (w *writer) shell(out *strings.Builder, script string, command []string, un
 	w.n++
 	w.write(fmt.Sprintf("%d.sh", w.n), script+"\n")
 	fmt.Fprintf(out, "lf_run %d %s %d %s || return 1\n", w.n, w.header(script), unstable, words(command))
+}
+
+func (w *writer) file(out *strings.Builder, f *api.FileStep) {
+	w.n++
+	from := secretFile(f.Name)
+	if !f.Secret {
+		from = fmt.Sprintf("%d.file", w.n)
+		w.write(from, f.Content)
+	}
+	fmt.Fprintf(out, "lf_file %d %s %s || return 1\n", w.n, w.header("provide the file "+f.Name), words([]string{f.Name, from, f.Variable, f.Target}))
 }
 
 // interpreter is the command that runs the script: the words of its first line

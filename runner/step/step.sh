@@ -94,12 +94,17 @@ lf_property() {
 	esac
 	lf_trim "$lf_text"
 	lf_expand "$lf_text"
-	case $lf_key in
-	''|[0-9]*|*[!A-Za-z0-9_]*) lf_say "$lf_key is no name for a variable: not set"; return 0 ;;
-	lf_*|LANDFALL_SCRIPT|LANDFALL_STATE) lf_say "$lf_key is Landfall's own: not set"; return 0 ;;
+	lf_set "$lf_key" "$lf_text"
+}
+
+# lf_set NAME VALUE: puts it into the environment, also of later shells.
+lf_set() {
+	case $1 in
+	''|[0-9]*|*[!A-Za-z0-9_]*) lf_say "$1 is no name for a variable: not set"; return 0 ;;
+	lf_*|LANDFALL_SCRIPT|LANDFALL_STATE) lf_say "$1 is Landfall's own: not set"; return 0 ;;
 	esac
-	export "$lf_key=$lf_text"
-	printf '%s' "$lf_text" >"$LANDFALL_STATE/env/$lf_key"
+	export "$1=$2"
+	printf '%s' "$2" >"$LANDFALL_STATE/env/$1"
 }
 
 # lf_properties FILE: puts a file of properties into the environment. As in
@@ -147,6 +152,28 @@ lf_copy() {
 	if [ -e "$LANDFALL_SCRIPT/$1.copy/failed" ]; then lf_fail "$1" 1; return; fi
 	lf_expand "$3"
 	{ mkdir -p "./$lf_text" && cp -R "$LANDFALL_SCRIPT/$1.copy/files/." "./$lf_text/"; } || lf_fail "$1" $?
+}
+
+# lf_file N HEADER NAME FROM VARIABLE TARGET: a step that puts the file FROM, which
+# stands beside the script, where it can be changed and removed.
+lf_file() {
+	if lf_past "$1"; then return 0; fi
+	lf_say "$2"
+	if [ ! -e "$LANDFALL_SCRIPT/$4" ]; then
+		printf 'There is no file %s.\n' "$3"
+		lf_fail "$1" 1
+		return
+	fi
+	lf_expand "$6" || { printf 'There is no variable %s.\n' "$lf_unset"; lf_fail "$1" 1; return; }
+	lf_path=$lf_text
+	case $lf_path in
+	'') lf_path=$LANDFALL_STATE/files/$1/$3 ;;
+	*/) lf_path=$lf_path$3 ;;
+	*) [ ! -d "$lf_path" ] || lf_path=$lf_path/$3 ;;
+	esac
+	case $lf_path in /*) ;; *) lf_path=$PWD/$lf_path ;; esac
+	{ mkdir -p "${lf_path%/*}" && cat "$LANDFALL_SCRIPT/$4" >"$lf_path"; } || { lf_fail "$1" $?; return; }
+	[ -z "$5" ] || lf_set "$5" "$lf_path"
 }
 
 # lf_call N HEADER: a step that the runner carries out. The script notes how far

@@ -31,6 +31,13 @@ func runSteps(t *testing.T, spec api.JobSpec, env []string, check func(t *testin
 			if _, err := Write(script, &spec); err != nil {
 				t.Fatal(err)
 			}
+			values := map[string]api.SecretParts{}
+			for _, use := range spec.Secrets {
+				values[use.Secret] = api.SecretParts{"value": []byte("the secret " + use.Secret + "\n")}
+			}
+			if _, err := WriteSecrets(script, spec.Secrets, values); err != nil {
+				t.Fatal(err)
+			}
 			c := exec.Command(shell[0], append(shell[1:], "-c", `. "$LANDFALL_SCRIPT/main.sh"`)...)
 			c.Dir = work
 			c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LANDFALL_SCRIPT=" + script, "LANDFALL_STATE=" + state}, env...)
@@ -99,6 +106,24 @@ func TestInjectedVariablesReachTheStepsThatFollow(t *testing.T) {
 		`--- step 3: for v in "$FROM" "$A" "$B" "$C" "$D" "$PATHISH" "$E" "$F" "${G-unset}" "$H" "$Z"; do echo "[$v]"; done`,
 		"[file]", "[1]", "[two words]", "[with space]", "[1-two words-out-$-$X-$UNKNOWN]", "[/x:out]", "[longer]", `[c:\dir]`, "[]", "[it's \"quoted\" `x` $(y)]", "[last]",
 		"--- step 4: set variables", "There is no file of properties none.", "--- step 4 exited with 1"))
+}
+
+func TestFilesAreProvided(t *testing.T) {
+	file := func(name, content, variable, target string) api.Step {
+		return api.Step{File: &api.FileStep{Name: name, Content: content, Secret: content == "", Variable: variable, Target: target}}
+	}
+	runSteps(t, api.JobSpec{
+		Secrets: []api.SecretUse{{Secret: "key", Part: "value", File: true}},
+		Steps: []api.Step{
+			file("a.conf", "it's $A\n", "CONF", ""), file("a.conf", "other\n", "", "$DIR"), file("key", "", "KEY", "new/$DIR/k"),
+			shell("#!/bin/sh\ncat $CONF sub/a.conf $KEY; echo ${CONF##*/} ${KEY#$PWD}; rm $CONF; cd /; [ -e $KEY ]"),
+			file("none", "", "", ""),
+		},
+	}, []string{"DIR=sub"}, want("FAILURE\nstep 5 exited with 1\n", 1,
+		"--- step 1: provide the file a.conf", "--- step 2: provide the file a.conf", "--- step 3: provide the file key",
+		"--- step 4: cat $CONF sub/a.conf $KEY; echo ${CONF##*/} ${KEY#$PWD}; rm $CONF; cd /; [ -e $KEY ]",
+		"it's $A", "other", "the secret key", "a.conf /new/sub/k",
+		"--- step 5: provide the file none", "There is no file none.", "--- step 5 exited with 1"))
 }
 
 func TestConditions(t *testing.T) {
@@ -208,7 +233,9 @@ func TestStepsAfterTheBuildGoByItsResult(t *testing.T) {
 }
 
 func TestTheScriptIsLeftWhereTheRunnerStartsBuilds(t *testing.T) {
-	call := func(job string) api.Step { return api.Step{Call: &api.CallStep{Jobs: []string{job}, Wait: true}} }
+	call := func(job string) api.Step {
+		return api.Step{Call: &api.CallStep{Called: api.Called{Jobs: []string{job}}, Wait: true}}
+	}
 	always := func(steps ...api.Step) api.Step {
 		return api.Step{If: &api.IfStep{Condition: api.StepCondition{Type: api.ConditionShell, A: "#!/bin/sh\necho asked >>asked"}, Steps: steps}}
 	}
@@ -344,7 +371,7 @@ func TestSecretsAreGiven(t *testing.T) {
 			if err := m.Flush(); err != nil || strings.Contains(shown.String(), "secret") || strings.Contains(shown.String(), "line\n") || strings.Contains(shown.String(), "pass\n") {
 				t.Errorf("%v; shown is\n%s", err, &shown)
 			}
-			if err := RemoveSecrets(script); err != nil {
+			if err := RemoveSecrets(script, state); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := os.Stat(filepath.Join(script, "secrets")); !os.IsNotExist(err) {

@@ -85,6 +85,14 @@ func TestARehearsalLeavesAllAsItIs(t *testing.T) {
 	}
 }
 
+func TestAReportSaysFirstWhatCannotBeTakenBack(t *testing.T) {
+	u := api.Upgrade{OneWay: []string{"accounts: Func has no inverse"}, Rehearsal: &api.Rehearsal{}}
+	lines := strings.Split(report(u), "\n")
+	if lines[0] != "no way back without loss: accounts: Func has no inverse" || lines[len(lines)-1] != "the upgrade would succeed" {
+		t.Errorf("the report is %q", lines)
+	}
+}
+
 // goesBack goes back from the upgrade of the deployment, once something that was
 // written on green has been taken back, and returns an error unless that goes
 // well.

@@ -361,6 +361,7 @@ func TestStaleRoutesAreRefused(t *testing.T) {
 		want  error
 	}{
 		{"an older epoch", to("green", 4), ErrStale},
+		{"an older epoch of the same side", to("blue", 4), ErrStale},
 		{"another side in the same epoch", to("green", 5), ErrStale},
 		{"the same route", to("blue", 5), nil},
 		{"a newer epoch", to("green", 6), nil},

@@ -74,6 +74,14 @@ func ready(u api.Upgrade) bool {
 	return now.Predicted <= u.Budget/2 && now.Left <= before.Left
 }
 
+// outgrown says why u, which was ready, is not any more.
+func outgrown(u api.Upgrade) string {
+	if u.Cycles[len(u.Cycles)-1].Predicted > u.Budget/2 {
+		return "the predicted pause has grown"
+	}
+	return "what is left has grown"
+}
+
 // present returns the cycles since the last attempt at the cutover.
 func present(u api.Upgrade) []api.Cycle {
 	since := copyingSince(u)

@@ -234,7 +234,7 @@ func cycled(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) {
 	case ready(u):
 		return prepared(enter(u, api.UpgradeReady, now, ""), now)
 	case u.State == api.UpgradeReady:
-		u = enter(u, api.UpgradeCopying, now, "the predicted pause has grown")
+		u = enter(u, api.UpgradeCopying, now, outgrown(u))
 	}
 	return more(u, now)
 }

@@ -110,6 +110,8 @@ func TestEachStateAndEvent(t *testing.T) {
 	all := inState(t)
 	bad := map[string]string{"error": "the disk is full"}
 	c := quick()
+	left := quick()
+	left.Left = 1
 	reach := func(s step) func(api.Upgrade) (string, any) {
 		return func(u api.Upgrade) (string, any) {
 			s.Epoch = u.Epoch
@@ -135,6 +137,8 @@ func TestEachStateAndEvent(t *testing.T) {
 			[15]string{no, no, no, "fenced", no, no, no, no, no, no, no, no, no, no, no}},
 		{"the last cycle is done", reach(step{State: api.UpgradeFinal, Cycle: &c}),
 			[15]string{no, no, no, no, "final", no, no, no, no, no, no, no, no, no, no}},
+		{"documents are left after the last cycle", reach(step{State: api.UpgradeFinal, Cycle: &left}),
+			[15]string{no, no, no, no, "reopening", no, no, no, no, no, no, no, no, no, no}},
 		{"the sides agree", reach(step{State: api.UpgradeVerified, Verified: &api.Verification{}}),
 			[15]string{no, no, no, no, no, "verified", no, no, no, no, no, no, no, no, no}},
 		{"the sides differ", reach(step{State: api.UpgradeVerified, Verified: &api.Verification{Different: 1}}),

@@ -380,13 +380,22 @@ func TestCopyingThatDoesNotConvergeIsGivenUpWithoutAHold(t *testing.T) {
 
 func TestDocumentsThatCannotBeTransformedEndTheUpgrade(t *testing.T) {
 	failed := []string{"accounts/1", "accounts/2", "accounts/3", "accounts/4", "accounts/5", "accounts/6"}
-	for _, inFinal := range []bool{false, true} {
-		t.Run(fmt.Sprintf("in the final cycle %t", inFinal), func(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		in   int // the cycle
+		held bool
+	}{
+		{"in the first cycle", 1, false},
+		{"right before the hold", 3, false},
+		{"in the final cycle", 4, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.cycles = func(final bool) Copied {
+				n := 0
+				w.cycles = func(bool) Copied {
 					c := Copied{Documents: 100, Took: time.Millisecond}
-					if final == inFinal {
+					if n++; n == test.in {
 						c.Failed = failed
 					}
 					return c
@@ -398,8 +407,8 @@ func TestDocumentsThatCannotBeTransformedEndTheUpgrade(t *testing.T) {
 				if u.Error != want {
 					t.Errorf("error %q, want %q", u.Error, want)
 				}
-				if held := w.count("hold") > 0; held != inFinal {
-					t.Errorf("held %t, want %t", held, inFinal)
+				if held := w.count("hold") > 0; held != test.held {
+					t.Errorf("held %t, want %t", held, test.held)
 				}
 				w.serving("blue")
 			})

@@ -172,8 +172,8 @@ func (p pause) String() string {
 			states = append(states, fmt.Sprintf("%s %s", p.upgrade.History[i-1].State, ms(h.At.Sub(p.upgrade.History[i-1].At))))
 		}
 	}
-	return fmt.Sprintf("upgrade in %.1f s, %d cycles: the longest update took %s ms, none was answered for %s ms; recorded %s ms, predicted %s ms; 99 %% answered within %s ms before, %s ms while it copied (ms in each state: %s)",
-		p.took.Seconds(), len(p.upgrade.Cycles), ms(p.Longest), ms(p.Gap), ms(p.upgrade.Pause.Std()), ms(p.upgrade.Predicted.Std()),
+	return fmt.Sprintf("upgrade in %.1f s, %d cycles: the longest update took %s ms (%s before the hold, %s after it), none was answered for %s ms; recorded %s ms, predicted %s ms; 99 %% answered within %s ms before, %s ms while it copied (ms in each state: %s)",
+		p.took.Seconds(), len(p.upgrade.Cycles), ms(p.Longest), ms(p.Before), ms(p.After), ms(p.Gap), ms(p.upgrade.Pause.Std()), ms(p.upgrade.Predicted.Std()),
 		ms(p.upgrade.Sparing.Base.Std()), ms(p.upgrade.Sparing.P99.Std()), strings.Join(states, ", "))
 }
 

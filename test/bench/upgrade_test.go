@@ -40,7 +40,7 @@ func TestCopiesOfASmallPlatform(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.stop()
-	if _, err := p.copy(t.Context(), "", "TRANSFORM=go"); err != nil {
+	if _, err := p.copy(t.Context(), "", "TRANSFORM=func"); err != nil {
 		t.Fatalf("a copy by a function in Go: %v", err)
 	}
 	if err := measureCycles(t.Context(), m, p); err != nil {

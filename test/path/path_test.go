@@ -125,8 +125,8 @@ func TestAFailedGateIsAVerdictAndALaterPatchSetEndsTheRunBefore(t *testing.T) {
 	if text := change.PatchSets[0].Votes[0].Text; !strings.Contains(text, "make said no") {
 		t.Errorf("the verdict says %q, want why the build failed", text)
 	}
-	notice := await(h, api.Notices, "build-change-1-1.ledger-gate.1", func(n api.Notice) bool { return n.State == "given-up" })
-	if notice.To != "users/ada" || !strings.Contains(notice.Text, "change 1, patch set 1") {
+	notice := await(h, api.Notices, "run-change-1-1", func(n api.Notice) bool { return n.State == "given-up" })
+	if notice.To != "users/ada" || notice.About != "builds/change-1-1.ledger-gate.1" || !strings.Contains(notice.Text, "change 1, patch set 1") {
 		t.Errorf("the notice is %+v, want ada told of her change", notice)
 	}
 

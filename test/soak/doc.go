@@ -17,7 +17,9 @@
 //   - every log has the lines that the build wrote, each once and in order, from
 //     the first to the last. One whose last is not known says that some are
 //     missing.
-//   - no container, volume, network, workspace or process is left.
+//   - no container, volume, network, workspace or process is left. What a daemon
+//     leaves that is killed while it starts a container, in which nothing has begun,
+//     is none: a shim, with or without a "runc init". No API of Docker's shows it.
 //
 // The short version has 8 builds, and each thing is killed once. make soak
 // ONLY=builds runs 200; SOAK_BUILDS says how many, LANDFALL_SEED=N repeats the

@@ -58,6 +58,7 @@ type place struct {
 type daemon struct {
 	*harness.Role
 	docker enginetest.Daemon
+	pool   string // of its networks' addresses
 	client *client.Client
 }
 
@@ -75,7 +76,7 @@ func newPlace(t *testing.T) *place {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.daemons = append(p.daemons, &daemon{role, d, c})
+		p.daemons = append(p.daemons, &daemon{role, d, pool, c})
 		engines = append(engines, "--engine", name+"="+map[string]string{"near": d.Socket + "?slots=2", "far": d.Address() + "&slots=2"}[name])
 	}
 	address := harness.FreeAddress(t)
@@ -108,8 +109,9 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
-// unbridge removes bridges with addresses of the pool: one that a daemon has left
-// which was killed would get the packets of a later network.
+// unbridge removes bridges with addresses of the pool, as a new start of the
+// machine would: a daemon that was killed while it removed a network leaves its
+// bridge, which then gets the packets of a later network with the same addresses.
 func unbridge(t *testing.T, pool string) {
 	t.Helper()
 	all, err := net.Interfaces()
@@ -297,26 +299,40 @@ func (p *place) settle() {
 	})
 }
 
-// processes are those of builds, by their environment, and those that daemons
-// have for containers.
+// processes are those of builds, by their environment, and those in containers of
+// the daemons that were started.
 func (p *place) processes() (left []string) {
 	p.t.Helper()
+	var shims []int
+	for _, d := range p.daemons {
+		shims = append(shims, d.docker.Shims(p.t)...)
+	}
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	for _, dir := range dirs {
-		command, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // of one that has ended nothing can be read
-		environment, _ := os.ReadFile(filepath.Join(dir, "environ"))
-		is := bytes.Contains(environment, []byte(p.url))
-		for _, d := range p.daemons {
-			is = is || bytes.Contains(command, []byte("containerd-shim")) && bytes.Contains(command, []byte(d.docker.Certs))
-		}
-		if is {
-			left = append(left, filepath.Base(dir)+" "+string(bytes.ReplaceAll(command, []byte{0}, []byte{' '})))
+		environment, _ := os.ReadFile(filepath.Join(dir, "environ")) // of one that has ended nothing can be read
+		cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		command := string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '}))
+		started := slices.Contains(shims, parent(dir)) && !strings.HasPrefix(command, "runc init")
+		if started || bytes.Contains(environment, []byte(p.url)) {
+			left = append(left, filepath.Base(dir)+" "+command)
 		}
 	}
 	return left
+}
+
+// parent is the pid of the parent of the process with the directory, 0 if it has
+// ended.
+func parent(dir string) int {
+	stat, _ := os.ReadFile(filepath.Join(dir, "stat"))
+	// The name before the last parenthesis may have spaces.
+	if fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])); len(fields) > 1 {
+		pid, _ := strconv.Atoi(fields[1])
+		return pid
+	}
+	return 0
 }
 
 // left are the containers and volumes of a daemon, and the networks that it did

@@ -77,6 +77,7 @@ func (s *striker) kill(name string) (start func()) {
 			s.outages = append(s.outages, outage{engine: engine, from: time.Now()})
 			d.Kill()
 			d.docker.Bury(s.t)
+			unbridge(s.t, d.pool)
 			return d.Start
 		}
 	}

@@ -80,21 +80,60 @@ async function refresh() {
 const sequence = /\x1b(?:\[[0-9;?]*[ -\/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)/g;
 const longestLog = 6000;
 
+// How a line begins that begins a section, or ends one.
+const title = /^(?:---|\+\+\+|~~~) +\S|^::group::/;
+const groupEnd = /^::endgroup::/;
+
 // logView appends text to the lines of a log.
 function logView(log) {
-  const last = log.lastElementChild;
+  const all = log.querySelectorAll("[id^=L]"); // its lines
+  const last = all[all.length - 1];
   let number = last ? Number(last.id.slice(1)) : Number(log.dataset.first) - 1;
+  let count = all.length;
+  let section = last?.closest("details") ?? log; // that the next line goes to
+  if (groupEnd.test(last?.lastElementChild.textContent)) section = log;
   let line = null, text = "";
   const begin = () => {
     number++;
+    count++;
     line = document.createElement("div");
     line.id = "L" + number;
     const anchor = document.createElement("a");
     anchor.href = "#L" + number;
     anchor.dataset.n = number;
+    anchor.tabIndex = -1;
+    anchor.setAttribute("aria-label", "line " + number);
     line.append(anchor, document.createElement("span"));
-    log.append(line);
+    section.append(line);
     text = "";
+  };
+  // end takes note of a whole line. What came as a part of a section may begin
+  // the next one, which stays open for as long as it grows.
+  const end = () => {
+    const plain = line.lastElementChild.textContent;
+    if (groupEnd.test(plain)) section = log;
+    if (title.test(plain)) {
+      section = document.createElement("details");
+      section.open = true;
+      const summary = document.createElement("summary");
+      summary.id = line.id;
+      summary.className = "title";
+      summary.dataset.n = number;
+      summary.append(line.lastElementChild);
+      line.remove();
+      section.append(summary);
+      log.append(section);
+    }
+    line = null;
+  };
+  // trim removes the first lines of a log that has become too long.
+  const trim = () => {
+    for (; count > longestLog; count--) {
+      const first = log.firstElementChild;
+      if (first.tagName !== "DETAILS") first.remove();
+      else if (first.childElementCount === 1) first.remove(); // its title
+      else first.children[1].remove();
+    }
   };
   return (more) => {
     const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 60;
@@ -105,9 +144,9 @@ function logView(log) {
       text += part;
       text = text.slice(text.lastIndexOf("\r", text.length - 2) + 1); // a line that is written again
       line.lastElementChild.textContent = text.replace(sequence, "");
-      if (ends) line = null;
+      if (ends) end();
     });
-    while (log.childElementCount > longestLog) log.firstElementChild.remove();
+    trim();
     if (atEnd) scrollTo(0, document.documentElement.scrollHeight);
   };
 }
@@ -137,16 +176,23 @@ function followLog() {
   });
 }
 
-// A link to a line that this part of the log does not have leads to the part that
-// has it.
+// A link to a line unfolds its section. To one that this part of the log does not
+// have it leads to the part that has it.
 function showLine() {
   const line = /^#L(\d+)$/.exec(location.hash);
   const shown = document.querySelector(".log");
-  if (!line || !shown || document.getElementById("L" + line[1])) return;
-  const from = Math.max(Number(line[1]) - 50, 1);
+  if (!line || !shown) return;
+  const there = document.getElementById("L" + line[1]);
+  if (there) {
+    const section = there.closest("details");
+    if (!section || section.open) return;
+    section.open = true;
+    there.scrollIntoView({ block: "center" });
+    return;
+  }
   const address = new URL(location);
-  if (address.searchParams.get("from") === String(from)) return; // there is no such line
-  address.search = "?from=" + from;
+  if (address.searchParams.get("line") === line[1]) return; // there is no such line
+  address.search = "?line=" + line[1];
   location.replace(address);
 }
 

@@ -158,7 +158,25 @@ func TestScores(t *testing.T) {
 			t.Errorf("%s has score %v, %v, want %v", vector, got, ok, want)
 		}
 	}
-	for _, vector := range []string{"", "CVSS:4.0/AV:N", "CVSS:3.1/AV:N", "7.5"} {
+	// Examples of the user guide of CVSS version 4.0, and the ends of the scale.
+	for vector, want := range map[string]float64{
+		"CVSS:4.0/AV:L/AC:L/AT:P/PR:L/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N":                  7.3,
+		"CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N":                  9.3,
+		"CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:H/SI:H/SA:H/S:P/U:Red":        10,
+		"CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:P/VC:N/VI:H/VA:L/SC:H/SI:H/SA:H":                  8.6,
+		"CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:L/VA:L/SC:N/SI:N/SA:N/E:U":              6.8,
+		"CVSS:4.0/AV:P/AC:H/AT:P/PR:H/UI:A/VC:N/VI:N/VA:N/SC:N/SI:N/SA:L/E:U":              0.1,
+		"CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:N/SC:N/SI:N/SA:N":                  0,
+		"CVSS:4.0/AV:P/AC:L/AT:N/PR:N/UI:N/VC:L/VI:L/VA:L/SC:N/SI:N/SA:N/MAV:N/MSI:S/CR:L": 8.9,
+	} {
+		if got, ok := cvss4(vector); !ok || got != want {
+			t.Errorf("%s has score %v, %v, want %v", vector, got, ok, want)
+		}
+	}
+	for _, vector := range []string{"", "CVSS:4.0/AV:N", "CVSS:3.1/AV:N", "7.5", "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:L/VA:L/SC:N/SI:S/SA:N"} {
+		if _, ok := cvss4(vector); ok {
+			t.Errorf("%q has a score, want none", vector)
+		}
 		if _, ok := cvss3(vector); ok {
 			t.Errorf("%q has a score, want none", vector)
 		}

@@ -125,13 +125,17 @@ func (r Range) contains(ecosystem, v string) (in bool, fixed string, err error) 
 }
 
 // Worst returns how bad r is for a package, by what its database says in a word,
-// or else by the score of CVSS version 3.
+// or else by the first score of CVSS, of version 4 or 3.
 func (r Record) Worst(a Affected) api.Severity {
 	if s := Named(r.Specific.Severity); s != api.SeverityUnknown {
 		return s
 	}
 	for _, s := range slices.Concat(a.Severity, r.Severity) {
-		if score, ok := cvss3(s.Score); ok && s.Type == "CVSS_V3" {
+		score, ok := cvss3(s.Score)
+		if !ok {
+			score, ok = cvss4(s.Score)
+		}
+		if ok {
 			return Scored(score)
 		}
 	}

@@ -237,3 +237,36 @@ func FuzzTable(f *testing.F) {
 		}
 	})
 }
+
+func TestIntervalsGoByTheTimeThatPasses(t *testing.T) {
+	table, err := Parse("nightly", "TZ=Europe/Berlin\n@every 90m", "@Every 720h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := table.String(), "@every 90m; @Every 720h"; got != want {
+		t.Errorf("it is %q, want %q", got, want)
+	}
+	short := Table{intervals: table.intervals[:1]}
+	at := time.Date(2026, 10, 24, 22, 0, 0, 0, time.UTC) // in that night Berlin's clocks go back
+	first := short.Next(at)
+	if wait := first.Sub(at); wait <= 0 || wait > 90*time.Minute || first.Second() != 0 {
+		t.Errorf("after %s comes %s", at, first)
+	}
+	for i, at := range []time.Time{first, first.Add(time.Second), first.Add(89 * time.Minute)} {
+		if got, want := short.Next(at), first.Add(90*time.Minute); !got.Equal(want) {
+			t.Errorf("%d: after %s comes %s, want %s", i, at, got, want)
+		}
+	}
+	if got := short.Next(first.Add(-time.Second)); !got.Equal(first) {
+		t.Errorf("before %s comes %s", first, got)
+	}
+	other, err := Parse("weekly", "@every 90m")
+	if err != nil || other.Next(at).Equal(first) {
+		t.Errorf("two jobs begin at once, %v", err)
+	}
+	for _, l := range []string{"@every", "@every ", "@every day", "@every 30s", "@every 90s", "@every 9000h", "@every -1h"} {
+		if _, err := Parse("nightly", l); err == nil || !strings.Contains(err.Error(), "@every") {
+			t.Errorf("%q: %v", l, err)
+		}
+	}
+}

@@ -9,8 +9,12 @@
 //     H/15  H(0-29)/10                        each so many, from a number of its own
 //     @hourly @daily @midnight @weekly @monthly @yearly @annually
 //     H for all that they leave open
+//     @every 90m                              each so many minutes or hours, by the time that passes
 //     TZ=Europe/Berlin                        the zone of the lines below; without one UTC
 //     # and empty lines                       are left out
+//
+// An interval is Landfall's own; Jenkins has none. It begins where the job's name
+// says, and a restart or a deployment of the job does not begin it anew.
 //
 // H is drawn from the job's name as Jenkins draws it (Java's Random, seeded with
 // the folded MD5 of the name), so a job that moves here keeps its times, and two

@@ -48,7 +48,7 @@ func parseFields(l string, draw *draw) (sets [fieldCount]uint64, err error) {
 	if l[0] == '@' {
 		long, ok := shorthands[strings.ToLower(l)]
 		if !ok {
-			return sets, fmt.Errorf("there is no %s: use @hourly, @daily, @midnight, @weekly, @monthly or @yearly", l)
+			return sets, fmt.Errorf("there is no %s: use @hourly, @daily, @midnight, @weekly, @monthly or @yearly, or @every with a time such as 90m", l)
 		}
 		l = long
 	}
@@ -191,6 +191,9 @@ func (t Table) String() string {
 	var texts []string
 	for _, l := range t.lines {
 		texts = append(texts, l.String())
+	}
+	for _, i := range t.intervals {
+		texts = append(texts, i.text)
 	}
 	return strings.Join(texts, "; ")
 }

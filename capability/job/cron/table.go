@@ -9,7 +9,10 @@ import (
 )
 
 // Table is when a trigger fires. The zero value never does.
-type Table struct{ lines []line }
+type Table struct {
+	lines     []line
+	intervals []interval
+}
 
 // line is one of a Table: for each field the set of numbers that fit, as bits.
 type line struct {
@@ -41,7 +44,7 @@ func Parse(name string, triggers ...string) (Table, error) {
 			}
 		}
 	}
-	if len(t.lines) == 0 && wrong == nil {
+	if len(t.lines)+len(t.intervals) == 0 && wrong == nil {
 		return t, errors.New(`there is no line: write one such as "H 3 * * *"`)
 	}
 	return t, errors.Join(wrong...)
@@ -55,6 +58,14 @@ func (t *Table) read(l string, zone **time.Location, draw *draw) error {
 			return fmt.Errorf("there is no time zone %q: use a name such as Europe/Berlin, on a line of its own", name)
 		}
 		*zone = z
+		return nil
+	}
+	if len(l) >= len(everyMark) && strings.EqualFold(l[:len(everyMark)], everyMark) {
+		i, err := parseInterval(l, draw)
+		if err != nil {
+			return err
+		}
+		t.intervals = append(t.intervals, i)
 		return nil
 	}
 	sets, err := parseFields(l, draw)
@@ -75,6 +86,11 @@ func (t Table) Next(after time.Time) time.Time {
 	var first time.Time
 	for _, l := range t.lines {
 		if at := l.next(after); !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	for _, i := range t.intervals {
+		if at := i.next(after); first.IsZero() || at.Before(first) {
 			first = at
 		}
 	}

@@ -31,18 +31,18 @@ type args struct {
 // and those that nobody knows.
 func (t *translation) read(c definition.Component, k kind) args {
 	a := args{c: c, value: c.Args, m: c.Args.Map()}
-	takes, free, lacks := strings.Fields(k.takes), strings.Fields(k.free), strings.Fields(k.lacks)
-	if len(takes)+len(free)+len(lacks) == 0 {
+	if k.takes+k.free+k.lacks == "" {
 		return a
 	}
 	for _, m := range calls(c.Args) {
-		t.check(c, m, takes, free, lacks)
+		t.check(c, m, k)
 	}
 	return a
 }
 
 // check reports the arguments in m that are not carried out, or not known.
-func (t *translation) check(c definition.Component, m yaml11.Map, takes, free, lacks []string) {
+func (t *translation) check(c definition.Component, m yaml11.Map, k kind) {
+	takes, free, lacks := strings.Fields(k.takes), strings.Fields(k.free), strings.Fields(k.lacks)
 	for _, e := range m {
 		name := text(e.Key)
 		switch {

@@ -167,7 +167,8 @@ func stepsFirst(t *translation, a args) {
 	}
 }
 
-func managed(t *translation, a args) { managedFiles(t, a) }
+// filesFirst provides files before the first step.
+func filesFirst(t *translation, a args) { t.first = append(t.first, managedFiles(t, a)...) }
 
 // image makes the build run in the image that the wrapper names.
 func image(t *translation, a args) {

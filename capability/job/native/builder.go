@@ -37,6 +37,7 @@ func init() { // they call each other through it
 		"gradle":               gradle,
 		"ant":                  ant,
 		"trigger-builds":       triggerBuilds,
+		"multijob":             phase,
 		"config-file-provider": managedFiles,
 	}
 }
@@ -246,6 +247,7 @@ func oneLine(text string) string {
 }
 
 func maven(t *translation, a args) []api.Step {
+	var steps []api.Step
 	var b strings.Builder
 	if options := a.get("java-opts"); options != nil {
 		fmt.Fprintf(&b, "export MAVEN_OPTS=%s\n", inShell(strings.Join(words(options), " ")))
@@ -259,7 +261,9 @@ func maven(t *translation, a args) []api.Step {
 		switch {
 		case a.text(name) == "":
 		case a.text(name+"-type") == "cfp":
-			t.miss(a.c, Without, "the settings %q are kept in Jenkins: put the file among the sources and name it", a.text(name))
+			variable := "LANDFALL_MAVEN_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+			steps = append(steps, t.file(a.c, a.text(name), variable, "")...)
+			b.WriteString(" " + flag + ` "$` + variable + `"`)
 		default:
 			b.WriteString(" " + flag + " " + inShell(a.text(name)))
 		}
@@ -271,7 +275,7 @@ func maven(t *translation, a args) []api.Step {
 		b.WriteString(` -Dmaven.repo.local="$WORKSPACE/.repository"`)
 	}
 	fmt.Fprintf(&b, " %s", oneLine(a.text("goals")))
-	return script(b.String())
+	return append(steps, script(b.String())...)
 }
 
 // words are the items of a list, or the lines of a text.
@@ -328,12 +332,4 @@ func ant(t *translation, a args) []api.Step {
 	}
 	fmt.Fprintf(&b, " %s", oneLine(a.text("targets")))
 	return script(b.String())
-}
-
-func managedFiles(t *translation, a args) []api.Step {
-	for _, f := range a.get("files").List() {
-		id := text(f.Map().Lookup("file-id"))
-		t.miss(a.c, Without, "the file %q is kept in Jenkins: put it among the sources", yaml11.Brief(id))
-	}
-	return nil
 }

@@ -17,7 +17,6 @@ var projectTypes = map[string]string{
 	"multibranch-defaults": "it is a pipeline in Groovy: write a pipeline.star",
 	"githuborg":            "it makes jobs of the repositories of an organisation",
 	"maven":                "a job of the type maven needs Jenkins' Maven plugin: write it as a freestyle job with maven-target",
-	"multijob":             "a job of jobs is a pipeline here: write a pipeline.star",
 	"flow":                 "it is a flow in Groovy: write a pipeline.star",
 	"externaljob":          "it is run elsewhere",
 	"folder":               "it is a folder and runs nothing",
@@ -48,7 +47,7 @@ func (t *translation) keys() {
 		t.missKey("project-type: "+kind, Cannot, "%s", reason)
 	} else if kind == "matrix" {
 		t.matrix()
-	} else if kind != "" && kind != "freestyle" {
+	} else if kind != "" && kind != "freestyle" && kind != "multijob" {
 		t.missKey("project-type: "+kind, Cannot, "nothing here runs this type of job")
 	}
 	for _, k := range jobKeys {

@@ -1,10 +1,13 @@
 package native
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"landfall.dev/api"
 	"landfall.dev/capability/job/definition"
+	"landfall.dev/capability/job/definition/yaml11"
 )
 
 // What tells people how a build has ended.
@@ -92,8 +95,12 @@ func emailExt(t *translation, a args) {
 			t.miss(a.c, Without, "%q in send-to: mails go to recipients and the author", who)
 		}
 	}
-	if kind := a.text("content-type"); kind == "html" || kind == "both-html-text" {
-		t.miss(a.c, Without, "mails in HTML: they are plain text")
+	switch kind := a.text("content-type"); kind {
+	case "", "default", "text":
+	case "html", "both-html-text":
+		m.HTML = true
+	default:
+		t.miss(a.c, Without, "content-type %q is not known: it is default, text, html or both-html-text", yaml11.Brief(kind))
 	}
 	t.announce(m)
 }
@@ -105,6 +112,35 @@ func slack(t *translation, a args) {
 	}
 	if a.flag("include-custom-message", false) || a.text("custom-message") != "" {
 		m.Text = "$DEFAULT_CONTENT\n" + t.expand(a.c, a.text("custom-message"))
+	}
+	t.announce(m)
+}
+
+// strategies are those of Jenkins' robot on IRC: which results it tells.
+var strategies = map[string][]api.Occasion{
+	"":                      {api.WhenAlways},
+	"all":                   {api.WhenAlways},
+	"any-failure":           {api.WhenFailure, api.WhenUnstable},
+	"failure-and-fixed":     {api.WhenFailure, api.WhenUnstable, api.WhenFixed},
+	"new-failure-and-fixed": {api.WhenFirstFailure, api.WhenFirstUnstable, api.WhenFixed},
+	"statechange-only":      {api.WhenChanged},
+}
+
+// irc tells in the chat what Jenkins tells on IRC.
+func irc(t *translation, a args) {
+	t.miss(a.c, Without, "nobody is told on IRC: it is told in the chat, in a channel of the same name")
+	strategy := a.text("strategy")
+	m := api.Announcement{When: strategies[strategy]}
+	if m.When == nil {
+		t.miss(a.c, Without, "the strategy %q is not known%s", yaml11.Brief(strategy), yaml11.Suggest(strategy, slices.Sorted(maps.Keys(strategies))))
+	}
+	if a.flag("notify-start", false) {
+		t.miss(a.c, Without, "nobody is told that a build begins")
+	}
+	for _, c := range calls(a.get("channels")) {
+		if name := strings.TrimLeft(text(c.Lookup("name")), "#"); name != "" {
+			m.To = append(m.To, "#"+name)
+		}
 	}
 	t.announce(m)
 }

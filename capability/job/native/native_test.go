@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"landfall.dev/api"
 	"landfall.dev/capability/job/definition"
@@ -261,5 +262,37 @@ func TestJobsAreConnected(t *testing.T) {
 		if string(got) != want {
 			t.Errorf("%s: got\n%s\nwant\n%s", s.Name, got, want)
 		}
+	}
+}
+
+func TestFilesAreTakenFromTheDefinitionsOrFromSecrets(t *testing.T) {
+	const text = `
+builders:
+  - conditional-step: {condition-kind: always, steps: [config-file-provider: {files: [{file-id: kept, variable: A}]}]}
+publishers:
+  - postbuildscript: {builders: [{build-steps: [config-file-provider: {files: [{file-id: other, target: b}]}]}]}`
+	files := fstest.MapFS{"jobs/files/kept": {Data: []byte("text")}}
+	spec, missing := Translate(job(t, text))
+	specs := []api.JobSpec{spec}
+	if err := Provide(specs, files, "jobs"); err != nil || missing != nil {
+		t.Fatalf("%v, missing are %v", err, missing)
+	}
+	kept, other := *specs[0].Steps[0].If.Steps[0].File, *specs[0].After[0].Steps[0].File
+	kept.At, other.At = "", ""
+	if kept != (api.FileStep{Name: "kept", Content: "text", Variable: "A"}) || other != (api.FileStep{Name: "other", Secret: true, Target: "b"}) {
+		t.Errorf("got %+v and %+v", kept, other)
+	}
+	if s := specs[0].Secrets; len(s) != 1 || s[0].Secret != "other" || !s[0].File || s[0].Variable != "" || s[0].At != "job.yml:5" {
+		t.Errorf("the secrets are %+v", s)
+	}
+	files["jobs/files/kept"].Data = []byte("\xff")
+	spec, _ = Translate(job(t, text))
+	err := Provide([]api.JobSpec{spec}, files, "jobs")
+	if want := "job.yml:3: the file jobs/files/kept is not text of at most 64 KiB"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	_, missing = Translate(job(t, "builders: [config-file-provider: {files: [{file-id: ../x}]}]"))
+	if len(missing) != 1 || missing[0].Severity != Cannot || !strings.Contains(missing[0].Reason, `the name "../x" of a file`) {
+		t.Errorf("missing are %v", missing)
 	}
 }

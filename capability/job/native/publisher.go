@@ -1,6 +1,8 @@
 package native
 
 import (
+	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -35,6 +37,51 @@ func cobertura(t *translation, a args) {
 	}
 	r := t.reports()
 	r.Coverage = append(r.Coverage, antPatterns(pattern)...)
+}
+
+func tap(t *translation, a args) {
+	r := t.reports()
+	r.JUnit = append(r.JUnit, antPatterns(a.get("results"))...)
+}
+
+// robot keeps what Robot Framework has written, and reads its results.
+func robot(t *translation, a args) {
+	dir := a.text("output-path")
+	in := func(name string) string { return path.Join(dir, name) }
+	r := t.reports()
+	r.JUnit = append(r.JUnit, in(or(a.text("output-xml"), "output.xml")))
+	t.keep(in(or(a.text("report-html"), "report.html")), in(or(a.text("log-html"), "log.html")))
+	for _, name := range list(a.get("other-files")) {
+		t.keep(in(name))
+	}
+}
+
+// keep keeps files, whatever the result.
+func (t *translation) keep(patterns ...string) {
+	t.spec.Artifacts = append(t.spec.Artifacts, patterns...)
+	t.spec.ArtifactsAlways = true
+}
+
+func jacoco(t *translation, a args) {
+	t.keep(antPatterns(yaml11.New(a.c.At, or(a.text("exec-pattern"), "**/*.exec")))...)
+	t.miss(a.c, Without, "its binary reports are kept, but not read: let it write XML and name that in reports, as coverage")
+}
+
+// pages keeps what Jenkins would show as pages.
+func pages(t *translation, a args) {
+	dir := path.Clean(or(a.text("dir"), "."))
+	if dir == "." || !filepath.IsLocal(dir) {
+		t.miss(a.c, Without, "dir %q: it must be a folder in the workspace", yaml11.Brief(dir))
+		return
+	}
+	t.keep(dir + "/**")
+	t.miss(a.c, Without, "they are kept as files, and not shown as pages")
+}
+
+// findings are what an analyser has found in the sources.
+func findings(t *translation, a args, pattern string) {
+	r := t.reports()
+	r.SARIF = append(r.SARIF, antPatterns(yaml11.New(a.c.At, or(a.text("pattern"), pattern)))...)
 }
 
 func describeAfter(t *translation, a args) {

@@ -43,6 +43,17 @@ func credentials(t *translation, a args) {
 	}
 }
 
+// passwords are secrets with the names of their variables.
+func passwords(t *translation, a args) {
+	if a.flag("global", false) {
+		t.miss(a.c, Without, "those that Jenkins' settings have are not known here: name them with credentials-binding")
+	}
+	for _, m := range calls(a.get("job-passwords")) {
+		name := text(m.Lookup("name"))
+		t.secret(a.c, api.SecretUse{Secret: name, Part: "value", Variable: name})
+	}
+}
+
 // agent gives builds an SSH agent with keys.
 func agent(t *translation, a args) {
 	for _, id := range append(list(a.get("users")), list(a.get("user"))...) {

@@ -61,7 +61,7 @@ func (t *translation) jobs(a args, m yaml11.Map) []string {
 func triggerBuilds(t *translation, a args) []api.Step {
 	var steps []api.Step
 	for _, call := range calls(a.value) {
-		s := &api.CallStep{Jobs: t.jobs(a, call), Pass: t.pass(a, call), Wait: set(call.Lookup("block"))}
+		s := &api.CallStep{Called: api.Called{Jobs: t.jobs(a, call), Pass: t.pass(a, call)}, Wait: set(call.Lookup("block"))}
 		if len(s.Jobs) == 0 {
 			continue
 		}
@@ -252,8 +252,10 @@ func Connect(specs []api.JobSpec) []api.JobSpec {
 			}
 		}
 		for _, c := range callsIn(s.Steps) {
-			for _, name := range unknown(index, c.Jobs) {
-				lack(s, "builders: trigger-builds", name, c.Wait && c.StepFails != "")
+			for _, called := range c.All() {
+				for _, name := range unknown(index, called.Jobs) {
+					lack(s, "builders: trigger-builds", name, c.Wait && c.StepFails != "")
+				}
 			}
 		}
 		block(specs, i)
@@ -274,14 +276,11 @@ func unknown(index map[string]int, names []string) []string {
 
 func callsIn(steps []api.Step) []*api.CallStep {
 	var all []*api.CallStep
-	for _, s := range steps {
+	walk(steps, func(s api.Step) {
 		if s.Call != nil {
 			all = append(all, s.Call)
 		}
-		if s.If != nil {
-			all = append(all, callsIn(s.If.Steps)...)
-		}
-	}
+	})
 	return all
 }
 

@@ -18,6 +18,16 @@ const (
 
 var free = kind{support: Free}
 
+// lint is a type that reads what an analyser reports about the sources.
+func lint(pattern, also string) kind {
+	return kind{
+		support: Runs, takes: "pattern", do: func(t *translation, a args) { findings(t, a, pattern) },
+		free: also + " can-run-on-failed should-detect-modules default-encoding health-threshold healthy unhealthy use-delta-values use-previous-build-as-reference " +
+			"use-stable-build-as-reference dont-compute-new use-delta-for-new-warnings do-not-resolve-relative-paths run-always",
+		lacks: "thresholds",
+	}
+}
+
 // types are all types of components that are known, by the list of a job that
 // they stand in.
 var types map[string]map[string]kind
@@ -60,8 +70,8 @@ var builderTypes = map[string]kind{
 	"critical-block-end":   free,
 	"batch":                no(windows), "powershell": no(windows), "managed-script": no("the script is kept in Jenkins: put it among the sources"),
 	"groovy": no(groovy), "system-groovy": no(groovy), "dsl": no(groovy),
-	"multijob":                  no("a job of jobs is a pipeline here: write a pipeline.star"),
-	"sonar":                     no("nothing here runs Sonar's scanner: run it from a shell step"),
+	"multijob":                  {support: Runs, takes: "name condition execution-type projects"},
+	"sonar":                     no("a build has no network to reach Sonar's server by: name the report-task.txt of a scanner in reports, as sonar"),
 	"nexus-iq-policy-evaluator": left("no policy of Nexus is asked"), "nexus-artifact-uploader": left(elsewhere),
 	"docker-build-publish": no("a build has no Docker: use pack to make an image"),
 	"raw":                  no("raw XML for Jenkins"),
@@ -102,15 +112,22 @@ var publisherTypes = map[string]kind{
 	"join-trigger":     left(pipelines),
 	"pipeline":         left(pipelines),
 	"groovy-postbuild": left(groovy),
-	"jacoco":           left("its binary reports are not read: let it write XML and name that in reports, as coverage"),
-	"xunit":            left("only JUnit's format is read: name such files in reports"),
-	"tap":              left("only JUnit's format is read: name such files in reports"),
-	"robot":            left("only JUnit's format is read: name such files in reports"),
-	"testng":           left("only JUnit's format is read: name such files in reports"),
-	"findbugs":         left(analysis), "checkstyle": left(analysis), "warnings": left(analysis), "pmd": left(analysis), "violations": left(analysis),
+	"jacoco": {support: Runs, takes: "exec-pattern", do: jacoco,
+		free:  "class-pattern source-pattern source-inclusion-pattern inclusion-pattern exclusion-pattern skip-copy-of-source-files",
+		lacks: "status-update targets build-over-build delta-targets"},
+	"xunit": left("only JUnit's format is read: name such files in reports"),
+	"tap": {support: Runs, takes: "results", do: tap,
+		free:  "fail-if-no-results output-tap-to-console enable-subtests discard-old-reports include-comment-diagnostics validate-tests verbose show-only-failures failed-tests-mark-build-as-failure plan-required",
+		lacks: "todo-is-failure"},
+	"robot": {support: Runs, takes: "output-path output-xml report-html log-html other-files", do: robot,
+		free: "log-file-link archive-output-xml disable-archive-output only-critical", lacks: "pass-threshold unstable-threshold"},
+	"testng":   left("only JUnit's format is read: name such files in reports"),
+	"findbugs": lint("**/findbugs.xml", "rank-priority include-files exclude-files"), "checkstyle": lint("**/checkstyle-result.xml", ""), "pmd": lint("**/pmd.xml", ""),
+	"warnings": left(analysis), "violations": left(analysis),
 	"logparser": left(analysis), "sonar": left(analysis), "valgrind": left(analysis), "sloccount": left(analysis), "performance": left(analysis),
-	"html-publisher": left("it is not shown as pages: keep it with archive"),
-	"ircbot":         left(chat), "hipchat": left(chat), "jabber": left(chat), "google-cloud-storage": left(elsewhere),
+	"html-publisher": {support: Runs, takes: "dir", free: "name files keep-all allow-missing link-to-last-build", do: pages},
+	"ircbot":         {support: Runs, takes: "strategy channels notify-start", free: "message-type notify-upstream notify-suspects notify-committers notify-culprits notify-fixers matrix-notifier", do: irc},
+	"hipchat":        left(chat), "jabber": left(chat), "google-cloud-storage": left(elsewhere),
 	"ssh": left(elsewhere), "s3": left(elsewhere), "ftp": left(elsewhere), "scp": left(elsewhere), "cifs": left(elsewhere), "git": left("nothing is pushed by a build"),
 	"maven-deploy": left(elsewhere), "artifactory": left(elsewhere), "github-notifier": left(elsewhere), "github-pull-request-merge": left(elsewhere), "gitlab-notifier": left(elsewhere), "stash": left(elsewhere),
 	"claim-build": left(look), "plot": left(look), "build-publisher": left(elsewhere), "aggregate-tests": left(look),
@@ -130,8 +147,8 @@ var wrapperTypes = map[string]kind{
 	"pre-scm-buildstep": {support: Runs, do: stepsFirst},
 	"docker-custom-build-env": {support: Runs, takes: "image", free: "image-type docker-tool verbose force-pull group command net memory-limit cpu-shares",
 		lacks: "host credentials-id registry-credentials-id volumes privileged", do: image},
-	"config-file-provider":  {support: Runs, takes: "files", do: managed},
-	"ssh-agent-credentials": {support: Runs, takes: "users user", do: agent}, "credentials-binding": {support: Runs, do: credentials}, "inject-passwords": left(secrets),
+	"config-file-provider":  {support: Runs, takes: "files", do: filesFirst},
+	"ssh-agent-credentials": {support: Runs, takes: "users user", do: agent}, "credentials-binding": {support: Runs, do: credentials}, "inject-passwords": {support: Runs, takes: "global job-passwords", free: "mask-password-params", do: passwords},
 	"locks": {support: Runs, do: locks}, "exclusion": {support: Runs, takes: "resources", do: locks}, "port-allocator": no("no ports are given out: a build has a network of its own"),
 	"openstack": {support: Runs, takes: "instances", free: "single-use", do: machines}, "copy-to-slave": no("there are no files in Jenkins to copy"),
 	"nodejs-installator": no("tools are not installed: use an image that has them"), "rbenv": no("tools are not installed: use an image that has them"), "rvm-env": no("tools are not installed: use an image that has them"), "custom-tools": no("tools are not installed: use an image that has them"),
@@ -171,16 +188,19 @@ var propertyTypes = map[string]kind{
 	"copyartifact": free, "gitlab": free, "gogs": free, "least-load": free, "disable-resume": free, "batch-tasks": left("tasks to start by hand"),
 	"throttle":           {support: Runs, takes: "enabled max-total max-per-node option categories", free: "matrix-builds matrix-configs", lacks: "parameters-limit parameters-check-list", do: throttle},
 	"build-blocker":      {support: Runs, takes: "use-build-blocker blocking-jobs", free: "block-level queue-scanning", do: blocker},
-	"heavy-job":          left("how much room it takes: a runner's limit is one number of builds"),
+	"heavy-job":          left("how much room it takes: say what it uses, in resources"),
 	"lockable-resources": {support: Runs, takes: "resources label number", lacks: "var-name match-script", do: resources},
 	"rate-limit":         left("how often it is built"), "priority-sorter": left("its priority: the queue has its own order"), "authorization": left("who may see and start it: the roles of Landfall say that"),
 	"promoted-build": left("promotion: a pipeline's release node does that"), "slack": left(chat), "disable-concurrent-builds": {support: Runs, takes: "abort-previous", do: oneAtATime}, "raw": left("raw XML for Jenkins"),
 }
 
 var triggerTypes = map[string]kind{
-	"timed":  {support: Runs, do: timed},
-	"gerrit": {support: Runs, free: gerritArgs, do: gerrit}, "pollscm": {support: Runs, do: landed}, "pollurl": {support: LeftOut, note: pipelines, do: trigger},
-	"reverse": {support: Runs, takes: "jobs result", do: reverse}, "github": {support: Runs, do: landed}, "github-pull-request": {support: Runs, do: proposed},
+	"timed":   {support: Runs, do: timed},
+	"gerrit":  {support: Runs, takes: gerritTakes, free: gerritFree, lacks: gerritLacks, do: gerrit},
+	"pollscm": {support: Runs, free: "cron ignore-post-commit-hooks", do: landed}, "pollurl": {support: LeftOut, note: pipelines, do: trigger},
+	"reverse": {support: Runs, takes: "jobs result", do: reverse}, "github": {support: Runs, do: landed}, "github-pull-request": {support: Runs, takes: "only-trigger-phrase white-list-target-branches black-list-target-branches included-regions excluded-regions",
+		free:  pullFree,
+		lacks: "trigger-phrase skip-build-phrase white-list-labels black-list-labels comment-file build-desc-template", do: pullRequest},
 	"gitlab": {support: Runs, do: landed}, "bitbucket": {support: Runs, do: landed}, "generic-webhook-trigger": {support: LeftOut, note: pipelines, do: trigger},
 	"jms-messaging": {support: LeftOut, note: pipelines, do: trigger}, "rabbitmq": {support: LeftOut, note: pipelines, do: trigger}, "parameterized-timer": {support: LeftOut, note: pipelines, do: trigger},
 	"monitor-files": {support: LeftOut, note: pipelines, do: trigger}, "monitor-folders": {support: LeftOut, note: pipelines, do: trigger}, "script": {support: LeftOut, note: pipelines, do: trigger},
@@ -198,14 +218,20 @@ var scmTypes = map[string]kind{
 	"raw": no("raw XML for Jenkins"),
 }
 
-// gerritArgs are all kept, for people.
-const gerritArgs = "trigger-on trigger-on-patchset-uploaded-event trigger-on-change-abandoned-event trigger-on-change-merged-event " +
-	"trigger-on-change-restored-event trigger-on-comment-added-event trigger-on-draft-published-event trigger-on-ref-updated-event " +
-	"trigger-approval-category trigger-approval-value override-votes gerrit-build-started-verified-value gerrit-build-successful-verified-value " +
-	"gerrit-build-failed-verified-value gerrit-build-unstable-verified-value gerrit-build-notbuilt-verified-value gerrit-build-aborted-verified-value " +
-	"gerrit-build-started-codereview-value gerrit-build-successful-codereview-value gerrit-build-failed-codereview-value " +
-	"gerrit-build-unstable-codereview-value gerrit-build-notbuilt-codereview-value gerrit-build-aborted-codereview-value failure-message " +
-	"successful-message unstable-message notbuilt-message aborted-message failure-message-file projects skip-vote silent silent-start " +
-	"escape-quotes build-cancellation-policy no-name-and-email readable-message name-and-email-parameter-mode commit-message-parameter-mode " +
-	"change-subject-parameter-mode comment-text-parameter-mode dependency-jobs notification-level dynamic-trigger-enabled dynamic-trigger-url " +
-	"trigger-for-unreviewed-patches custom-url server-name"
+// gerritTakes are carried out. Who may start builds and how they are told of is
+// the same for all jobs here, so gerritFree makes no difference.
+const (
+	gerritTakes = "trigger-on trigger-on-patchset-uploaded-event trigger-on-change-merged-event trigger-on-draft-published-event trigger-on-ref-updated-event " +
+		"projects skip-vote silent dependency-jobs"
+	gerritFree = "server-name custom-url failure-message successful-message unstable-message notbuilt-message aborted-message silent-start escape-quotes " +
+		"build-cancellation-policy no-name-and-email readable-message name-and-email-parameter-mode commit-message-parameter-mode change-subject-parameter-mode " +
+		"comment-text-parameter-mode notification-level trigger-for-unreviewed-patches"
+	gerritLacks = "trigger-on-change-abandoned-event trigger-on-change-restored-event trigger-on-comment-added-event trigger-approval-category " +
+		"trigger-approval-value override-votes gerrit-build-started-verified-value gerrit-build-successful-verified-value gerrit-build-failed-verified-value " +
+		"gerrit-build-unstable-verified-value gerrit-build-notbuilt-verified-value gerrit-build-aborted-verified-value gerrit-build-started-codereview-value " +
+		"gerrit-build-successful-codereview-value gerrit-build-failed-codereview-value gerrit-build-unstable-codereview-value " +
+		"gerrit-build-notbuilt-codereview-value gerrit-build-aborted-codereview-value failure-message-file dynamic-trigger-enabled dynamic-trigger-url"
+	pullFree = "admin-list white-list org-list allow-whitelist-orgs-as-admins cron github-hooks permit-all auto-close-on-fail display-build-errors-on-downstream-builds " +
+		"auth-id status-context triggered-status started-status status-url status-add-test-results success-status failure-status error-status " +
+		"success-comment failure-comment error-comment cancel-builds-on-update no-commit-status"
+)

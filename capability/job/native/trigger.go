@@ -66,6 +66,8 @@ func gerrit(t *translation, a args) {
 		}
 		tr.Sources = append(tr.Sources, s)
 	}
+	tr.Silent = a.flag("silent", false) || set(a.get("skip-vote").Map().Lookup("failed"))
+	tr.After = list(a.get("dependency-jobs"))
 	if len(tr.Events) > 0 && len(tr.Sources) > 0 {
 		t.spec.Triggers = append(t.spec.Triggers, tr)
 	}
@@ -100,24 +102,51 @@ var antMarks = strings.NewReplacer(`/\*\*/`, `/(?:.*/)?`, `\*\*/`, `(?:.*/)?`, `
 
 // landed is a trigger of what has landed on the branches that the job's sources
 // name.
-func landed(t *translation, a args) { t.sourceTrigger(a, merge) }
+func landed(t *translation, a args) {
+	t.spec.Triggers = append(t.spec.Triggers, api.Trigger{Type: a.c.Type, Events: []string{merge}, Sources: []api.TriggerSource{{Branches: t.branches()}}})
+}
 
-// proposed is a trigger of patches.
-func proposed(t *translation, a args) { t.sourceTrigger(a, patchSet) }
+// pullRequest is a trigger of patches.
+func pullRequest(t *translation, a args) {
+	if a.flag("only-trigger-phrase", false) {
+		t.miss(a.c, Without, "comments start nothing: build it with landfall job try --change")
+		return
+	}
+	s := api.TriggerSource{Branches: words(a.get("white-list-target-branches"))}
+	if s.Branches == nil {
+		s.Branches = t.branches()
+	}
+	s.Files, s.Except = expressions(t, a, "included-regions"), expressions(t, a, "excluded-regions")
+	if set(a.get("black-list-target-branches")) {
+		t.miss(a.c, Without, "black-list-target-branches: it is built for all branches")
+	}
+	t.spec.Triggers = append(t.spec.Triggers, api.Trigger{Type: a.c.Type, Events: []string{patchSet}, Sources: []api.TriggerSource{s}})
+}
 
-func (t *translation) sourceTrigger(a args, event string) {
-	s := api.TriggerSource{}
+// expressions are the regular ones that an argument lists.
+func expressions(t *translation, a args, name string) []string {
+	var all []string
+	for _, e := range words(a.get(name)) {
+		if t.pattern(a.c, name, e) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// branches are those that the job's sources name; none means any.
+func (t *translation) branches() []string {
+	var all []string
 	for _, c := range t.job.Components["scm"] {
 		for _, b := range list(c.Args.Map().Lookup("branches")) {
 			b = strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(b, "refs/heads/"), "origin/"), "*/")
 			if strings.Contains(b, "$") || strings.Trim(b, "*") == "" {
-				s.Branches = nil // any
-				break
+				return nil
 			}
-			s.Branches = append(s.Branches, antExpression(b))
+			all = append(all, antExpression(b))
 		}
 	}
-	t.spec.Triggers = append(t.spec.Triggers, api.Trigger{Type: a.c.Type, Events: []string{event}, Sources: []api.TriggerSource{s}})
+	return all
 }
 
 func addText(all []string, text string) []string {

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -15,7 +14,10 @@ import (
 	"landfall.dev/kit"
 )
 
-const maxRetries = 10
+const (
+	maxRetries   = 10
+	maxApprovals = 20
+)
 
 var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,99}$`)
 
@@ -51,6 +53,7 @@ func (p *program) builtins() starlark.StringDict {
 		"lock":     lock,
 		"expand":   expand,
 		"build":    p.build,
+		"step":     p.step,
 		"trigger":  trigger,
 		"gate":     gate,
 		"deploy":   p.deploy,
@@ -59,6 +62,7 @@ func (p *program) builtins() starlark.StringDict {
 		"promote":  promote,
 		"approve":  approve,
 		"notify":   notify,
+		"window":   newWindow,
 		"branch":   branch,
 		"event":    event,
 		"result":   result,
@@ -208,7 +212,7 @@ func gate(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs [
 func approve(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	n := newNode(t, api.NodeApprove)
 	var name string
-	if err := n.unpack(b, args, kwargs, "name", &name, "by", &n.By); err != nil {
+	if err := n.unpack(b, args, kwargs, "name", &name, "by", &n.By, "n?", &n.Approvals, "not_author?", &n.NotAuthor); err != nil {
 		return nil, err
 	}
 	by := kit.Link(n.By)
@@ -217,6 +221,9 @@ func approve(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 	}
 	if by.Check() != nil || by.Kind() != "groups" && by.Kind() != "users" {
 		return nil, fmt.Errorf(`%s: by is %q; want the group that may approve, as "release-managers" or "groups/release-managers", or a person, as "users/rita"`, b.Name(), n.By)
+	}
+	if n.Approvals < 0 || n.Approvals > maxApprovals || n.Approvals > 1 && by.Kind() == "users" {
+		return nil, fmt.Errorf("%s: n is %d; want how many people of a group must approve, from 1 to %d", b.Name(), n.Approvals, maxApprovals)
 	}
 	n.By = string(by)
 	n.base = "approve-" + name
@@ -248,43 +255,8 @@ func (n *node) unpack(b *starlark.Builtin, args starlark.Tuple, kwargs []starlar
 		return err
 	}
 	var err error
-	n.when, n.TimeoutSeconds, err = common.read(b.Name())
+	n.when, n.TimeoutSeconds, n.Window, err = common.read(b.Name())
 	return err
-}
-
-// options are the arguments that nodes and stages have in common.
-type options struct {
-	when, timeout starlark.Value
-}
-
-func (o *options) pairs() []any { return []any{"when??", &o.when, "timeout??", &o.timeout} }
-
-func (o *options) read(name string) (*when, int, error) {
-	var condition *when
-	if o.when != nil {
-		var ok bool
-		if condition, ok = o.when.(*when); !ok {
-			return nil, 0, fmt.Errorf(`%s: when is %s; want a condition, as branch("main") or result(node, "failed"): what is known already is an if of the program`, name, typeOf(o.when))
-		}
-	}
-	seconds, err := seconds(name, "timeout", o.timeout)
-	return condition, seconds, err
-}
-
-// maxSeconds bounds what a plan lets pass: 30 days.
-const maxSeconds = 30 * 24 * 3600
-
-// seconds reads a duration like "20m"; nil is 0.
-func seconds(function, argument string, v starlark.Value) (int, error) {
-	if v == nil {
-		return 0, nil
-	}
-	text, _ := starlark.AsString(v)
-	d, err := time.ParseDuration(text)
-	if err != nil || d < time.Second || d > maxSeconds*time.Second {
-		return 0, fmt.Errorf(`%s: %s is %s; want a duration from "1s" to "720h", as "90s", "20m" or "72h"`, function, argument, v)
-	}
-	return int(d / time.Second), nil
 }
 
 func at(pos syntax.Position) string { return fmt.Sprintf("%s:%d", pos.Filename(), pos.Line) }

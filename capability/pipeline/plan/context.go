@@ -31,6 +31,9 @@ func (p *program) context() starlark.Value {
 		"params":  dict(p.in.Params),
 		"jobs":    list(p.in.Jobs),
 		"changed": starlark.NewBuiltin("changed", p.changed),
+		"read":    starlark.NewBuiltin("read", p.read),
+		"exists":  starlark.NewBuiltin("exists", p.exists),
+		"glob":    starlark.NewBuiltin("glob", p.glob),
 	})
 	ctx.Freeze()
 	return ctx
@@ -38,9 +41,22 @@ func (p *program) context() starlark.Value {
 
 // changed tells whether a changed path matches one of the patterns.
 func (p *program) changed(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if len(args) == 0 || len(kwargs) > 0 {
-		return nil, fmt.Errorf(`%s: want patterns, as in ctx.changed("db/**")`, b.Name())
+	patterns, err := globs(b, args, kwargs)
+	if err != nil {
+		return nil, err
 	}
+	return starlark.Bool(slices.ContainsFunc(p.in.Changed, func(name string) bool {
+		segments := strings.Split(name, "/")
+		return slices.ContainsFunc(patterns, func(pattern []string) bool { return matches(pattern, segments) })
+	})), nil
+}
+
+// globs reads the arguments of a function, patterns, each split at slashes.
+func globs(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) ([][]string, error) {
+	if len(args) == 0 || len(kwargs) > 0 {
+		return nil, fmt.Errorf(`%s: want patterns, as in ctx.%[1]s("db/**")`, b.Name())
+	}
+	var all [][]string
 	for _, arg := range args {
 		pattern, ok := starlark.AsString(arg)
 		if !ok {
@@ -52,13 +68,9 @@ func (p *program) changed(_ *starlark.Thread, b *starlark.Builtin, args starlark
 				return nil, fmt.Errorf("%s: %q is not a pattern: %w", b.Name(), pattern, err)
 			}
 		}
-		for _, changed := range p.in.Changed {
-			if matches(segments, strings.Split(changed, "/")) {
-				return starlark.True, nil
-			}
-		}
+		all = append(all, segments)
 	}
-	return starlark.False, nil
+	return all, nil
 }
 
 // matches tells whether name matches pattern, both split at slashes; each

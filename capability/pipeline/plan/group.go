@@ -48,7 +48,7 @@ func (*group) Hash() (uint32, error) { return 0, errors.New("unhashable: stage o
 func (g *group) plain() bool {
 	switch g.Block.Type {
 	case api.BlockStage:
-		return g.when == nil && g.TimeoutSeconds == 0
+		return g.when == nil && g.TimeoutSeconds == 0 && g.Window == nil
 	case api.BlockParallel:
 		return g.Limit == 0 && !g.FailFast && len(g.entries) <= maxPlain
 	}
@@ -79,7 +79,7 @@ func stage(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs 
 		return nil, err
 	}
 	var err error
-	g.when, g.TimeoutSeconds, err = o.read(b.Name())
+	g.when, g.TimeoutSeconds, g.Window, err = o.read(b.Name())
 	return g, err
 }
 
@@ -235,10 +235,18 @@ func (g *group) retryOn(name string, on starlark.Indexable) error {
 }
 
 func lock(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if len(args) < 2 || len(kwargs) > 0 {
+	if len(args) < 2 {
 		return nil, fmt.Errorf(`%s: want a name, or a list of them, and then entries, as in lock("database", build(job = "test"))`, b.Name())
 	}
 	g := newGroup(t, api.BlockLock, args[1:])
+	var times starlark.Value
+	if err := starlark.UnpackArgs(b.Name(), nil, kwargs, "window??", &times); err != nil {
+		return nil, err
+	}
+	var err error
+	if g.Window, err = windowOf(b.Name(), times); err != nil {
+		return nil, err
+	}
 	names := entriesOf(args[0])
 	for i := range names.Len() {
 		name, ok := starlark.AsString(names.Index(i))

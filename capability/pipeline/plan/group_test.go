@@ -69,6 +69,17 @@ func TestBlocks(t *testing.T) {
 				"rollback-eu: rollback environment=eu needs promote-stable within 3600s",
 			},
 		},
+		"windows, and several approvals": {
+			[]string{
+				`w = window("Sat", "22:00-04:00", zone = "Europe/Berlin", freeze = "2026-12-24")`,
+				`return [approve("x", by = "dba", n = 2, not_author = True), stage("s", lock("l", build(job = "test", window = "Mon 08:00-16:00"), window = w), window = ["Mon", "Tue"])]`,
+			},
+			[]string{
+				"approve-x: approve approvals=2 by=groups/dba notAuthor=true",
+				"stage s",
+				`  test: build job=test window={"times":["Mon 08:00-16:00"]} in (lock locks=["l"] name=l window={"freezes":["2026-12-24"],"times":["Sat","22:00-04:00"],"zone":"Europe/Berlin"}) in (stage name=s window={"times":["Mon","Tue"]} needs approve-x)`,
+			},
+		},
 		"what a part needs from outside, its block waits for": {
 			[]string{`i = build(job = "image")`, `return [parallel(lock("l", build(job = "test"), deploy("x", image = i)), retry(1, i))]`},
 			[]string{

@@ -28,13 +28,17 @@ type Input struct {
 	// loaded as "@ci//lib.star".
 	Library map[string]string `json:"library,omitempty"`
 
+	// Tree is what is in the commit that is built. It is nil until a program has
+	// asked for it by a Want.
+	Tree *Tree `json:"tree,omitempty"`
+
 	// Expansion, if there, asks for more of a plan instead of a whole one.
 	Expansion *Expansion `json:"expansion,omitempty"`
 }
 
 // Event is what the run is for.
 type Event struct {
-	Type     string `json:"type"` // "patchset-created", "merged" or "triggered"
+	Type     string `json:"type"` // "patchset-created", "merged", "triggered" or "timer"
 	Change   int    `json:"change,omitempty"`
 	PatchSet int    `json:"patchSet,omitempty"`
 	Branch   string `json:"branch,omitempty"`
@@ -52,6 +56,9 @@ type Project struct {
 // Result is what came of an evaluation.
 type Result struct {
 	Plan api.Plan `json:"plan"`
+
+	// Want, if there, is what the Input lacks; there is no plan then.
+	Want *Want `json:"want,omitempty"`
 
 	// Log is what the program printed: at most 64 KB, the rest is dropped. It
 	// is there after an error in the program, too, but not after the program

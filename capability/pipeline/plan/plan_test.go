@@ -202,6 +202,19 @@ func TestNodesCarryAllThatTheirCallsSaid(t *testing.T) {
 	}
 }
 
+func TestAStepSaysItselfWhatItDoes(t *testing.T) {
+	p := planOf(t, mainOf(`return [step("lint", ["make lint", "make vet"], image = "go:1", env = {"A": "b"}, services = {"db": "postgres:17"},`,
+		`    cache = {"m2": "/root/.m2"}, artifacts = ["out/**"], reports = {"sarif": "lint.sarif"}, labels = ["big"], timeout = "10m"), build(job = "test")]`))
+	want := api.Node{ID: "lint", Type: api.NodeBuild, Job: "lint", TimeoutSeconds: 600, Position: "pipeline.star:2", Step: &api.JobSpec{
+		Name: "lint", Image: "go:1", Script: []string{"make lint", "make vet"}, Env: map[string]string{"A": "b"},
+		Services: []api.Service{{Name: "db", Image: "postgres:17"}}, Cache: map[string]string{"m2": "/root/.m2"}, Artifacts: []string{"out/**"},
+		Reports: &api.ReportPatterns{SARIF: []string{"lint.sarif"}}, Labels: []string{"big"}, Origin: []string{"pipeline.star:2"},
+	}}
+	if !reflect.DeepEqual(p.Nodes[0], want) {
+		t.Errorf("got %+v\nwant %+v", p.Nodes[0], want)
+	}
+}
+
 func TestShapesOfLists(t *testing.T) {
 	for name, c := range map[string]struct {
 		body string

@@ -39,6 +39,7 @@ type program struct {
 	log     strings.Builder
 	logFull bool
 	stopped bool // because of maxSteps
+	want    *Want
 }
 
 // run evaluates in.Files["pipeline.star"]. It panics only because of a fault
@@ -52,19 +53,26 @@ func run(in Input) (r response) {
 			}
 			r.Error = tooMuchMemory()
 		}
-		r.Log = p.log.String()
+		if p.want == nil { // else it is printed once more
+			r.Log = p.log.String()
+		}
 	}()
 	evaluate := p.plan
 	if in.Expansion != nil {
 		evaluate = p.expansion
 	}
 	plan, err := evaluate()
+	if p.want != nil {
+		r.Want = p.want
+		return r
+	}
 	if err != nil {
 		r.Error = p.explain(err)
 		r.Error.Message = shorten(r.Error.Message)
 		return r
 	}
 	r.Plan = plan
+	r.Plan.Read = p.reads()
 	return r
 }
 

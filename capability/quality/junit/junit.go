@@ -1,5 +1,6 @@
 // Package junit reads JUnit's XML reports, as Ant began them and as Surefire,
-// Gradle, pytest, gotestsum and others write them.
+// Gradle, pytest, gotestsum and others write them, and what Robot Framework and
+// programs that speak TAP write instead.
 package junit
 
 import (
@@ -80,6 +81,9 @@ func rank(o Outcome) int { return strings.IndexByte("SPF", byte(o)) }
 
 // Read adds the tests of a report. After an error those before it are there.
 func (r *Results) Read(file string, data []byte) error {
+	if isTAP(data) {
+		return r.readTAP(file, data)
+	}
 	p := parser{file: file, results: r}
 	return input.XML(file, data, input.Visitor{Root: p.root, Start: p.start, End: p.end, Text: p.text})
 }
@@ -88,19 +92,27 @@ func (r *Results) Read(file string, data []byte) error {
 type parser struct {
 	file    string
 	results *Results
-	test    *Test // that it is in
-	reading bool  // the text of its failure
+	robot   *robot // reads the report instead, if it is its
+	test    *Test  // that it is in
+	reading bool   // the text of its failure
 	said    []byte
 }
 
 func (p *parser) root(e input.Element) error {
-	if e.Name == "testsuites" || e.Name == "testsuite" {
+	switch e.Name {
+	case "robot":
+		p.robot = &robot{file: p.file, results: p.results}
+		return nil
+	case "testsuites", "testsuite":
 		return nil
 	}
 	return input.Errorf(p.file, e.Line, "it is no JUnit report: it begins with <%s>, not with <testsuites> or <testsuite>", input.Brief(e.Name, 40))
 }
 
 func (p *parser) start(e input.Element) error {
+	if p.robot != nil {
+		return p.robot.start(e)
+	}
 	switch e.Name {
 	case "testcase":
 		return p.begin(e)
@@ -143,12 +155,19 @@ func (p *parser) begin(e input.Element) error {
 
 // text keeps the beginning of what a failure says.
 func (p *parser) text(b []byte) {
+	if p.robot != nil {
+		p.robot.text(b)
+		return
+	}
 	if room := 4*maxMessage - len(p.said); p.reading && room > 0 {
 		p.said = append(p.said, b[:min(room, len(b))]...)
 	}
 }
 
 func (p *parser) end(name string) error {
+	if p.robot != nil {
+		return p.robot.end(name)
+	}
 	switch {
 	case p.test == nil:
 	case name == "failure" || name == "error":

@@ -125,3 +125,40 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestReportsOfOtherToolsAreRead(t *testing.T) {
+	const tap = "TAP version 13\n1..5\n# a comment\nok 1 - first one\n    ok 1 - of a subtest\nnot ok 2 - second # TODO later\n  ---\n  x: 1\n  ...\nnot ok 3 third\nok 4 # SKIP no network\nok\n"
+	const robot = `<robot rpa="false"><suite name="A"><suite name="B">
+<test name="first one"><kw><status status="FAIL"/></kw><status status="PASS" starttime="20240102 03:04:05.000" endtime="20240102 03:04:06.500"/></test>
+<test name="second"><status status="SKIP">no</status></test>
+<test name="third"><kw><msg>x</msg><status status="FAIL">deep</status></kw><status status="FAIL" elapsed="2.5">not ok 3
+more</status></test></suite><status status="FAIL"/></suite><statistics/></robot>`
+	for name, test := range map[string]struct {
+		report string
+		want   string
+	}{
+		"a/smoke.tap": {tap, "smoke.first one P 0 ;smoke.second S 0 ;smoke.third F 0 not ok 3;smoke.test 4 S 0 ;smoke.test 5 P 0 ;"},
+		"output.xml":  {robot, "A.B.first one P 1.5 ;A.B.second S 0 ;A.B.third F 2.5 not ok 3;"},
+	} {
+		var r Results
+		err := r.Read(name, []byte(test.report))
+		got := ""
+		for _, x := range r.Tests {
+			got += fmt.Sprintf("%s %c %g %s;", x.Name, x.Outcome, x.Seconds, x.Message)
+		}
+		if got != test.want || err != nil {
+			t.Errorf("%s: got %s, %v; want %s", name, got, err, test.want)
+		}
+	}
+	for report, want := range map[string]string{
+		"1..3\nok 1\n":                        "r: 3 tests were planned, but it has 1",
+		"1..2\nok 1\nBail out! no database\n": "r:3: the tests were given up: no database",
+		"1..99999999999999999999\n":           "r:1: the plan",
+		"okay\n":                              "it has no element",
+		"<robot><test><test/></test></robot>": "r:1: a <test> is inside another",
+	} {
+		if err := new(Results).Read("r", []byte(report)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", report, err, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 // Package sarif reads the findings in reports of the format SARIF 2.1.0
 // (https://docs.oasis-open.org/sarif/sarif/v2.1.0/), as far as a verdict on a
-// patch needs them: result by result, whatever else is in the report.
+// patch needs them: result by result, whatever else is in the report. It also
+// reads what Checkstyle, PMD and FindBugs write instead.
 package sarif
 
 import (
@@ -39,6 +40,9 @@ type Findings struct {
 // Read adds the findings of a report. After an error some may be there.
 func (f *Findings) Read(file string, data []byte) error {
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("<")) {
+		return f.readXML(file, data)
+	}
 	p := &parser{file: file, data: data, findings: f, decoder: json.NewDecoder(bytes.NewReader(data))}
 	versioned, runs := false, false
 	err := p.object("the report", func(key string) error {

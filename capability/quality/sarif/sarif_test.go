@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"landfall.dev/api"
 )
 
 func read(t testing.TB, name string) []byte {
@@ -86,4 +88,34 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestFindingsOfOlderAnalysersAreRead(t *testing.T) {
+	for name, report := range map[string]string{
+		"checkstyle": `<?xml version="1.0"?><checkstyle version="8"><file name="/src/a.py"><error line="3" severity="info" message="too long" source="E501"/><error line="4" severity="ignore" source="x"/></file></checkstyle>`,
+		"pmd":        `<pmd xmlns="http://pmd.sourceforge.net/report/2.0.0"><file name="/src/a.py"><violation beginline="3" rule="E501" priority="5">` + "\n  too long\n</violation></file></pmd>",
+		"findbugs": `<BugCollection><BugInstance type="E501" priority="3"><ShortMessage>s</ShortMessage><LongMessage>too long</LongMessage>` +
+			`<Class><SourceLine start="1" sourcepath="a.py"/></Class><SourceLine start="3" sourcepath="/src/a.py"/><SourceLine start="9" sourcepath="b.py" role="x"/></BugInstance></BugCollection>`,
+	} {
+		var f Findings
+		err := f.Read(name, []byte(report))
+		if err != nil || len(f.List) != 1 {
+			t.Fatalf("%s: %+v, %v", name, f.List, err)
+		}
+		got := f.List[0]
+		got.Tool = ""
+		if want := (api.Finding{Rule: "E501", Level: "note", File: "/src/a.py", Line: 3, Message: "too long"}); got != want {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
+	}
+	for report, want := range map[string]string{
+		"<coverage/>":    "r.xml:1: it is no report of findings: it begins with <coverage>",
+		"<checkstyle>\n": "r.xml:2: it is no XML",
+		"<pmd><file name='a'><violation><violation/></violation></file></pmd>": "r.xml:1: a <violation> is inside another finding",
+		"<checkstyle><file name='a'><error line='-1'/></file></checkstyle>":    "it is no number from 0",
+	} {
+		if err := new(Findings).Read("r.xml", []byte(report)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", report, err, want)
+		}
+	}
 }

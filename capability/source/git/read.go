@@ -225,6 +225,16 @@ func (r Reader) List(ctx context.Context, commit, dir string) ([]string, error) 
 	return names, nil
 }
 
+// Paths returns the paths of all files of a commit.
+func (r Reader) Paths(ctx context.Context, commit string) ([]string, error) {
+	c, err := r.Commit(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.output(ctx, nil, "ls-tree", "-r", "-z", "--name-only", "--full-tree", c.SHA)
+	return split(out), err
+}
+
 // Files returns the paths that a commit adds, changes or removes, compared
 // with its first parent, sorted.
 func (r Reader) Files(ctx context.Context, commit string) ([]string, error) {

@@ -84,11 +84,25 @@ func show(c *cobra.Command, h Hub, id string) error {
 			fmt.Fprintln(w, line)
 		}
 	}
-	fmt.Fprintf(w, "from %s, on %s, attempt %d, %s s\n", b.Source, b.Runner, b.Attempt, span(b.Started, b.Finished))
+	var facts []string
+	if b.Source != "" {
+		facts = append(facts, "from "+string(b.Source))
+	}
+	if b.Runner != "" {
+		facts = append(facts, fmt.Sprintf("on %s, attempt %d, %s s", b.Runner, b.Attempt, span(b.Started, b.Finished)))
+	}
+	if len(facts) > 0 {
+		fmt.Fprintln(w, strings.Join(facts, ", "))
+	}
 	if b.LogMissing != 0 {
 		fmt.Fprintln(w, incomplete(b.LogMissing))
 	}
-	fmt.Fprintf(w, "image %s\n", b.Image)
+	if b.BuildImage != "" {
+		fmt.Fprintf(w, "in %s\n", b.BuildImage)
+	}
+	if b.Image != "" {
+		fmt.Fprintf(w, "image %s\n", b.Image)
+	}
 	return nil
 }
 
@@ -137,7 +151,8 @@ With --local nothing is ordered: the definitions in the folder jobs of the
 working tree are expanded, and the job is run in the Docker of this machine, in
 a container of the same image, with the same limits, mounts and script as on a
 runner, on a copy of the files that Git knows or would add. Artifacts, reports
-and images are not kept, and secrets are those that --param gives.`,
+and images are not kept. Secrets that --secret does not give are left out, and
+named.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.local.on {
 				return o.local.run(c, args[0], o.params)
@@ -168,6 +183,9 @@ func (o order) run(c *cobra.Command, h Hub, job string) error {
 	if o.commit == "" {
 		ref, err := api.Refs.Read(c.Context(), client, api.RefID(o.project, "refs/heads/main"))
 		if errors.Is(err, kit.ErrNotFound) {
+			if _, err := api.Projects.Read(c.Context(), client, o.project); err != nil {
+				return err
+			}
 			return fmt.Errorf("%s has no main branch: name the commit with --commit", o.project)
 		}
 		if err != nil {

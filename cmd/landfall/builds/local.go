@@ -1,6 +1,7 @@
 package builds
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ type localRun struct {
 	busybox string
 	mounts  []string
 	env     map[string]string
+	secrets map[string]string
 	limits  engine.Limits
 }
 
@@ -50,6 +52,7 @@ func (l *localRun) flags(f *pflag.FlagSet) {
 	c.Flags().StringVar(&l.busybox, "busybox", "/bin/busybox", "static busybox to make the default image of, where it is missing")
 	c.Flags().StringSliceVar(&l.mounts, "mount", nil, "read-only cache, as the runner has it: VARIABLE=HOST[:TARGET]")
 	c.Flags().StringToStringVar(&l.env, "env", nil, "environment, as the runner has it: KEY=VALUE")
+	c.Flags().StringToStringVar(&l.secrets, "secret", nil, "the value of a secret, NAME=VALUE")
 	c.Flags().Int64Var(&l.limits.Pids, "pids", 4096, "processes and threads of a container; 0 means no limit")
 	c.Flags().Int64Var(&l.limits.MemoryMB, "memory", 0, "MiB of memory of a container; 0 means no limit")
 	c.Flags().Float64Var(&l.limits.CPUs, "cpus", 0, "processors of a container; 0 means all")
@@ -77,7 +80,8 @@ func (l *localRun) run(c *cobra.Command, name string, params map[string]string) 
 		Meta: kit.Meta{Link: api.Builds.Link("local"), Created: time.Now()}, Project: filepath.Base(project),
 		Job: name, Commit: strings.TrimSpace(commit), Params: params, Spec: &spec,
 	}
-	return l.build(c, b, spec.Image, func(dir string) error { return copyTree(c.Context(), l.tree, dir) }, nil)
+	values := withSecrets(&b, l.secrets)
+	return l.build(c, b, spec.Image, func(dir string) error { return copyTree(c.Context(), l.tree, dir) }, values)
 }
 
 // jobOf returns the job that the definitions in the working tree make.
@@ -123,8 +127,7 @@ func (l *localRun) build(c *cobra.Command, b api.Build, image string, write func
 		return err
 	}
 	defer removeAll(dir)
-	owner := "local-" + filepath.Base(dir)
-	e, err := l.engine.Open(ctx, dir, owner)
+	e, err := l.engine.Open(ctx, dir, "local") // so that later ones find its caches
 	if err != nil {
 		return err
 	}
@@ -140,7 +143,7 @@ func (l *localRun) build(c *cobra.Command, b api.Build, image string, write func
 		}
 	}
 	if e.Name() == "docker" {
-		fmt.Fprintf(os.Stderr, "%s at %.12s in %s\n", b.Job, b.Commit, image)
+		fmt.Fprintf(os.Stderr, "%s at %.12s in %s\n", b.Job, cmp.Or(b.Commit, "no commit"), image)
 	}
 	ended, err := local.Run(ctx, local.Config{
 		Build: b, Engine: e, Image: image, Dir: dir, Sources: write, Mounts: mounts, Limits: l.limits,
@@ -148,7 +151,7 @@ func (l *localRun) build(c *cobra.Command, b api.Build, image string, write func
 	}, c.OutOrStdout())
 	switch {
 	case errors.Is(err, engine.ErrNoImage):
-		return fmt.Errorf("%w: get it with docker pull %s", err, image)
+		return fmt.Errorf("%w, as with docker pull", err)
 	case err != nil:
 		return err
 	case ended.Result != api.ResultSuccess:
@@ -189,7 +192,7 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 func copyTree(ctx context.Context, tree, dir string) error {
 	list, err := git(ctx, tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: a local build takes the files that Git knows or would add, so make the folder a repository by git init", err)
 	}
 	for name := range strings.SplitSeq(strings.TrimSuffix(list, "\x00"), "\x00") {
 		if name == "" {
@@ -236,7 +239,6 @@ const maxSources = 1 << 30
 
 func reproduceCommand(h Hub) *cobra.Command {
 	var l localRun
-	var secrets map[string]string
 	c := &cobra.Command{
 		Use: "reproduce BUILD", Short: "Run a build again on this machine", Args: cobra.ExactArgs(1),
 		Long: `Runs the steps of a build again in the Docker of this machine: in a container of
@@ -246,14 +248,13 @@ besides is for the flags: --mount, --env, --memory, --cpus, --pids.
 
 Secrets are not copied to this machine. Those that --secret does not give are
 left out, and named.`,
-		RunE: func(c *cobra.Command, args []string) error { return l.reproduce(c, h, args[0], secrets) },
+		RunE: func(c *cobra.Command, args []string) error { return l.reproduce(c, h, args[0]) },
 	}
 	l.flags(c.Flags())
-	c.Flags().StringToStringVar(&secrets, "secret", nil, "the value of a secret, NAME=VALUE")
 	return c
 }
 
-func (l *localRun) reproduce(c *cobra.Command, h Hub, id string, secrets map[string]string) error {
+func (l *localRun) reproduce(c *cobra.Command, h Hub, id string) error {
 	b, err := read(c.Context(), h, id)
 	if err != nil {
 		return err
@@ -261,7 +262,7 @@ func (l *localRun) reproduce(c *cobra.Command, h Hub, id string, secrets map[str
 	if b.Spec == nil {
 		return fmt.Errorf("build %s is %s: what it is to do is not known: %s", id, b.State, b.Error)
 	}
-	values := withSecrets(&b, secrets)
+	values := withSecrets(&b, l.secrets)
 	image := b.BuildImage
 	if image == "" {
 		image = b.Spec.Image
@@ -288,8 +289,10 @@ func withSecrets(b *api.Build, given map[string]string) (values []string) {
 		}
 	}
 	for _, use := range b.Spec.Secrets {
-		if _, ok := given[use.Variable]; !ok || use.File {
-			fmt.Fprintf(os.Stderr, "left out the secret %s of the project (%s)\n", use.Secret, use.Variable)
+		if use.File || use.Variable == "" {
+			fmt.Fprintf(os.Stderr, "left out the secret %s of the project: a local build has no files and keys of secrets\n", use.Secret)
+		} else if _, ok := given[use.Variable]; !ok {
+			fmt.Fprintf(os.Stderr, "left out the secret %s of the project: give it with --secret %s=VALUE\n", use.Secret, use.Variable)
 		}
 	}
 	for name, value := range given {

@@ -1,11 +1,13 @@
 package builds
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -52,15 +54,10 @@ func shell(c *cobra.Command, h Hub, id string, command []string) error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(c.Context(), "docker", "ps", "--quiet", "--filter", "label=landfall.task="+task.Kept(b)).Output()
+	container, err := keptContainer(c.Context(), b)
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = errors.New(strings.TrimSpace(string(exit.Stderr)))
-		}
-		return fmt.Errorf("ask Docker for the container: %w", err)
+		return err
 	}
-	container := strings.TrimSpace(string(out))
 	switch {
 	case container != "":
 	case !b.State.Done():
@@ -83,4 +80,32 @@ func shell(c *cobra.Command, h Hub, id string, command []string) error {
 	cmd := exec.CommandContext(c.Context(), "docker", append(append(args, container), command...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr()
 	return cmd.Run()
+}
+
+// keepTime is how long a runner may take to start the container that it keeps,
+// once it has said how the build ended.
+const keepTime = 20 * time.Second
+
+// keptContainer returns the id of the container that is kept of b, empty if there
+// is none.
+func keptContainer(ctx context.Context, b api.Build) (string, error) {
+	for {
+		out, err := exec.CommandContext(ctx, "docker", "ps", "--quiet", "--filter", "label=landfall.task="+task.Kept(b)).Output()
+		if err != nil {
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				err = errors.New(strings.TrimSpace(string(exit.Stderr)))
+			}
+			return "", fmt.Errorf("ask Docker for the container: %w", err)
+		}
+		container := strings.TrimSpace(string(out))
+		if container != "" || b.State != api.BuildFailed || !b.Keep || time.Since(b.Finished) > keepTime {
+			return container, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }

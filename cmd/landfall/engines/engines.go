@@ -59,6 +59,11 @@ func (s *Several) Flags(c *cobra.Command) {
 		"or, as often as there are Docker daemons, NAME=ADDRESS?slots=N&label=L, see above")
 }
 
+// DockerFlags is Flags for a command that is about Docker daemons only.
+func (s *Several) DockerFlags(c *cobra.Command) {
+	c.Flags().StringArrayVar(&s.texts, "engine", []string{"docker"}, "docker; or, as often as there are Docker daemons, NAME=ADDRESS, as for the runner")
+}
+
 // Open returns the engines. One without a name is the only one, the last that is
 // said, and has so many slots as parallel says.
 func (s *Several) Open(ctx context.Context, dir, owner string, parallel int) ([]fleet.Member, error) {

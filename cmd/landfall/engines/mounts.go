@@ -21,7 +21,11 @@ func Mounts(texts []string) ([]engine.Mount, error) {
 		if !ok || variable == "" || !filepath.IsAbs(host) || !filepath.IsAbs(target) {
 			return nil, fmt.Errorf("%q is no mount: write VARIABLE=/host/path or VARIABLE=/host/path:/path/in/container", s)
 		}
-		if info, err := os.Stat(host); err == nil && info.Mode()&os.ModeSocket != 0 {
+		info, err := os.Stat(host)
+		if err != nil {
+			return nil, fmt.Errorf("the mount %s: %w: make it, or leave the mount out", s, err)
+		}
+		if info.Mode()&os.ModeSocket != 0 {
 			return nil, fmt.Errorf("%s is a socket: builds get none, for who reaches an engine's controls its machine", host)
 		}
 		mounts = append(mounts, engine.Mount{Host: host, Target: target, ReadOnly: true, Env: variable})

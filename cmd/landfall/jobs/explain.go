@@ -18,7 +18,7 @@ import (
 
 func explainCommand(h console.Hub) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "explain JOB DIR | JOB -- JENKINS-JOBS ARGUMENTS",
+		Use:   "explain JOB [DIR] | JOB -- JENKINS-JOBS ARGUMENTS",
 		Short: "Tell where each part of a job comes from",
 	}
 	dialect := dialectFlag(c)
@@ -33,8 +33,10 @@ func explainCommand(h console.Hub) *cobra.Command {
 			x, err = expand(".", d, args[1:])
 		case c.ArgsLenAtDash() < 0 && len(args) == 2:
 			x.jobs, x.wrong = expandFolder(args[1])
+		case c.ArgsLenAtDash() < 0 && len(args) == 1:
+			x.jobs, x.wrong = expandFolder(".")
 		default:
-			err = fmt.Errorf("name a job and a folder, or a job, -- and a command line of jenkins-jobs")
+			err = fmt.Errorf("name a job, and the folder of its project unless it is this one; or a job, -- and a command line of jenkins-jobs")
 		}
 		if err = cmp.Or(err, x.wrong); err != nil {
 			return err

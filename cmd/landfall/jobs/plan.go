@@ -141,7 +141,7 @@ func applyCommand(h console.Hub) *cobra.Command {
 		}
 		asked, err := api.Generations.Send(c.Context(), client, project, "deploy", wish)
 		if errors.Is(err, kit.ErrNotFound) {
-			err = kit.Errorf(kit.ErrNotFound, api.Projects.Link(project), "there is no such project, or it has no branch main")
+			err = kit.Errorf(kit.ErrNotFound, api.Projects.Link(project), "there is no such project, or it has no branch main: landfall project list has those that there are")
 		}
 		if err != nil {
 			return err

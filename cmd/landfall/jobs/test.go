@@ -3,7 +3,6 @@ package jobs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"runtime/debug"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"landfall.dev/api"
 	"landfall.dev/capability/job"
 	"landfall.dev/capability/job/definition"
 	"landfall.dev/cmd/landfall/console"
@@ -20,7 +18,7 @@ import (
 
 func testCommand(h console.Hub) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "test DIR | -- JENKINS-JOBS ARGUMENTS",
+		Use:   "test [DIR] | -- JENKINS-JOBS ARGUMENTS",
 		Short: "Print the jobs that the definitions in DIR/jobs (or DIR itself) expand to, or those of a command line of jenkins-jobs",
 	}
 	dialect := dialectFlag(c)
@@ -31,9 +29,12 @@ func testCommand(h console.Hub) *cobra.Command {
 			return err
 		case c.ArgsLenAtDash() >= 0:
 			return testLine(c, h, d, args)
-		case len(args) != 1:
+		case len(args) == 0:
+			args = []string{"."}
+		case len(args) > 1:
 			return fmt.Errorf("name one folder, or -- and a command line of jenkins-jobs")
-		case d != definition.Modern:
+		}
+		if d != definition.Modern {
 			return fmt.Errorf("the definitions of a project are in the dialect modern: to test others write -- test %s", args[0])
 		}
 		return testFolder(c, h, args[0])
@@ -99,7 +100,7 @@ func testFolder(c *cobra.Command, h console.Hub, dir string) error {
 		return console.WriteJSON(out, specs)
 	}
 	for _, s := range specs {
-		printJob(out, s)
+		printer{out}.job(s)
 	}
 	fmt.Fprintf(out, "%d jobs\n", len(specs))
 	return nil
@@ -125,56 +126,12 @@ func definitionFiles(dir string) (fstest.MapFS, error) {
 		}
 		b, err := fs.ReadFile(root, name)
 		files[prefix+name] = &fstest.MapFile{Data: b}
-		found = found || strings.HasSuffix(name, ".yml") || strings.HasSuffix(name, ".yaml")
+		file := strings.TrimPrefix(prefix+name, "jobs/")
+		found = found || !strings.Contains(file, "/") && (strings.HasSuffix(file, ".yml") || strings.HasSuffix(file, ".yaml"))
 		return err
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("%s has no definitions: they are *.yml files in its folder jobs, and no symbolic links", dir)
+		err = fmt.Errorf("%s has no definitions: they are *.yml files in its folder jobs, not below that, and no symbolic links", dir)
 	}
 	return files, err
-}
-
-func printJob(w io.Writer, s api.JobSpec) {
-	fmt.Fprintf(w, "%s\n  from   %s\n", s.Name, strings.Join(s.Origin, " > "))
-	if s.Image != "" {
-		fmt.Fprintf(w, "  image  %s\n", s.Image)
-	}
-	for _, step := range s.Script {
-		printStep(w, "  ", "step   "+step)
-	}
-	printSteps(w, "  ", s.Steps)
-	for _, a := range s.After {
-		printSteps(w, "  after  ", a.Steps)
-	}
-	if s.Pack != nil {
-		fmt.Fprintf(w, "  pack   %s\n", s.Pack.Repository)
-	}
-	for _, m := range s.Missing {
-		what := "without"
-		if m.Needed {
-			what = "cannot run:"
-		}
-		fmt.Fprintf(w, "  %s %s (%s)\n", what, m.Component, m.Reason)
-	}
-}
-
-// printSteps prints the steps of a job that was written for Jenkins.
-func printSteps(w io.Writer, indent string, steps []api.Step) {
-	for _, s := range steps {
-		switch {
-		case s.Shell != nil:
-			printStep(w, indent, "step   "+s.Shell.Script)
-		case s.If != nil:
-			printStep(w, indent, fmt.Sprintf("if     %s %s %s", s.If.Condition.Type, s.If.Condition.A, s.If.Condition.B))
-			printSteps(w, indent+"  ", s.If.Steps)
-		case s.Inject != nil:
-			printStep(w, indent, "inject")
-		case s.Copy != nil:
-			printStep(w, indent, "copy")
-		}
-	}
-}
-
-func printStep(w io.Writer, indent, text string) {
-	fmt.Fprintln(w, indent+strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+indent+"       "))
 }

@@ -21,7 +21,7 @@ import (
 
 // Commands returns the commands.
 func Commands(h console.Hub) []*cobra.Command {
-	return []*cobra.Command{planCommand(h), locksCommand(h), unlockCommand(h)}
+	return []*cobra.Command{planCommand(h), listenersCommand(h), approveCommand(h), overrideCommand(h), locksCommand(h), unlockCommand(h)}
 }
 
 const planHelp = `Print the plan that an event would make, without anything being done: the hub

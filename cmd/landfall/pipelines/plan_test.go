@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"landfall.dev/api"
 	"landfall.dev/kit"
 	"landfall.dev/kit/kittest"
@@ -25,7 +27,9 @@ type hub struct {
 
 func newHub(t *testing.T) *hub {
 	t.Helper()
-	h := &hub{cluster: kittest.Serve(t, kit.Service{Name: "source", Owns: []kit.Owned{kit.Own[api.Project](api.Projects, nil)}})}
+	h := &hub{cluster: kittest.Serve(t, kit.Service{Name: "source", Owns: []kit.Owned{
+		kit.Own[api.Project](api.Projects, nil), kit.Own[api.Schedule](api.Schedules, nil),
+	}})}
 	for _, id := range []string{"ledger", "web"} {
 		if _, err := api.Projects.Create(t.Context(), h.cluster.Admin(), id, api.Project{}); err != nil {
 			t.Fatal(err)
@@ -49,9 +53,9 @@ func (h *hub) Ask(_ context.Context, _, path string, out any) error {
 	h.asked = append(h.asked, q)
 	a := out.(*api.PlanAnswer)
 	*a = api.PlanAnswer{Project: q.Project, Commit: "c1", Definitions: "c1", Library: q.Library}
-	a.Plan.Nodes = []api.Node{{ID: "unit", Type: api.NodeBuild, Job: "job-" + q.Library}}
+	a.Plan.Nodes = []api.Node{{ID: "unit", Type: api.NodeBuild, Job: "job-" + q.Library, Position: "jobs/a.yml:3"}}
 	if q.Project == "web" {
-		a.Error = noPipeline
+		a.Plan.Nodes, a.Error = nil, noPipeline
 	}
 	if q.Against != "" {
 		a.Before, a.Difference = &api.PlanAnswer{}, []string{"+ unit: build job=job-" + q.Library}
@@ -62,7 +66,11 @@ func (h *hub) Ask(_ context.Context, _, path string, out any) error {
 // run runs the command plan and returns what it prints.
 func (h *hub) run(t *testing.T, stdin string, args ...string) (string, error) {
 	t.Helper()
-	c := planCommand(h)
+	return h.command(t, planCommand(h), stdin, args...)
+}
+
+func (h *hub) command(t *testing.T, c *cobra.Command, stdin string, args ...string) (string, error) {
+	t.Helper()
 	var out bytes.Buffer
 	c.SetOut(&out)
 	c.SetIn(strings.NewReader(stdin))
@@ -102,6 +110,24 @@ func TestPlansArePrintedAndCompared(t *testing.T) {
 	}
 	if q := h.asked[0]; q.Project != "ledger" || q.Event != "merged" || q.Library != "l1" {
 		t.Errorf("asked for %+v, want the event", q)
+	}
+}
+
+func TestListenersAreListedByProjectAndEvent(t *testing.T) {
+	h := newHub(t)
+	nightly := api.Schedule{Project: "ledger", Job: "nightly", Spec: api.ScheduleSpec{Timed: []string{"TZ=Europe/Berlin\nH 3 * * *"}}}
+	if _, err := api.Schedules.Create(t.Context(), h.cluster.Admin(), "ledger~nightly", nightly); err != nil {
+		t.Fatal(err)
+	}
+	text, err := h.command(t, listenersCommand(h), "")
+	want := "PROJECT  EVENT                             STARTS   DEFINED IN\n" +
+		"ledger   patchset-created                  unit     jobs/a.yml\n" +
+		"ledger   merged                            unit     jobs/a.yml\n" +
+		"ledger   timer TZ=Europe/Berlin H 3 * * *  nightly  \n" +
+		"web      patchset-created                  nothing  \n" +
+		"web      merged                            nothing  \n"
+	if err != nil || text != want {
+		t.Errorf("printed\n%s%v\nwant\n%s", text, err, want)
 	}
 }
 

@@ -121,6 +121,9 @@ func listCommand(h Hub) *cobra.Command {
 			}
 			filter := ""
 			if len(args) > 0 {
+				if _, err := api.Projects.Read(c.Context(), client, args[0]); err != nil {
+					return err
+				}
 				filter = fmt.Sprintf("project == %q", args[0])
 			}
 			all := []api.Secret{}

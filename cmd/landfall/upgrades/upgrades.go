@@ -79,12 +79,7 @@ func Describe(u api.Upgrade) []string {
 	if u.Pause > 0 {
 		lines = append(lines, fmt.Sprintf("pause: %s (predicted %s, budget %s)", Pause(u.Pause), Pause(u.Predicted), Pause(u.Budget)))
 	}
-	for _, m := range u.History {
-		if m.State == api.UpgradeReleased {
-			lines = append(lines, "traffic goes to green since "+m.At.Format(time.RFC3339Nano))
-			break
-		}
-	}
+	lines = append(lines, traffic(u)...)
 	if u.Back != nil {
 		lines = append(lines, backLine(u))
 	}
@@ -101,6 +96,19 @@ func Describe(u api.Upgrade) []string {
 	}
 	if u.Rehearsal != nil {
 		lines = append(lines, u.Rehearsal.Lines()...)
+	}
+	return lines
+}
+
+// traffic says where traffic has gone since when, if u has moved it.
+func traffic(u api.Upgrade) (lines []string) {
+	for _, m := range u.History {
+		switch {
+		case m.State == api.UpgradeReleased && lines == nil:
+			lines = []string{"traffic goes to green since " + m.At.Format(time.RFC3339Nano)}
+		case m.State == api.UpgradeRolledBack:
+			lines = []string{"traffic goes to blue again since " + m.At.Format(time.RFC3339Nano)}
+		}
 	}
 	return lines
 }

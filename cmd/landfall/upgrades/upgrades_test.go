@@ -41,11 +41,12 @@ func TestPrinterPrintsWhatIsNewOnce(t *testing.T) {
 
 func TestDescribedUpgradesTellOfTheWayBack(t *testing.T) {
 	u := api.Upgrade{State: api.UpgradeRolledBack, Slowest: 0.3, Health: []api.Reading{{Name: "errors", Value: 0.2}}}
-	u.History = []api.Moment{{State: api.UpgradeReleased, At: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)}}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+	u.History = []api.Moment{{State: api.UpgradeReleased, At: at}, {State: api.UpgradeRolledBack, At: at.Add(5 * time.Minute)}}
 	u.Quarantine = []api.Quarantined{{Link: "accounts/7", Version: 3, Field: "name", Error: "too long", WaivedBy: "users/ada"}}
 	u.Back = &api.Back{Pause: 0.025, Predicted: 0.07}
 	text := strings.Join(Describe(u), "\n")
-	for _, want := range []string{"since 2026-01-02T03:04:05.006Z", "accounts/7: name: too long, version 3, stays behind: waived by users/ada", "pause of going back: 25ms (predicted 70ms", "check errors: 0.2", "at most they were by 30 %"} {
+	for _, want := range []string{"traffic goes to blue again since 2026-01-02T03:09:05.006Z", "accounts/7: name: too long, version 3, stays behind: waived by users/ada", "pause of going back: 25ms (predicted 70ms", "check errors: 0.2", "at most they were by 30 %"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing:\n%s", want, text)
 		}

@@ -3,6 +3,7 @@ package transform
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -157,6 +158,11 @@ func (w *reversal) revert(op kit.Transform, gone map[string]bool) error {
 		}
 		inverse.Convert = op.Back
 		w.convert(op)
+	case "edit":
+		if op.EditBack == nil {
+			return errors.New("edit has no function for the way back")
+		}
+		inverse.Edit = op.EditBack
 	case "split":
 		return w.revertSplit(op, inverse)
 	case "merge":

@@ -112,6 +112,9 @@ func TestWayBack(t *testing.T) {
 		{"fields that were added and removed", one(kit.Rename("a", "b")), `{"a":1,"u":2,"v":3}`, `{"b":1,"v":4,"w":5}`, `{"a":1,"v":4,"w":5}`},
 		{"an object is replaced, not merged", one(kit.Rename("a", "b")), `{"a":{"x":1,"y":2}}`, `{"b":{"y":3,"z":null}}`, `{"a":{"y":3,"z":null}}`},
 		{"convert", one(kit.Convert("a", listed, unlisted)), `{"a":1}`, `{"a":[7]}`, `{"a":7}`},
+		{"edit", one(kit.Edit(
+			func(f kit.Fields) error { f.Set("m", raw("0")); return nil },
+			func(f kit.Fields) error { f.Remove("m"); return nil })), `{"a":1}`, `{"a":2,"m":0}`, `{"a":2}`},
 		{"func", one(marking("m")), `{"a":1}`, `{"m":0,"a":2}`, `{"a":2}`},
 		{"a text that was split", one(kit.SplitAt("name", name, " ")), `{"name":"Ada Lovelace"}`, `{"first":"Ada","last":"King \"L\""}`, `{"name":"Ada King \"L\""}`},
 		{"a text of which there is only the start", one(kit.SplitAt("name", name, " ")), `{}`, `{"u":1,"first":"Ada"}`, `{"u":1,"name":"Ada"}`},
@@ -176,6 +179,7 @@ func TestWhatHasNoInverseHasNoWayBack(t *testing.T) {
 	}{
 		{[]kit.Transform{kit.Convert("a", listed, nil)}, `transformation 1: convert of "a" has no function for the way back`},
 		{[]kit.Transform{kit.Drop("z"), kit.Func(listed, nil)}, `transformation 2: func has no function for the way back`},
+		{[]kit.Transform{kit.Edit(func(kit.Fields) error { return nil }, nil)}, `transformation 1: edit has no function for the way back`},
 		{[]kit.Transform{kit.Split("a", []string{"b", "c"}, half, nil)}, `transformation 1: split of "a" has no function that merges it again`},
 		{[]kit.Transform{kit.Merge([]string{"a", "b"}, "c", pack, nil)}, `transformation 1: merge to "c" has no function that splits it again`},
 		{[]kit.Transform{kit.SplitAt("a", []string{"b", "c"}, " "), kit.Drop("b")}, `transformation 1: "a" was split, and some of its parts, not all, are dropped later`},

@@ -57,7 +57,7 @@ func mark(made map[string]bool, op kit.Transform) error {
 	switch op.Op {
 	case "convert":
 		return nil
-	case "func":
+	case "edit", "func":
 		clear(made)
 	}
 	for _, f := range op.From {
@@ -75,7 +75,7 @@ func mark(made map[string]bool, op kit.Transform) error {
 // check returns an error unless op says all that it has to, and no more.
 func check(op kit.Transform) error {
 	if _, ok := actions[op.Op]; !ok {
-		return fmt.Errorf("%q is no transformation: there are rename, default, drop, convert, split, merge and func", op.Op)
+		return fmt.Errorf("%q is no transformation: there are rename, default, drop, convert, split, merge, edit and func", op.Op)
 	}
 	if err := checkFields(op); err != nil {
 		return err
@@ -88,6 +88,10 @@ func check(op kit.Transform) error {
 	case "default":
 		if _, err := scanValue(op.Value); err != nil {
 			return fmt.Errorf("the default of %q is %w", op.To[0], err)
+		}
+	case "edit":
+		if op.Edit == nil {
+			return errors.New("edit has no function")
 		}
 	case "func":
 		if op.Convert == nil {
@@ -122,7 +126,7 @@ func checkFields(op kit.Transform) error {
 		to = [2]int{2, many}
 	case "merge":
 		from = [2]int{2, many}
-	case "func":
+	case "edit", "func":
 		from, to = [2]int{0, 0}, [2]int{0, 0}
 	}
 	if n := len(op.From); n < from[0] || n > from[1] {

@@ -16,6 +16,7 @@ package transform
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 
 	"landfall.dev/kit"
@@ -118,11 +119,12 @@ const (
 	convert
 	split
 	merge
+	edit
 	rewrite
 )
 
 var actions = map[string]action{
-	"rename": rename, "default": add, "drop": drop, "convert": convert, "split": split, "merge": merge, "func": rewrite,
+	"rename": rename, "default": add, "drop": drop, "convert": convert, "split": split, "merge": merge, "edit": edit, "func": rewrite,
 }
 
 // step is a transformation in the form that is applied. The members have no
@@ -150,12 +152,20 @@ func newStep(t kit.Transform) step {
 }
 
 func named(field string, value []byte) member {
-	key, _ := json.Marshal(field) // a string has JSON
-	return member{key: key, name: []byte(field), value: value}
+	for i := range len(field) {
+		if c := field[i]; c < ' ' || c > '~' || strings.IndexByte(`"\<>&`, c) >= 0 {
+			key, _ := json.Marshal(field) // a string has JSON
+			return member{key: key, name: []byte(field), value: value}
+		}
+	}
+	key := append(append(append(make([]byte, 0, len(field)+2), '"'), field...), '"')
+	return member{key: key, name: key[1 : len(key)-1], value: value}
 }
 
 func (s *step) apply(ms []member) ([]member, error) {
 	switch s.action {
+	case edit:
+		return s.edit(ms)
 	case rewrite:
 		return s.rewrite(ms)
 	case add:

@@ -67,6 +67,22 @@ func TestTransformations(t *testing.T) {
 		{name: "func that fails", steps: one(kit.Func(func(raw) (raw, error) { return nil, refused }, nil)), in: `{}`, wantError: "not like that"},
 		{name: "func that names the field", steps: one(kit.Func(func(raw) (raw, error) { return nil, &FieldError{"q", refused} }, nil)), in: `{}`, wantField: "q", wantError: `field "q": not like that`},
 		{name: "func to no object", steps: one(kit.Func(func(raw) (raw, error) { return raw("[]"), nil }, nil)), in: `{}`, wantError: "not valid JSON at byte 0: a JSON object is expected"},
+		{name: "edit", steps: one(kit.Edit(func(f kit.Fields) error {
+			f.Set("b", f.Value("a"))
+			f.Remove("a")
+			f.Remove("missing")
+			f.Set("c", raw(` "x" `))
+			n := 0
+			for range f.All() {
+				n++
+			}
+			f.Set("n", fmt.Append(nil, n))
+			return nil
+		}, nil), kit.Rename("b", "d")), in: `{"z":[ 1 ],"a":{"k" : 2},"c":0}`, want: `{"z":[ 1 ],"c":"x","d":{"k" : 2},"n":3}`},
+		{name: "edit that sets what is not JSON", steps: one(kit.Edit(func(f kit.Fields) error { f.Set("a", raw("1,")); f.Set("b", nil); return nil }, nil)), in: `{}`, wantField: "a", wantError: `field "a": not valid JSON at byte 1: nothing is expected after the value`},
+		{name: "edit of the envelope", steps: one(kit.Edit(func(f kit.Fields) error { f.Set("version", raw("1")); return nil }, nil)), in: `{}`, wantField: "version", wantError: `field "version": it belongs to the envelope, which is kept as it is`},
+		{name: "edit that fails", steps: one(kit.Edit(func(kit.Fields) error { return refused }, nil)), in: `{}`, wantError: "not like that"},
+		{name: "edit that panics", steps: one(kit.Edit(func(kit.Fields) error { panic("oh") }, nil)), in: `{}`, wantError: "the transformation panicked: oh"},
 		{name: "split", steps: one(kit.SplitAt("n", []string{"f", "l"}, " ")), in: `{"a":1,"n":"Ada King L","b":2}`, want: `{"a":1,"f":"Ada","l":"King L","b":2}`},
 		{name: "split of a text without a separator", steps: one(kit.SplitAt("n", []string{"f", "l"}, " ")), in: `{"n":""}`, want: `{"f":""}`},
 		{name: "split of a text with escapes", steps: one(kit.SplitAt("n", []string{"f", "l"}, "/")), in: `{"n":"\/\"\\\n\/\u00e9<"}`, want: `{"f":"","l":"\"\\\u000a/é<"}`},
@@ -151,6 +167,7 @@ func TestIncompleteTransformationsDoNotCompile(t *testing.T) {
 		{kit.Transform{Op: "default", To: []string{"a"}}, `the default of "a" is not valid JSON`},
 		{kit.Convert("a", nil, nil), `convert of "a" has no function`},
 		{kit.Func(nil, nil), "func has no function"},
+		{kit.Edit(nil, nil), "edit has no function"},
 		{kit.Transform{Op: "rename", From: []string{"a"}}, "rename writes one field, not 0"},
 		{kit.Transform{Op: "drop", From: []string{"a", "b"}}, "drop reads one field, not 2"},
 		{kit.Transform{Op: "default", From: []string{"a"}, To: []string{"b"}}, "default reads no fields, not 1"},
@@ -355,6 +372,12 @@ func BenchmarkTransform(b *testing.B) {
 		{"rename one, add one", plain},
 		{"and convert one by a function", append(plain, kit.Convert("amount", func(v raw) (raw, error) { return v[1 : len(v)-1], nil }, nil))},
 		{"and split one", append(plain, kit.SplitAt("title", []string{"first", "rest"}, " "))},
+		{"an edit of the document", []kit.Transform{kit.Edit(func(f kit.Fields) error {
+			f.Set("title", f.Value("name"))
+			f.Remove("name")
+			f.Set("currency", raw(`"EUR"`))
+			return nil
+		}, nil)}},
 		{"a function of the document", []kit.Transform{kit.Func(func(d raw) (raw, error) { return d, nil }, nil)}},
 	} {
 		x := compile(b, c.ops)

@@ -39,7 +39,7 @@ type errorPage struct {
 // refuse answers with a page that says what err means.
 func (p *Pages) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	f := FaultOf(err)
-	if f.Status >= http.StatusInternalServerError {
+	if f.Status >= http.StatusInternalServerError && r.Context().Err() == nil { // else nobody waits for it
 		slog.ErrorContext(r.Context(), "page could not be made", "path", r.URL.Path, "error", err)
 	}
 	p.render(w, r, Page{Title: http.StatusText(f.Status), Status: f.Status, Body: "error", Content: errorPage{f, p.site.Back(r)}})

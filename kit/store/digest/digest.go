@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math/bits"
+	"sync"
 
 	"landfall.dev/kit"
 )
@@ -87,18 +88,31 @@ func Hash(r kit.Record) [16]byte { return Of(r.Link, uint64(r.Version), r.Body) 
 
 // Of is Hash of the parts of a document.
 func Of[L ~string | ~[]byte](link L, version uint64, body []byte) [16]byte {
-	buf := make([]byte, 0, 1024)
-	buf = append(append(buf, link...), 0)
-	buf = binary.BigEndian.AppendUint64(buf, version)
-	sum := sha256.Sum256(append(buf, body...))
+	kept := buffers.Get().(*[]byte)
+	buf := append(append((*kept)[:0], link...), 0)
+	buf = append(binary.BigEndian.AppendUint64(buf, version), body...)
+	sum := sha256.Sum256(buf)
+	if cap(buf) <= maxBuffer {
+		*kept = buf
+		buffers.Put(kept)
+	}
 	return [16]byte(sum[:16])
 }
+
+// maxBuffer is how large a buffer is kept to be used again.
+const maxBuffer = 64 << 10
+
+// buffers are not used at the moment.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // Tally is a Bucket as it is kept: 128-bit numbers in two words.
 type Tally struct {
 	count  int64
 	hi, lo uint64
 }
+
+// Count returns the number of documents.
+func (t *Tally) Count() int64 { return t.count }
 
 func (t *Tally) add(h [16]byte) {
 	var carry uint64
@@ -120,15 +134,6 @@ func (t Tally) Plus(o Tally) Tally {
 	t.lo, carry = bits.Add64(t.lo, o.lo, 0)
 	t.hi, _ = bits.Add64(t.hi, o.hi, carry)
 	t.count += o.count
-	return t
-}
-
-// Minus returns the sums without those of o.
-func (t Tally) Minus(o Tally) Tally {
-	var borrow uint64
-	t.lo, borrow = bits.Sub64(t.lo, o.lo, 0)
-	t.hi, _ = bits.Sub64(t.hi, o.hi, borrow)
-	t.count -= o.count
 	return t
 }
 

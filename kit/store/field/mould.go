@@ -1,9 +1,12 @@
 package field
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,8 +19,14 @@ type Mould struct {
 	of     reflect.Type
 	fits   func(m *Mould, raw []byte) bool // of a value that is not null
 	elem   *Mould                          // of lists and maps
-	fields map[string]*Mould
-	folded map[string]bool // names of fields, see Fold
+	fields []namedMould                    // of structs, in the order of the type, as most documents have them
+	folded map[string]bool                 // names of fields, see Fold
+}
+
+// namedMould is the mould of a field.
+type namedMould struct {
+	name string
+	*Mould
 }
 
 // NewMould returns the mould of t.
@@ -51,15 +60,28 @@ func newMould(t reflect.Type, known map[reflect.Type]*Mould) *Mould {
 	case kind == reflect.Map && t.Key().Kind() == reflect.String && !unmarshals(t.Key()):
 		m.elem, m.fits = newMould(t.Elem(), known), fitsMap
 	case kind == reflect.Struct && plainStruct(t):
-		m.fits, m.fields, m.folded = fitsStruct, map[string]*Mould{}, map[string]bool{}
-		for name, ft := range Of(t) {
-			m.fields[name] = newMould(ft, known)
+		m.fits, m.folded = fitsStruct, map[string]bool{}
+		of := Of(t)
+		for _, name := range slices.SortedFunc(maps.Keys(of), inOrder(t)) {
+			m.fields = append(m.fields, namedMould{name, newMould(of[name], known)})
 			m.folded[Fold(name)] = true
 		}
 	default:
 		m.fits = fitsDecoded
 	}
 	return m
+}
+
+// inOrder returns what compares the names of fields of the struct t by where
+// they are in it, those that it embeds last.
+func inOrder(t reflect.Type) func(a, b string) int {
+	places := map[string]int{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		places[cmp.Or(name, f.Name)] = i - t.NumField()
+	}
+	return func(a, b string) int { return cmp.Or(cmp.Compare(places[a], places[b]), cmp.Compare(a, b)) }
 }
 
 // unmarshals tells whether t has a JSON form of its own.
@@ -160,9 +182,10 @@ func fitsStruct(m *Mould, raw []byte) bool {
 	if raw[0] != '{' {
 		return false
 	}
+	next := 0
 	for f := Walk(raw); f.Next(); {
-		if field, ok := m.fields[string(f.Name)]; ok {
-			if !field.take(f.Raw) {
+		if i := m.field(f.Name, next); i >= 0 {
+			if next = i + 1; !m.fields[i].take(f.Raw) {
 				return false
 			}
 		} else if m.folded[Fold(string(f.Name))] {
@@ -170,6 +193,22 @@ func fitsStruct(m *Mould, raw []byte) bool {
 		}
 	}
 	return true
+}
+
+// field returns the number of the field with the name, or -1. It looks from
+// next on, and then from the start.
+func (m *Mould) field(name []byte, next int) int {
+	for i := next; i < len(m.fields); i++ {
+		if m.fields[i].name == string(name) {
+			return i
+		}
+	}
+	for i := range m.fields[:next] {
+		if m.fields[i].name == string(name) {
+			return i
+		}
+	}
+	return -1
 }
 
 // text returns b as a string that shares its memory, for as long as b does not

@@ -237,6 +237,11 @@ func (p *Document) check() error {
 	if err := kit.Link(Text(p.Link)).Check(); err != nil {
 		return err
 	}
+	return p.checkRest()
+}
+
+// checkRest is check of all but the link.
+func (p *Document) checkRest() error {
 	if !validMoment(p.created) || !validMoment(p.updated) || !validMoment(p.expires) {
 		return errors.New("it has a time before the year 0 or after 9999")
 	}

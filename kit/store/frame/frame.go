@@ -6,7 +6,6 @@
 package frame
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -165,7 +164,7 @@ type Reader struct {
 	r       io.Reader
 	buf     []byte // what was read and not used yet
 	own     []byte // the memory that buf is in
-	block   []byte // of what was read and is the caller's: see keep
+	given   bool   // what was read is the caller's: the memory is not used again
 	offset  int64  // of the frame that is read
 	next    int64  // of what follows what was used
 	count   uint64
@@ -190,50 +189,67 @@ func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 // writes: a stream that just stops is damaged. A damaged stream is ErrInvalid
 // with the byte offset of the frame, and so is one that a newer binary wrote.
 // After an error every further Read fails with the same. The frame is the
-// caller's. What only a Store takes, idempotency keys and earlier versions, is
+// caller's, and shares memory with those around it. What only a Store takes, idempotency keys and earlier versions, is
 // left out.
 func (r *Reader) Read() (Frame, error) {
+	raw, err := r.ReadRaw()
+	if err != nil {
+		return Frame{}, err
+	}
+	f, err := raw.Frame()
+	if err != nil {
+		r.err = err
+	}
+	return f, err
+}
+
+// Raw is a frame that was read, and not yet taken apart.
+type Raw struct {
+	Type   byte
+	Bytes  []byte // the payload without the type
+	offset int64
+}
+
+// ReadRaw is Read for who takes frames apart later, and so maybe several at
+// once.
+func (r *Reader) ReadRaw() (Raw, error) {
+	r.given = true
 	for {
 		kind, p, err := r.raw()
 		if err != nil {
-			return Frame{}, err
+			return Raw{}, err
 		}
-		switch p = r.keep(p); kind {
-		case typeHead:
-			return Frame{Head: p}, nil
-		case typeJSON:
-			f, err := parseJSONDocument(p)
-			return f, r.fail(err)
-		case TypeDocument:
-			d, err := parseDocument(p)
-			if err != nil {
-				return Frame{}, r.fail(err)
-			}
-			return Piece{Document: d}.Frame(), nil
+		if kind != TypeOnce && kind != TypePast {
+			return Raw{kind, p, r.offset}, nil
 		}
 	}
 }
 
-// keep returns a copy of p, which shares a block of memory with others.
-func (r *Reader) keep(p []byte) []byte {
-	const Block = 64 << 10
-	if len(p) > Block/8 {
-		return bytes.Clone(p)
+// Head returns the head that r is, or nil if it is a document.
+func (r Raw) Head() json.RawMessage {
+	if r.Type == typeHead {
+		return r.Bytes
 	}
-	if len(p) > cap(r.block)-len(r.block) {
-		r.block = make([]byte, 0, Block)
-	}
-	start := len(r.block)
-	r.block = append(r.block, p...)
-	return r.block[start:len(r.block):len(r.block)]
+	return nil
 }
 
-// fail ends the stream if the present frame is broken, as err says.
-func (r *Reader) fail(err error) error {
+// Frame returns the frame. Its errors are those of Read.
+func (r Raw) Frame() (f Frame, err error) {
+	switch r.Type {
+	case typeHead:
+		f.Head = r.Bytes
+	case typeJSON:
+		f, err = parseJSONDocument(r.Bytes)
+	default:
+		var d Document
+		if d, err = parseDocument(r.Bytes); err == nil {
+			f = Piece{Document: d}.Frame()
+		}
+	}
 	if err != nil {
-		r.err = r.Damaged(err.Error())
+		err = damaged(r.offset, err.Error())
 	}
-	return r.err
+	return f, err
 }
 
 // raw returns the type of the next frame and the rest of its payload, which is
@@ -323,7 +339,7 @@ func (r *Reader) fill(n int) error {
 	for empty := 0; len(r.buf) < n; empty++ {
 		have := len(r.buf)
 		if have == cap(r.buf) {
-			if size := max(Piece, 2*have); len(r.own) < size {
+			if size := max(Piece, 2*have); r.given || len(r.own) < size {
 				r.own = make([]byte, size)
 			}
 			copy(r.own, r.buf)
@@ -376,8 +392,10 @@ func (r *Reader) broken(err error) error {
 }
 
 // Damaged returns the error for a frame, the last that was read, that is wrong.
-func (r *Reader) Damaged(why string) error {
-	return &kit.Error{Fault: kit.ErrInvalid, Detail: fmt.Sprintf("the frame at byte %d is damaged: %s", r.offset, why)}
+func (r *Reader) Damaged(why string) error { return damaged(r.offset, why) }
+
+func damaged(offset int64, why string) error {
+	return &kit.Error{Fault: kit.ErrInvalid, Detail: fmt.Sprintf("the frame at byte %d is damaged: %s", offset, why)}
 }
 
 func (r *Reader) newer(why string) error {

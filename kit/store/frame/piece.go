@@ -49,16 +49,26 @@ type Piece struct {
 
 // NewPiece returns the piece of a document. Its error is for one that a reader
 // would not take: a record may have what no document can.
-func NewPiece(f Frame) (p Piece, err error) { return AppendPiece(nil, f.Record, f.Origin) }
+func NewPiece(f Frame) (p Piece, err error) {
+	err = p.Encode(nil, &f.Record, &f.Origin, false)
+	return p, err
+}
 
-// AppendPiece is NewPiece with the document's bytes appended to b.
-func AppendPiece(b []byte, r kit.Record, o Origin) (p Piece, err error) {
+// Encode makes p the piece of a document, whose bytes are appended to b, and
+// returns the error of NewPiece. With linked its link is known to be one.
+func (p *Piece) Encode(b []byte, r *kit.Record, o *Origin, linked bool) (err error) {
 	p.Type = TypeDocument
-	if b, err = p.append(b, &r, &o); err != nil {
-		return p, err
+	if b, err = p.append(b, r, o); err != nil {
+		return err
 	}
 	p.Raw = b[len(b)-p.Size:]
-	return p, p.check()
+	if !linked {
+		err = r.Link.Check()
+	}
+	if err == nil {
+		err = p.checkRest()
+	}
+	return err
 }
 
 // MoveTo gives the document the position, where it has MaxSeq, the longest one.

@@ -21,7 +21,7 @@ type Engine struct {
 	links    *table
 	gen      uint64                        // of the trees: see tree
 	last     *shelf                        // the one that was asked for last
-	own      *[digest.Buckets]digest.Tally // see digest.Own
+	rest     *[digest.Buckets]digest.Tally // of documents that are not in copies, by what they are
 	copies   copies
 	recency  recency
 	step     int  // bytes that an entry moves in any case
@@ -37,7 +37,7 @@ func New(kinds func(name string) *Kind, chunk, step int) *Engine {
 	e := &Engine{
 		state: state{shelves: map[string]*shelf{}},
 		kinds: kinds, arena: arena.New(chunk), links: newTable(), gen: 1,
-		own: new([digest.Buckets]digest.Tally), copies: copies{streams: map[string]*copied{}}, step: step,
+		rest: new([digest.Buckets]digest.Tally), copies: copies{streams: map[string]*copied{}}, step: step,
 	}
 	e.mem = &e.arena.Memory
 	return e
@@ -62,13 +62,12 @@ func (e *Engine) Now() View { return View{&e.state, e.Seq} }
 
 // Apply makes the pieces of an entry, which come in order, part of the state,
 // forgets the collected tombstones, and moves on to the head.
-func (e *Engine) Apply(to Head, pieces []frame.Piece, collected []kit.Link) {
+func (e *Engine) Apply(to Head, pieces []*frame.Piece, collected []kit.Link) {
 	size, keys := 0, 0
 	if len(pieces) >= manyPieces {
 		e.gathers = len(pieces)
 	}
-	for i := range pieces {
-		p := &pieces[i]
+	for _, p := range pieces {
 		size += len(p.Raw)
 		if p.Type == frame.TypeOnce {
 			keys++
@@ -221,19 +220,18 @@ func (e *Engine) put(came *frame.Piece) {
 	p := &came.Document
 	ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
 	var was frame.Document
-	found := e.links.find(*e.mem, frame.Text(p.Link), &was)
+	slot, found := e.links.slot(*e.mem, frame.Text(p.Link), &was)
 	r := e.arena.Add(came.Raw)
+	old := slot.at
+	slot.at = r
 	e.count(ed.sh, p, came.Own, 1)
-	if found == nil {
-		e.links.add(frame.Text(p.Link), r)
+	if !found {
 		ed.sh.trees(p, func(o Order, t *tree) { ed.insert(o, t, p, r) })
 		return
 	}
 	if was.Seq > uint64(e.Seq) { // it came with the same entry
 		e.insertGathered(ed.sh)
 	}
-	old := found.at
-	found.at = r
 	e.count(ed.sh, &was, [16]byte{}, -1)
 	if was.Deleted() == p.Deleted() {
 		ed.replace(&was, p, old, r)

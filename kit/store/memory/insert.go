@@ -2,7 +2,6 @@ package memory
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 	"sort"
 )
@@ -10,7 +9,6 @@ import (
 // item is a record to insert. It has no Go pointers.
 type item struct {
 	prefix   uint64 // as in a probe
-	more     more
 	at       place
 	from, to uint32 // where its key is in those of the run
 }
@@ -21,28 +19,68 @@ type run struct {
 	keys  []byte
 }
 
-// added adds the record at a place, whose key is at the end of the keys.
-func (r *run) added(p probe, at place) {
-	end := len(r.keys)
-	r.items = append(r.items, item{p.prefix, p.more, at, uint32(end - len(p.key)), uint32(end)})
+// added adds the record at a place, whose key is at the end of the keys from
+// start on.
+func (r *run) added(start int, at place) {
+	r.items = append(r.items, item{prefixOf(r.keys[start:]), at, uint32(start), uint32(len(r.keys))})
 }
 
 func (r *run) probe(i int) probe {
 	it := &r.items[i]
-	return probe{it.prefix, it.more, r.keys[it.from:it.to]}
+	key := r.keys[it.from:it.to]
+	return probe{it.prefix, moreOf(key), key}
 }
 
-// sort puts the items in the order of their keys.
-func (r *run) sort() {
-	slices.SortFunc(r.items, func(a, b item) int {
-		if a.prefix != b.prefix {
-			return cmp.Compare(a.prefix, b.prefix)
+// equal tells whether both have the same items, in the same order.
+func (r *run) equal(o *run) bool {
+	return slices.Equal(r.items, o.items) && bytes.Equal(r.keys, o.keys)
+}
+
+// less tells whether a is before b.
+func (r *run) less(a, b *item) bool {
+	if a.prefix != b.prefix {
+		return a.prefix < b.prefix
+	}
+	return bytes.Compare(r.keys[a.from:a.to], r.keys[b.from:b.to]) < 0
+}
+
+// sort puts the items in the order of their keys. It merges what is in order
+// already, which is most of what comes: it was written in some order once. It
+// returns memory for the next time.
+func (r *run) sort(other []item) []item {
+	n := len(r.items)
+	var ends []int // of stretches that are in order
+	for i := 1; i <= n; i++ {
+		if i == n || r.less(&r.items[i], &r.items[i-1]) {
+			ends = append(ends, i)
 		}
-		if c := a.more.compare(b.more); c != 0 {
-			return c
+	}
+	if len(ends) < 2 {
+		return other
+	}
+	other = slices.Grow(other[:0], n)[:n]
+	for len(ends) > 1 {
+		start, kept := 0, ends[:0]
+		for i := 0; i < len(ends); i += 2 {
+			middle, end := ends[i], ends[min(i+1, len(ends)-1)]
+			r.merge(other[start:end], r.items[start:middle], r.items[middle:end])
+			start, kept = end, append(kept, end)
 		}
-		return bytes.Compare(r.keys[a.from:a.to], r.keys[b.from:b.to])
-	})
+		ends = kept
+		r.items, other = other, r.items
+	}
+	return other
+}
+
+// merge puts the items of a and b, both in order, into to.
+func (r *run) merge(to, a, b []item) {
+	for i := range to {
+		if len(b) == 0 || len(a) > 0 && !r.less(&b[0], &a[0]) {
+			to[i], a = a[0], a[1:]
+		} else {
+			to[i], b = b[0], b[1:]
+		}
+	}
 }
 
 // part returns the items from number i to before number j.
@@ -50,18 +88,12 @@ func (r run) part(i, j int) run { return run{r.items[i:j], r.keys} }
 
 // insert adds the record r with the key.
 func (c change) insert(t *tree, p probe, r place) {
-	one := [1]item{{p.prefix, p.more, r, 0, uint32(len(p.key))}}
+	one := [1]item{{p.prefix, r, 0, uint32(len(p.key))}}
 	c.insertSorted(t, run{one[:], p.key})
 }
 
-// insertAll adds the records, and puts the items in their order. Of many it
-// takes less time than insert does of each: nodes are gone to once, one after
-// the other.
-func (c change) insertAll(t *tree, all run) {
-	all.sort()
-	c.insertSorted(t, all)
-}
-
+// insertSorted adds the records, which are in order. Of many it takes less time
+// than insert does of each: nodes are gone to once, one after the other.
 func (c change) insertSorted(t *tree, all run) {
 	t.n += len(all.items)
 	if t.root == (treeNode{}) {

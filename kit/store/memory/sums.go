@@ -59,23 +59,43 @@ func (e *Engine) count(sh *shelf, p *frame.Document, own [16]byte, n int) {
 	if own == ([16]byte{}) {
 		own = digest.Of(p.Link, p.Version, p.Body)
 	}
-	e.own[b].Change(own, n)
 	if o := p.Origin(); o.Hash != [16]byte{} {
 		e.copies.change(o, b, own, n)
+	} else {
+		e.rest[b].Change(own, n)
 	}
+}
+
+// CameIn tells whether all documents, but for local ones, came in the stream and
+// were not changed since.
+func (e *Engine) CameIn(stream string) bool {
+	for i := range e.rest {
+		if e.rest[i].Count() != 0 {
+			return false
+		}
+	}
+	for name := range e.copies.streams {
+		if name != stream {
+			return false
+		}
+	}
+	return true
 }
 
 // Sums returns the digest of the documents on that side.
 func (e *Engine) Sums(side digest.Side) digest.Sums {
 	sums := make(digest.Sums, digest.Buckets)
 	for i := range sums {
-		if side == digest.Own {
-			sums[i] = e.own[i].Bucket()
-			continue
-		}
 		var t digest.Tally
+		if side == digest.Own {
+			t = e.rest[i]
+		}
 		for _, s := range e.copies.streams {
-			t = t.Plus(s.buckets[i].origin)
+			if b := &s.buckets[i]; side == digest.Own {
+				t = t.Plus(b.own)
+			} else {
+				t = t.Plus(b.origin)
+			}
 		}
 		sums[i] = t.Bucket()
 	}
@@ -87,11 +107,14 @@ func (e *Engine) Sums(side digest.Side) digest.Sums {
 // others by what they are.
 func (e *Engine) SumsOf(stream string) digest.Sums {
 	sums := make(digest.Sums, digest.Buckets)
-	s := e.copies.streams[stream]
 	for i := range sums {
-		t := e.own[i]
-		if s != nil {
-			t = t.Minus(s.buckets[i].own).Plus(s.buckets[i].origin)
+		t := e.rest[i]
+		for name, s := range e.copies.streams {
+			if b := &s.buckets[i]; name == stream {
+				t = t.Plus(b.origin)
+			} else {
+				t = t.Plus(b.own)
+			}
 		}
 		sums[i] = t.Bucket()
 	}

@@ -70,22 +70,40 @@ func (p *tablePart) after(i int) int {
 	return i
 }
 
+// slot returns the slot of link, and takes the document or tombstone there apart
+// into d; or a new one without a record, which the caller sets. It is good until
+// another is added or removed.
+func (t *table) slot(m memory, link string, d *frame.Document) (s *slot, found bool) {
+	p, h := t.part(t.hash(link))
+	if i := p.find(m, h, link, d); i >= 0 {
+		return &p.slots[i], true
+	}
+	return p.room(h), false
+}
+
 // add makes r the record of the document at link, which has none yet.
 func (t *table) add(link string, r place) {
 	p, h := t.part(t.hash(link))
+	p.room(h).at = r
+}
+
+// room returns a new slot for a hash.
+func (p *tablePart) room(h uint32) *slot {
 	if (p.n+1)*8 > len(p.slots)*7 {
 		p.grow((p.n + 8) * 3 / 2)
 	}
-	p.add(h, r)
+	return p.free(h)
 }
 
-func (p *tablePart) add(h uint32, r place) {
+// free takes a free slot for a hash, of which there are some.
+func (p *tablePart) free(h uint32) *slot {
 	i := p.home(h)
 	for p.slots[i].hash != 0 {
 		i = p.after(i)
 	}
-	p.slots[i] = slot{h, r}
+	p.slots[i].hash = h
 	p.n++
+	return &p.slots[i]
 }
 
 func (p *tablePart) grow(size int) {
@@ -93,7 +111,7 @@ func (p *tablePart) grow(size int) {
 	*p = tablePart{slots: make([]slot, size)}
 	for _, s := range old.slots {
 		if s.hash != 0 {
-			p.add(s.hash, s.at)
+			p.free(s.hash).at = s.at
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -44,9 +45,11 @@ func TestTreeIsASortedSet(t *testing.T) {
 				continue
 			}
 			have = append(have[:i:i], append([]uint64{k}, have[i:]...)...)
-			all.added(probe{prefix: k}, place(k))
+			all.keys = binary.BigEndian.AppendUint64(all.keys, k)
+			all.added(len(all.keys)-8, place(k))
 		}
-		c.insertAll(&tr, all)
+		all.sort(nil)
+		c.insertSorted(&tr, all)
 	}
 	remove := func(i int) {
 		c.remove(&tr, probe{prefix: have[i]}, place(have[i]))

@@ -235,6 +235,9 @@ func TestADoorThatDoesNotAnswerKeepsAllFromHolding(t *testing.T) {
 			}
 			time.Sleep(5 * time.Second)
 		}
+		if own, other := s.doors.own.State().Holds, east.State().Holds; own != 0 || other != 0 {
+			s.t.Errorf("the agent's own door has held %d times and east %d times, want never: west had not shown that it answers", own, other)
+		}
 		time.Sleep(forgetAfter)
 		if err := s.hold(); err != nil {
 			s.t.Errorf("hold without a door that is long silent: %v", err)
@@ -245,6 +248,47 @@ func TestADoorThatDoesNotAnswerKeepsAllFromHolding(t *testing.T) {
 		s.open(greenSide, 2)
 		west.shows("opened with the others", false, "green", 2)
 	})
+}
+
+// stays is the writer of an answer that does not leave the door before it is let
+// go.
+type stays struct {
+	*httptest.ResponseRecorder
+	goes chan struct{}
+}
+
+func (w stays) WriteHeader(int) { <-w.goes }
+
+func TestADoorThatDoesNotDrainKeepsAllFromHolding(t *testing.T) {
+	for _, where := range []string{"the agent's own door", "a further door"} {
+		t.Run(where, func(t *testing.T) {
+			inStreet(t, func(s *street) {
+				east, west := s.house("east"), s.house("west")
+				door := s.doors.own
+				if where == "a further door" {
+					door = east.Door
+				}
+				s.open(front.Route{Side: "blue", Backends: []string{"127.0.0.1:1"}}, 2) // where nobody listens
+				w := stays{httptest.NewRecorder(), make(chan struct{})}
+				var inside sync.WaitGroup
+				inside.Go(func() { door.ServeHTTP(w, httptest.NewRequest("GET", "/", nil)) })
+				synctest.Wait()
+				if err := s.hold(); err == nil {
+					s.t.Error("all hold, though a request is inside one of them")
+				}
+				east.shows("after the hold has failed", false, "blue", 2)
+				west.shows("after the hold has failed", false, "blue", 2)
+				if s.doors.own.State().Holding {
+					s.t.Error("the agent's own door holds, though not all do")
+				}
+				close(w.goes)
+				inside.Wait()
+				if err := s.hold(); err != nil {
+					s.t.Errorf("hold once nobody is inside: %v", err)
+				}
+			})
+		})
+	}
 }
 
 func TestADoorThatLosesTheAgentWhileItHoldsKeepsHolding(t *testing.T) {

@@ -65,6 +65,40 @@ func play(t *testing.T, sides map[string]*notes, example string) string {
 	return strings.TrimRight(fmt.Sprintf("%s\n→ %d\n%s", request, status, answer), "\n")
 }
 
+func TestWhoHasAnotherTokenIsRefused(t *testing.T) {
+	n := start(t, "v1", false)
+	for _, request := range []string{
+		"GET status", "GET export", "GET checksum?side=own", "GET blobs/sha256:" + strings.Repeat("0", 64),
+		"POST fence", "POST begin", "POST import?after=",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		req, err := http.NewRequestWithContext(t.Context(), method, n.url+"/migrate/"+path, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer another")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s is answered with %s, want 401", request, res.Status)
+		}
+	}
+}
+
+func TestASideThatTakesWritesBecomesNoCopy(t *testing.T) {
+	n := start(t, "v1", false)
+	n.load(1)
+	if status, answer := n.send("POST", "/migrate/begin", `{"base": ""}`); status != http.StatusConflict || !strings.Contains(answer, "this side takes writes") {
+		t.Errorf("begin without a fence: %d %s, want 409", status, answer)
+	}
+	if status, answer := n.send("GET", "/migrate/status", ""); status != http.StatusOK || !strings.Contains(answer, `"documents": 1`) {
+		t.Errorf("after it the status is %d %s, want the document that there was", status, answer)
+	}
+}
+
 func TestAnExportIsPackedForWhoCanUnpackIt(t *testing.T) {
 	n := start(t, "v1", false)
 	n.load(500)

@@ -110,6 +110,9 @@ type Seen struct {
 	// Longest is the longest that a request took which was under way then, and
 	// Due the same, from when it was due.
 	Longest, Due time.Duration
+	// Before and After are the parts of Longest before the pause began and after
+	// it had ended.
+	Before, After time.Duration
 	// Gap is the longest time without an answer to anybody.
 	Gap time.Duration
 }
@@ -126,7 +129,10 @@ func (l *Load) During(from, to time.Time) Seen {
 	for _, m := range l.made {
 		answered := m.sent.Add(m.took)
 		if !m.sent.After(to) && !answered.Before(from) {
-			s.Longest, s.Due = max(s.Longest, m.took), max(s.Due, m.late+m.took)
+			s.Due = max(s.Due, m.late+m.took)
+			if m.took > s.Longest {
+				s.Longest, s.Before, s.After = m.took, max(0, from.Sub(m.sent)), max(0, answered.Sub(to))
+			}
 		}
 		if answered.After(answers[0]) && answered.Before(answers[1]) {
 			answers = append(answers, answered)

@@ -27,9 +27,9 @@ func TestAPauseIsWhatTheRequestsTookThatWereHeld(t *testing.T) {
 		from, to int
 		want     Seen
 	}{
-		{"the hold", 1000, 1100, Seen{80 * ms, 85 * ms, 400 * ms}}, // answers: 900 1030 1090 1095 1200 1450
-		{"a moment of it", 1020, 1021, Seen{80 * ms, 85 * ms, 380 * ms}},
-		{"all", 0, 2000, Seen{300 * ms, 300 * ms, 1050 * ms}},
+		{"the hold", 1000, 1100, Seen{80 * ms, 85 * ms, 0, 0, 400 * ms}}, // answers: 900 1030 1090 1095 1200 1450
+		{"a moment of it", 1020, 1021, Seen{80 * ms, 85 * ms, 10 * ms, 69 * ms, 380 * ms}},
+		{"all", 0, 2000, Seen{300 * ms, 300 * ms, 0, 0, 1050 * ms}},
 		{"a time when nothing was sent", 3000, 3100, Seen{Gap: 1100 * ms}},
 	} {
 		if got := l.During(at(c.from), at(c.to)); got != c.want {

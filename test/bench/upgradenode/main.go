@@ -2,7 +2,8 @@
 // The environment says which, beside what kit reads there:
 //
 //	SCHEMA=N       the schema of its documents, from 1 on
-//	TRANSFORM=go   transform them by a function in Go, instead of declaring how
+//	TRANSFORM=edit   transform them by a function in Go that edits their fields,
+//	TRANSFORM=func   or by one that decodes them, instead of declaring how
 package main
 
 import (
@@ -25,13 +26,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	if err := run(ctx, os.Getenv("SCHEMA"), os.Getenv("TRANSFORM") == "go"); err != nil {
+	if err := run(ctx, os.Getenv("SCHEMA"), os.Getenv("TRANSFORM")); err != nil {
 		fmt.Fprintln(os.Stderr, "upgradenode:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, schema string, inGo bool) error {
+func run(ctx context.Context, schema, by string) error {
 	number, err := strconv.Atoi(schema)
 	if err != nil || number < 1 {
 		return fmt.Errorf("SCHEMA is %q: it is a number from 1 on", schema)
@@ -42,7 +43,7 @@ func run(ctx context.Context, schema string, inGo bool) error {
 	}
 	n.Add(kit.Service{
 		Name: "bench",
-		Owns: []kit.Owned{kit.Own(kind(number, inGo), nil)},
+		Owns: []kit.Owned{kit.Own(kind(number, by), nil)},
 		Serves: []kit.Route{
 			// Open to all: nobody has a token of a node in standby.
 			{Pattern: "GET /debug/pprof/profile", Handler: http.HandlerFunc(pprof.Profile), Self: true},
@@ -67,12 +68,14 @@ type Item struct {
 // kind declares the kind in a schema. Each step renames a field; the odd ones
 // add another, and the even ones drop that again, so that documents do not
 // grow however many steps there are.
-func kind(schema int, inGo bool) kit.Kind[Item] {
+func kind(schema int, by string) kit.Kind[Item] {
 	steps := make([][]kit.Transform, schema-1)
 	for i := range steps {
 		switch {
-		case inGo:
-			steps[i] = []kit.Transform{kit.Func(forward, nil)}
+		case by == "edit":
+			steps[i] = []kit.Transform{kit.Edit(edited, nil)}
+		case by == "func":
+			steps[i] = []kit.Transform{kit.Func(decoded, nil)}
 		case i%2 == 0:
 			steps[i] = []kit.Transform{kit.Rename("note", "text"), kit.Default("active", true)}
 		default:
@@ -82,8 +85,16 @@ func kind(schema int, inGo bool) kit.Kind[Item] {
 	return kit.Define[Item]("items", kit.Schema(schema, steps...))
 }
 
-// forward is the first step as a platform's author would write it.
-func forward(body json.RawMessage) (json.RawMessage, error) {
+// edited is the first step as a platform's author would write it in Go.
+func edited(f kit.Fields) error {
+	f.Set("text", f.Value("note"))
+	f.Remove("note")
+	f.Set("active", json.RawMessage("true"))
+	return nil
+}
+
+// decoded is the same with what decodes all of a document.
+func decoded(body json.RawMessage) (json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return nil, err

@@ -11,9 +11,9 @@ import (
 )
 
 // transformed is body of one schema in another.
-func transformed(t *testing.T, body []byte, from, to int, inGo bool) []byte {
+func transformed(t *testing.T, body []byte, from, to int, by string) []byte {
 	t.Helper()
-	c, err := transform.Compile(kind(to, inGo).Definition, from)
+	c, err := transform.Compile(kind(to, by).Definition, from)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,17 +26,19 @@ func transformed(t *testing.T, body []byte, from, to int, inGo bool) []byte {
 
 func TestSchemas(t *testing.T) {
 	first := items.Document(7)
-	second := transformed(t, first, 1, 2, false)
+	second := transformed(t, first, 1, 2, "")
 	for _, want := range []string{`"text":"nnn`, `"active":true`} {
 		if !strings.Contains(string(second), want) || strings.Contains(string(second), `"note"`) {
 			t.Errorf("in schema 2 the document is %s, without %s", second, want)
 		}
 	}
-	if again := transformed(t, first, 1, 21, false); !same(t, again, first) {
+	if again := transformed(t, first, 1, 21, ""); !same(t, again, first) {
 		t.Errorf("in schema 21 the document is\n%s, not as at first:\n%s", again, first)
 	}
-	if inGo := transformed(t, first, 1, 2, true); !same(t, inGo, second) {
-		t.Errorf("by a function it becomes\n%s, and as declared\n%s", inGo, second)
+	for _, by := range []string{"edit", "func"} {
+		if inGo := transformed(t, first, 1, 2, by); !same(t, inGo, second) {
+			t.Errorf("by %s it becomes\n%s, and as declared\n%s", by, inGo, second)
+		}
 	}
 }
 
@@ -54,7 +56,7 @@ func same(t *testing.T, a, b []byte) bool {
 
 func TestASchemaIsANumber(t *testing.T) {
 	for _, schema := range []string{"", "0", "two"} {
-		if err := run(t.Context(), schema, false); err == nil || !strings.Contains(err.Error(), "SCHEMA is") {
+		if err := run(t.Context(), schema, ""); err == nil || !strings.Contains(err.Error(), "SCHEMA is") {
 			t.Errorf("SCHEMA=%q: got the error %v", schema, err)
 		}
 	}

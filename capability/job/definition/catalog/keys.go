@@ -28,5 +28,5 @@ var ViewKeys = []string{
 // OwnKeys lists what a job of Landfall consists of.
 var OwnKeys = []string{
 	"description", "image", "script", "builders", "env", "timeout", "artifacts", "reports", "pack", "moved-from",
-	"triggers", "schedule", "once", "secrets", "labels", "services", "cache", "resources",
+	"triggers", "schedule", "starts-pipeline", "once", "secrets", "labels", "services", "cache", "resources",
 }

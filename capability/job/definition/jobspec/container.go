@@ -8,12 +8,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"landfall.dev/api"
 	"landfall.dev/capability/job/definition/yaml11"
 )
 
 var (
 	serviceFields  = []string{"image", "command", "env", "ready"}
+	cacheFields    = []string{"path", "limit"}
 	resourceFields = []string{"cpus", "memory", "pids", "disk"}
 
 	// serviceName is fit to be a name in a network.
@@ -46,7 +49,7 @@ func (d *decoder) services(v *yaml11.Value) []api.Service {
 		f := d.fields("the service "+name, e.Value, serviceFields)
 		s := api.Service{
 			Name:    name,
-			Image:   d.text("image", f["image"]),
+			Image:   d.image(f["image"]),
 			Command: d.texts("command", f["command"]),
 			Env:     d.env(f["env"]),
 			Ready:   d.text("ready", f["ready"]),
@@ -60,11 +63,33 @@ func (d *decoder) services(v *yaml11.Value) []api.Service {
 	return all
 }
 
-// cache returns the directories to keep: a map of keys to paths.
-func (d *decoder) cache(v *yaml11.Value) map[string]string {
-	paths := map[string]string{}
+// image returns the name of an image.
+func (d *decoder) image(v *yaml11.Value) string {
+	ref := d.text("image", v)
+	if ref == "" {
+		return ""
+	}
+	if _, err := name.ParseReference(ref); err != nil {
+		d.fail(v, "%q is no name of an image: write it like golang:1.26, or registry.example.com/team/go@sha256:...", yaml11.Brief(ref))
+	}
+	return ref
+}
+
+// cache returns the directories to keep, and their limits: a map of keys to paths,
+// or to a path and a limit.
+func (d *decoder) cache(v *yaml11.Value) (paths map[string]string, limits map[string]int64) {
+	paths, limits = map[string]string{}, map[string]int64{}
 	for _, e := range d.entries("cache", v) {
-		key, dir := e.Key.Text(), d.text("the path of "+yaml11.Brief(e.Key.Text())+" in cache", e.Value)
+		key, at := e.Key.Text(), e.Value
+		what := yaml11.Brief(key) + " in cache"
+		if _, ok := at.Data.(yaml11.Map); ok {
+			f := d.fields(what, at, cacheFields)
+			at = f["path"]
+			if limit := d.megabytes("the limit of "+what, f["limit"]); limit > 0 {
+				limits[key] = limit
+			}
+		}
+		dir := d.text("the path of "+what, at)
 		switch {
 		case d.failed:
 		case key == "" || !path.IsAbs(dir) || path.Clean(dir) != dir || dir == "/" || strings.ContainsAny(dir, ",:"):
@@ -74,10 +99,7 @@ func (d *decoder) cache(v *yaml11.Value) map[string]string {
 		}
 		paths[key] = dir
 	}
-	if len(paths) == 0 {
-		return nil
-	}
-	return paths
+	return paths, limits
 }
 
 // resources returns what the build may use.

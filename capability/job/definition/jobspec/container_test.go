@@ -31,7 +31,7 @@ func TestWhatABuildRunsIn(t *testing.T) {
     services:
       db: {image: "postgres:17", env: {POSTGRES_PASSWORD: x}, ready: pg_isready, command: [postgres, -F]}
       cache: {image: redis}
-    cache: {modules: /go/pkg/mod}
+    cache: {modules: /go/pkg/mod, build: {path: /cache, limit: 2G}}
     resources: {cpus: 1.5, memory: 4G, pids: 500, disk: 512M}
 `)
 	if err != nil {
@@ -41,7 +41,7 @@ func TestWhatABuildRunsIn(t *testing.T) {
 	got, err := json.Marshal(specs[0])
 	want := `{"name":"itest","image":"build/go:1.26","labels":["big"],` +
 		`"services":[{"name":"cache","image":"redis"},{"name":"db","image":"postgres:17","command":["postgres","-F"],"env":{"POSTGRES_PASSWORD":"x"},"ready":"pg_isready"}],` +
-		`"cache":{"modules":"/go/pkg/mod"},"resources":{"cpus":1.5,"memoryMB":4096,"pids":500,"diskMB":512},"script":["make itest"]}`
+		`"cache":{"build":"/cache","modules":"/go/pkg/mod"},"cacheMB":{"build":2048},"resources":{"cpus":1.5,"memoryMB":4096,"pids":500,"diskMB":512},"script":["make itest"]}`
 	if err != nil || string(got) != want {
 		t.Errorf("got\n%s, error %v; want\n%s", got, err, want)
 	}
@@ -55,6 +55,10 @@ func TestWhatABuildCannotRunIn(t *testing.T) {
 		`cache: {go: go/pkg}`:                  `there is "go": "go/pkg"`,
 		`cache: {go: "/go,ro"}`:                "without a comma or colon",
 		`cache: {a: /x, b: /x}`:                `two keys of cache have the path "/x"`,
+		`cache: {go: {limit: 2G}}`:             `there is "go": ""`,
+		`cache: {go: {path: /x, limit: 2T}}`:   `the limit of go in cache must be a number of MiB or GiB as 512M or 4G, but is "2T"`,
+		`cache: {go: {path: /x, size: 2G}}`:    `unknown field "size" in go in cache`,
+		`image: Go Lang`:                       `"Go Lang" is no name of an image: write it like golang:1.26`,
 		`resources: {memory: 4}`:               `memory must be a number of MiB or GiB as 512M or 4G, but is "4"`,
 		`resources: {cpus: none}`:              `cpus must be a number over 0, but is "none"`,
 		`resources: {memroy: 4G}`:              `unknown field "memroy" in resources; did you mean "memory"?`,

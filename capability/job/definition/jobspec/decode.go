@@ -45,10 +45,9 @@ func (d *decoder) job(j definition.Job) api.JobSpec {
 		Name:           j.Name,
 		MovedFrom:      d.text("moved-from", fields["moved-from"]),
 		Description:    d.text("description", fields["description"]),
-		Image:          d.text("image", fields["image"]),
+		Image:          d.image(fields["image"]),
 		Labels:         d.texts("label", fields["labels"]),
 		Services:       d.services(fields["services"]),
-		Cache:          d.cache(fields["cache"]),
 		Resources:      d.resources(fields["resources"]),
 		Script:         d.script(fields["script"], fields["builders"], j.Components["builders"]),
 		Env:            d.env(fields["env"]),
@@ -58,9 +57,11 @@ func (d *decoder) job(j definition.Job) api.JobSpec {
 		Pack:           d.pack(fields["pack"]),
 		TimeoutSeconds: d.timeout(fields["timeout"]),
 		Once:           d.flag("once", fields["once"]),
+		Pipeline:       d.flag("starts-pipeline", fields["starts-pipeline"]),
 		Schedule:       d.schedule(j.Name, fields["triggers"], fields["schedule"], j.Components["triggers"]),
 		Origin:         j.Origin,
 	}
+	spec.Cache, spec.CacheMB = d.cache(fields["cache"])
 	if spec.Name == "" || strings.TrimSpace(spec.Name) != spec.Name || strings.ContainsFunc(spec.Name, unicode.IsControl) {
 		d.fail(j.Keys.Lookup("name"), "the name %q of a job must not be empty, contain control characters, or begin or end with a space", yaml11.Brief(spec.Name))
 	}

@@ -24,6 +24,7 @@ func timedJob(lines string) ([]api.JobSpec, error) {
 
 func TestTimesOfAJob(t *testing.T) {
 	specs, err := timedJob(`    once: true
+    starts-pipeline: true
     schedule: {missed: skip, overlap: replace}
     triggers:
       - timed: |
@@ -39,8 +40,8 @@ func TestTimesOfAJob(t *testing.T) {
 		Timed:  []string{"TZ=Europe/Berlin\n# after the backup\nH 3 * * 1-5\n", "H 4 * * *"},
 		Missed: api.MissedSkip, Overlap: api.OverlapReplace,
 	}
-	if !specs[0].Once || !reflect.DeepEqual(specs[0].Schedule, want) {
-		t.Errorf("the job is %+v with %+v, want %+v, once", specs[0], specs[0].Schedule, want)
+	if !specs[0].Once || !specs[0].Pipeline || !reflect.DeepEqual(specs[0].Schedule, want) {
+		t.Errorf("the job is %+v with %+v, want %+v, once, that starts the pipeline", specs[0], specs[0].Schedule, want)
 	}
 	if specs, err := timedJob(""); err != nil || specs[0].Schedule != nil || specs[0].Once {
 		t.Errorf("a job without times is %+v, %v", specs, err)

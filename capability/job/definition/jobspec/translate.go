@@ -55,8 +55,9 @@ func (d *decoder) translated(j definition.Job, translate func(definition.Job) (a
 	base := d.job(own)
 	spec.Image = cmp.Or(base.Image, spec.Image)
 	spec.Labels, spec.Services, spec.Cache, spec.Resources = base.Labels, base.Services, base.Cache, base.Resources
+	spec.CacheMB = base.CacheMB
 	spec.Script, spec.Pack, spec.Schedule = base.Script, base.Pack, base.Schedule
-	spec.MovedFrom, spec.Once = base.MovedFrom, base.Once
+	spec.MovedFrom, spec.Once, spec.Pipeline = base.MovedFrom, base.Once, base.Pipeline
 	spec.Secrets = append(spec.Secrets, base.Secrets...)
 	spec.Env = merge(spec.Env, base.Env)
 	spec.TimeoutSeconds = cmp.Or(base.TimeoutSeconds, spec.TimeoutSeconds)

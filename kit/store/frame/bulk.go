@@ -1,16 +1,17 @@
-package store
+package frame
 
-// bulk hands out memory in large pieces, for who encodes many documents at
+// Bulk hands out memory in large pieces, for who encodes many documents at
 // once. The zero value hands out small ones.
-type bulk struct {
-	on    bool
+type Bulk struct {
+	// On says that there are many.
+	On    bool
 	bytes []byte
 }
 
-// take returns an empty slice for about n bytes.
-func (b *bulk) take(n int) []byte {
+// Take returns an empty slice for about n bytes.
+func (b *Bulk) Take(n int) []byte {
 	const Block = 256 << 10
-	if !b.on || n > Block/8 {
+	if !b.On || n > Block/8 {
 		return nil
 	}
 	if n > cap(b.bytes)-len(b.bytes) {

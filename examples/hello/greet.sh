@@ -1,0 +1,2 @@
+# greet.sh WORD NAME
+printf '%s, %s!\n' "$1" "$2"
