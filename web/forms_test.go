@@ -98,3 +98,18 @@ func TestRunThatDidNotPassIsRunAgain(t *testing.T) {
 	p.leads(t, "/runs/ledger-main-b2-r1")
 	p.hides(t, button)
 }
+
+func TestWhatWaitsForItsWindowIsBegunForAReason(t *testing.T) {
+	h := start(t)
+	ledgerHub(h)
+	put(h, api.Runs, "frozen", api.Run{
+		Project: "ledger", State: api.RunRunning, Plan: api.Plan{Nodes: []api.Node{{ID: "b", Type: api.NodeBuild, Job: "b"}}},
+		Nodes: []api.NodeRun{{ID: "b", State: api.RunWaiting, Until: began.AddDate(1, 0, 0), Error: "waits until Monday"}},
+	})
+	b := h.as("users/admin")
+	const button = "Begin what waits for its window"
+	p := b.open("/runs/frozen")
+	p.shows(t, button)
+	p.shows(t, "waits until Monday")
+	b.post("/runs/frozen/override", "reason", "it burns").hides(t, button)
+}

@@ -61,7 +61,7 @@ func (s site) jobByName(r request) (page, error) {
 	}
 	j, err := api.Jobs.Read(r.Context(), r.client, api.JobID(project, name))
 	if errors.Is(err, kit.ErrNotFound) {
-		err = kit.Errorf(kit.ErrNotFound, api.Projects.Link(project), "it has no job %q any more, or not yet", name)
+		err = kit.Errorf(kit.ErrNotFound, api.Projects.Link(project), "it has no job %q any more, or not yet, or that is a step of its pipeline", name)
 	}
 	if err != nil {
 		return page{}, err

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"landfall.dev/api"
@@ -29,8 +30,8 @@ type runPage struct {
 	api.Run
 	Graph graph
 	Steps []runStep
-	// Cancel and Again tell what the caller may do.
-	Cancel, Again bool
+	// Cancel, Again and Override tell what the caller may do.
+	Cancel, Again, Override bool
 }
 
 // runStep is a node of a run's graph.
@@ -70,6 +71,8 @@ func (s site) run(r request) (page, error) {
 	}
 	p := runPage{Run: run, Cancel: !run.State.Final() && r.may("cancel", run.Link)}
 	p.Again = run.State.Final() && run.State != api.RunPassed && run.Next == "" && !run.Superseded && r.may("rerun", run.Link)
+	frozen := func(n api.NodeRun) bool { return n.State == api.RunWaiting && !n.Until.IsZero() }
+	p.Override = (slices.ContainsFunc(run.Nodes, frozen) || slices.ContainsFunc(run.Blocks, frozen)) && r.may("override", run.Link)
 	done := map[string]api.NodeRun{}
 	for _, n := range run.Nodes {
 		done[n.ID] = n
@@ -89,4 +92,7 @@ var runForms = map[string]form{
 	"approve": func(r *http.Request) (any, error) { return api.ApproveArgs{Node: r.PostFormValue("node")}, nil },
 	"cancel":  noArguments,
 	"rerun":   noArguments,
+	"override": func(r *http.Request) (any, error) {
+		return api.OverrideArgs{Reason: r.PostFormValue("reason")}, nil
+	},
 }

@@ -43,7 +43,7 @@ func start(t testing.TB) *hub {
 		Name: "stub",
 		Owns: []kit.Owned{
 			kit.Own(api.Changes, nextChange, "vote", "submit", "abandon", "restore", "comment"),
-			kit.Own(api.Runs, nextRun, "approve", "cancel", "rerun"),
+			kit.Own(api.Runs, nextRun, "approve", "cancel", "rerun", "override"),
 			kit.Own(api.Builds, nextBuild, "cancel"), kit.Own[api.Runner](api.Runners, nil),
 			kit.Own(api.Reports, nextReport, "judge"), kit.Own[api.TestHistory](api.Tests, nil),
 			kit.Own(api.Inventories, nextInventory, "judge"),
@@ -114,6 +114,14 @@ func nextRun(r api.Run, e kit.Event, _ time.Time) (api.Run, []kit.Op) {
 			if r.Nodes[i].ID == a.Node {
 				r.Nodes[i].State = api.RunPassed
 			}
+		}
+	case "override":
+		var a api.OverrideArgs
+		if err := e.Into(&a); err != nil || a.Reason != "it burns" {
+			return r, kit.Refuse(kit.ErrInvalid, "the reason is %q, %v", a.Reason, err)
+		}
+		for i := range r.Nodes {
+			r.Nodes[i].Until = time.Time{}
 		}
 	case "cancel":
 		r.State = api.RunCancelled

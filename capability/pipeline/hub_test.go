@@ -113,7 +113,11 @@ func (h *hub) changed(w http.ResponseWriter, r *http.Request) error {
 	if _, ok := h.files[r.PathValue("project")+"/"+r.PathValue("commit")]; !ok {
 		return kit.Errorf(kit.ErrNotFound, "", "no such commit")
 	}
-	_, err := io.WriteString(w, "README\nlib.star\n")
+	text := "README\nlib.star\n"
+	if h.files[r.PathValue("project")+"/"+r.PathValue("commit")]["pipeline.star"] != "" {
+		text += "pipeline.star\n"
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 

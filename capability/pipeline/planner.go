@@ -44,6 +44,7 @@ func (p planner) plan(ctx context.Context, r kit.Record, _ kit.Op) (any, error) 
 		return nil, err
 	}
 	result, err := p.evaluate(ctx, run)
+	result, err = p.withOwn(ctx, run, result, err)
 	out := planResult{Definitions: run.Definitions, Library: run.Library, Plan: result.Plan, Log: result.Log}
 	if errors.Is(err, kit.ErrInvalid) {
 		out.Plan, out.Error = api.Plan{}, err.Error()

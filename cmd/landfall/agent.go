@@ -39,6 +39,12 @@ func agentCommand() *cobra.Command {
 		}
 		return a.Run(c.Context())
 	})
+	c.Long = `Run an environment: deployments and live upgrades.
+
+On the address of --listen it also tells Prometheus, with a token that may list
+upgrades, how they go: /metrics/upgrades has each one's state, cycles, rate, what
+is left, and the predicted and the actual pause. /metrics has its requests, and
+/front what its front doors do.`
 	f := c.Flags()
 	f.StringVar(&config.Hub, "hub", "", "address of the hub")
 	f.StringVar(&token, "token", "", "the agent's token, or @FILE: it carries the digest of the trust root")

@@ -56,7 +56,7 @@ func (a *app) envCommand() *cobra.Command {
 	f.Float64Var((*float64)(&e.Upgrades.Soak), "soak", 0, "seconds that a new version is observed before the next upgrade may begin")
 	f.IntVar(&e.Upgrades.Waive, "waive", 0, "documents that cannot be transformed and may stay behind")
 	f.StringArrayVar(&routes, "route", nil, "PATTERN=short, stream or upload, as 'GET /log/{id}=stream': how requests take part when traffic is held (repeatable)")
-	f.StringArrayVar(&checks, "check", nil, "NAME=MAX of errors (a share), p99 (seconds) or tests: a new version that is over it while it is observed goes back (repeatable)")
+	f.StringArrayVar(&checks, "check", nil, "NAME=MAX of errors (a share), p99 (seconds) or tests: a new version that is over it while it is observed goes back; upgrades.checks of its document takes queries of Prometheus too: url, query, max, for (repeatable)")
 	f.StringVar(&e.Description, "description", "", "what it is")
 	deployments := command("deployments [CEL FILTER]", "List deployments, newest first", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
 		return list(c.Context(), a, c.OutOrStdout(), api.Deployments, strings.Join(args, ""), "-created",

@@ -75,6 +75,9 @@ least is to do; a job that names labels goes only to engines that have them all.
 engine that does not answer for 15 seconds gets no builds until it answers. The
 workspace is copied to engines over TCP and SSH and back.
 
+landfall runner list, and the page /runners, tell how the engines of all runners
+are.
+
 Caches of jobs are volumes of these daemons: landfall cache list shows them.`
 	f := c.Flags()
 	f.StringVar(&hubURL, "hub", "http://127.0.0.1:7700", "address of the hub")

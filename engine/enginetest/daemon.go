@@ -31,9 +31,9 @@ type Daemon struct {
 	Args []string
 }
 
-// NewDaemon returns a daemon that is still to be started, and removes its
-// directory at the end of t.
-func NewDaemon(t testing.TB) Daemon {
+// NewDaemon returns a daemon that is still to be started, to be reached at the
+// address too, and removes its directory at the end of t.
+func NewDaemon(t testing.TB, address string) Daemon {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "landfall-dockerd") // t.TempDir's are too long for sockets
 	if err != nil {
@@ -49,7 +49,7 @@ func NewDaemon(t testing.TB) Daemon {
 		}
 	})
 	writeCerts(t, dir)
-	d := Daemon{Socket: "unix://" + filepath.Join(dir, "docker.sock"), TCP: "tcp://" + freeAddress(t), Certs: dir}
+	d := Daemon{Socket: "unix://" + filepath.Join(dir, "docker.sock"), TCP: "tcp://" + address, Certs: dir}
 	d.Args = []string{"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
 		"--pidfile", filepath.Join(dir, "pid"), "--bridge", "none", "--iptables=false",
 		"-H", d.Socket, "-H", d.TCP, "--tlsverify", "--tlscacert", filepath.Join(dir, "ca.pem"),
@@ -61,7 +61,7 @@ func NewDaemon(t testing.TB) Daemon {
 // rights of root and dockerd.
 func StartDaemon(t testing.TB) Daemon {
 	t.Helper()
-	d := NewDaemon(t)
+	d := NewDaemon(t, freeAddress(t))
 	var log bytes.Buffer
 	cmd := exec.Command("dockerd", d.Args...)
 	cmd.Stdout, cmd.Stderr = &log, &log

@@ -38,6 +38,7 @@ var table = []row{
 	{packages: "capability/*/...", may: []string{"kit", "kit/...", "api", "family"}, not: []string{"kit/store", "kit/cluster", "kit/platform"}},
 	{packages: "web", may: []string{"kit", "api", "kit/page/layout", "web/..."}, tests: []string{"capability/job/lines"}},
 	{packages: "web/logview", may: []string{"api"}},
+	{packages: "web/diffview", may: nil},
 	{packages: "engine/...", may: []string{"kit", "kit/blob", "engine/..."}},
 	{packages: "runner", may: []string{"kit", "kit/blob", "api", "engine", "engine/fleet", "runner/..."}},
 	{packages: "runner/buildlog", may: []string{"kit", "api", "runner/step"}},

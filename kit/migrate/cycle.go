@@ -189,7 +189,7 @@ func (c *cycle) copy(ctx context.Context) error {
 		return context.Cause(ctx)
 	})
 	err = g.Wait()
-	c.result.Bytes += x.bytes.n
+	c.result.Bytes += x.body.Came()
 	return err
 }
 

@@ -11,9 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
-
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/packed"
 	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store/frame"
 )
@@ -32,9 +31,6 @@ const (
 	formatEncoded = 2 // documents in frames of type 4, as stores keep them
 	exportFormat  = formatEncoded
 )
-
-// compressed is the encoding that an export can have on its way.
-const compressed = "zstd"
 
 // exportHead is the first frame of an export.
 type exportHead struct {
@@ -152,15 +148,9 @@ func (s *service) serveExport(w http.ResponseWriter, r *http.Request) error {
 
 // serve answers r with the frames.
 func (e exportRequest) serve(w http.ResponseWriter, r *http.Request, head exportHead, pieces iter.Seq[frame.Piece]) error {
-	var body io.Writer = w
-	end := func() error { return nil }
-	if strings.Contains(r.Header.Get("Accept-Encoding"), compressed) {
-		z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-		if err != nil {
-			return err
-		}
-		body, end = z, z.Close
-		w.Header().Set("Content-Encoding", compressed)
+	body, end, err := packed.Writer(w, r)
+	if err != nil {
+		return err
 	}
 	out := bufio.NewWriterSize(body, 256<<10)
 	var to sink = frameSink{frame.NewWriter(out), e.form}

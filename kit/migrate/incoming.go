@@ -8,10 +8,9 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/klauspost/compress/zstd"
-
 	"landfall.dev/kit"
 	"landfall.dev/kit/migrate/pace"
+	"landfall.dev/kit/migrate/packed"
 	"landfall.dev/kit/store"
 	"landfall.dev/kit/store/frame"
 )
@@ -41,10 +40,8 @@ type batch struct {
 
 // incoming is an export that is read.
 type incoming struct {
-	body   io.Closer
-	unpack func()            // ends the decompression
+	body   *packed.Reader
 	cause  func(error) error // names the source in an error
-	bytes  countingReader
 	frames *frame.Reader
 	pace   *pace.Pace
 	most   int // documents in the next batch
@@ -55,29 +52,17 @@ type incoming struct {
 // newIncoming reads the head of the export that res is, whose documents it takes
 // at the pace. It takes the body if there is no error.
 func newIncoming(res *http.Response, at *pace.Pace, cause func(error) error) (*incoming, error) {
-	x := &incoming{body: res.Body, unpack: func() {}, cause: cause, bytes: countingReader{r: res.Body}, pace: at, most: firstDocuments}
-	var in io.Reader = &x.bytes
-	switch form := res.Header.Get("Content-Encoding"); form {
-	case "":
-	case compressed:
-		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, cause(err)
-		}
-		in, x.unpack = z, z.Close
-	default:
-		return nil, cause(kit.Errorf(kit.ErrInvalid, "", "it sends the export in the unknown encoding %q", form))
+	body, err := packed.NewReader(res)
+	if err != nil {
+		return nil, cause(err)
 	}
-	x.frames = frame.NewReader(in)
+	x := &incoming{body: body, cause: cause, frames: frame.NewReader(body), pace: at, most: firstDocuments}
 	if err := x.start(); err != nil {
-		x.unpack()
+		x.close()
 		return nil, err
 	}
 	return x, nil
 }
-
-// maxWindow bounds the memory that decompression takes, in bytes.
-const maxWindow = 8 << 20
 
 // start reads the head.
 func (x *incoming) start() error {
@@ -103,10 +88,7 @@ func (x *incoming) start() error {
 	return nil
 }
 
-func (x *incoming) close() {
-	x.unpack()
-	_ = x.body.Close()
-}
+func (x *incoming) close() { _ = x.body.Close() }
 
 // next returns the next frame. A stream that stops may be had again.
 func (x *incoming) next() (frame.Raw, error) {
@@ -214,15 +196,4 @@ func (x *incoming) finish(b *batch, head json.RawMessage) error {
 	}
 	b.last = true
 	return nil
-}
-
-type countingReader struct {
-	r io.Reader
-	n int64
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }

@@ -91,7 +91,7 @@ func (c *cycle) takeAgain(ctx context.Context, links []kit.Link) (came map[kit.L
 			return nil, err
 		}
 		if b.last {
-			c.result.Bytes += x.bytes.n
+			c.result.Bytes += x.body.Came()
 			return came, nil
 		}
 	}

@@ -85,9 +85,9 @@ func TestARehearsalLeavesAllAsItIs(t *testing.T) {
 	}
 }
 
-func TestAReportSaysFirstWhatCannotBeTakenBack(t *testing.T) {
+func TestARehearsalSaysFirstWhatCannotBeTakenBack(t *testing.T) {
 	u := api.Upgrade{OneWay: []string{"accounts: Func has no inverse"}, Rehearsal: &api.Rehearsal{}}
-	lines := strings.Split(report(u), "\n")
+	lines := strings.Split(findings(u), "\n")
 	if lines[0] != "no way back without loss: accounts: Func has no inverse" || lines[len(lines)-1] != "the upgrade would succeed" {
 		t.Errorf("the report is %q", lines)
 	}

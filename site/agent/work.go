@@ -116,14 +116,14 @@ func (w *worker) upgrade(ctx context.Context, r kit.Record, _ kit.Op) (any, erro
 	case api.UpgradeAborted, api.UpgradeRolledBack:
 		return nil, kit.Errorf(kit.ErrConflict, "", "the upgrade was %s: %s", u.State, u.Error)
 	case api.UpgradeRehearsed:
-		return progress{Upgrade: u.Link, Output: report(u), Error: strings.Join(u.Rehearsal.Problems, "; ")}, nil
+		return progress{Upgrade: u.Link, Output: findings(u), Error: strings.Join(u.Rehearsal.Problems, "; ")}, nil
 	}
 	return progress{Upgrade: u.Link, Address: w.address(u.Green.URLs[0])}, nil
 }
 
-// report is what a rehearsal has come to, and first of all what cannot be taken
+// findings is what a rehearsal has come to, and first of all what cannot be taken
 // back.
-func report(u api.Upgrade) string {
+func findings(u api.Upgrade) string {
 	var lines []string
 	for _, why := range u.OneWay {
 		lines = append(lines, "no way back without loss: "+why)

@@ -67,10 +67,11 @@ func newPlace(t *testing.T) *place {
 	p := &place{t: t, dir: t.TempDir()}
 	var engines []string
 	for i, name := range []string{"near", "far"} {
-		d := enginetest.NewDaemon(t)
+		d := enginetest.NewDaemon(t, harness.FreeAddress(t))
 		pool := fmt.Sprintf("10.%d.0.0/16", 201+i) // the daemons know nothing of each other's networks
 		unbridge(t, pool)
 		t.Cleanup(func() { unbridge(t, pool) })
+		letThrough(t, pool)
 		role := p.role("dockerd-"+name, "dockerd", append(d.Args, "--default-address-pool", "base="+pool+",size=24")...)
 		c, err := client.New(client.WithHost(d.Socket))
 		if err != nil {
@@ -133,6 +134,27 @@ func unbridge(t *testing.T, pool string) {
 			}
 		}
 	}
+}
+
+// letThrough lets packets between addresses of the pool through: the machine's own
+// Docker daemon, if there is one, drops what it does not know.
+func letThrough(t *testing.T, pool string) {
+	t.Helper()
+	rule := func(action string) error {
+		text, err := exec.Command("iptables", "--wait", action, "FORWARD", "-s", pool, "-d", pool, "-j", "ACCEPT").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("iptables %s: %w: %s", action, err, text)
+		}
+		return nil
+	}
+	if err := rule("-I"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := rule("-D"); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // role starts a role, which is ended with the test; what it said last is shown if

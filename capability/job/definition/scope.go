@@ -66,14 +66,15 @@ func (x *expansion) link(f *frame) string {
 	return text
 }
 
-// chain returns all links, outermost first.
+// chain returns all links, outermost first; that of a macro which calls itself
+// once.
 func (f *frame) chain() []string {
 	var all []string
 	for ; f != nil; f = f.up {
 		all = append(all, f.link())
 	}
 	slices.Reverse(all)
-	return all
+	return slices.Compact(all)
 }
 
 // work counts what an expansion has formatted and reported, so that it ends.

@@ -32,10 +32,10 @@ func (e *Engine) moveOne(r place) int {
 	p := e.at(r)
 	ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
 	var now frame.Document
-	found := e.links.find(*e.mem, frame.Text(p.Link), &now)
+	found := e.links.Find(*e.mem, frame.Text(p.Link), &now)
 	switch {
-	case found != nil && found.at == r:
-		found.at = ed.moveCurrent(&p, r)
+	case found != nil && *found == r:
+		*found = ed.moveCurrent(&p, r)
 	case ed.sh.past.n > 0:
 		ed.movePast(&p, r)
 	}

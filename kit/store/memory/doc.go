@@ -8,7 +8,7 @@
 // # Memory
 //
 // Documents lie encoded in chunks of bytes (packages arena and frame); a 32-bit
-// number says where. A hash table finds them by link (table.go), and for each
+// number says where. A hash table finds them by link (links), and for each
 // kind B+ trees of such numbers find them in each order (tree.go, shelf.go). So
 // there is no Go pointer for each document, which the garbage collector would
 // have to follow. What is written to a chunk is never changed: the records

@@ -11,6 +11,7 @@ import (
 	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/key"
 	"landfall.dev/kit/store/memory/arena"
+	"landfall.dev/kit/store/memory/links"
 )
 
 // Engine is the present state, which entries change.
@@ -18,7 +19,7 @@ type Engine struct {
 	state
 	kinds    func(name string) *Kind
 	arena    arena.Arena
-	links    *table
+	links    *links.Table
 	gen      uint64                        // of the trees: see tree
 	last     *shelf                        // the one that was asked for last
 	rest     *[digest.Buckets]digest.Tally // of documents that are not in copies, by what they are
@@ -36,7 +37,7 @@ type Engine struct {
 func New(kinds func(name string) *Kind, chunk, step int) *Engine {
 	e := &Engine{
 		state: state{shelves: map[string]*shelf{}},
-		kinds: kinds, arena: arena.New(chunk), links: newTable(), gen: 1,
+		kinds: kinds, arena: arena.New(chunk), links: links.New(), gen: 1,
 		rest: new([digest.Buckets]digest.Tally), copies: copies{streams: map[string]*copied{}}, step: step,
 	}
 	e.mem = &e.arena.Memory
@@ -89,7 +90,7 @@ func (e *Engine) Apply(to Head, pieces []*frame.Piece, collected []kit.Link) {
 // Read returns the document at link, if there is one of a known kind.
 func (e *Engine) Read(link kit.Link) (r kit.Record, ok bool) {
 	var p frame.Document
-	if e.links.find(*e.mem, string(link), &p) == nil {
+	if e.links.Find(*e.mem, string(link), &p) == nil {
 		return r, false
 	}
 	sh := e.shelves[string(kindName(p.Link))]
@@ -102,7 +103,7 @@ func (e *Engine) Read(link kit.Link) (r kit.Record, ok bool) {
 // Find returns the document or tombstone at link, if there is one.
 func (e *Engine) Find(link kit.Link) (f frame.Frame, ok bool) {
 	var p frame.Document
-	if e.links.find(*e.mem, string(link), &p) == nil {
+	if e.links.Find(*e.mem, string(link), &p) == nil {
 		return f, false
 	}
 	return frame.Frame{Record: p.Record(link.Kind()), Origin: p.Origin()}, true
@@ -112,7 +113,7 @@ func (e *Engine) Find(link kit.Link) (f frame.Frame, ok bool) {
 // link was imported last, if there is one.
 func (e *Engine) Origin(link kit.Link) (stream string, seq int64, ok bool) {
 	var p frame.Document
-	if e.links.find(*e.mem, string(link), &p) == nil {
+	if e.links.Find(*e.mem, string(link), &p) == nil {
 		return "", 0, false
 	}
 	o := p.Origin()
@@ -172,8 +173,8 @@ func (e *Engine) newShelf(kind string) *shelf {
 // lookup returns the record of the document or tombstone at link, or none.
 func (e *Engine) lookup(link string) place {
 	var p frame.Document
-	if found := e.links.find(*e.mem, link, &p); found != nil {
-		return found.at
+	if found := e.links.Find(*e.mem, link, &p); found != nil {
+		return *found
 	}
 	return 0
 }
@@ -220,10 +221,10 @@ func (e *Engine) put(came *frame.Piece) {
 	p := &came.Document
 	ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
 	var was frame.Document
-	slot, found := e.links.slot(*e.mem, frame.Text(p.Link), &was)
+	at, found := e.links.Place(*e.mem, frame.Text(p.Link), &was)
 	r := e.arena.Add(came.Raw)
-	old := slot.at
-	slot.at = r
+	old := *at
+	*at = r
 	e.count(ed.sh, p, came.Own, 1)
 	if !found {
 		ed.sh.trees(p, func(o Order, t *tree) { ed.insert(o, t, p, r) })
@@ -260,14 +261,14 @@ func (e *edit) replace(old, p *frame.Document, was, r place) {
 }
 
 // collect forgets the tombstones.
-func (e *Engine) collect(links []kit.Link) {
-	if len(links) == 0 {
+func (e *Engine) collect(tombstones []kit.Link) {
+	if len(tombstones) == 0 {
 		return
 	}
 	floors := make(map[string]int64, len(e.floors)+1) // a view may have the other
 	maps.Copy(floors, e.floors)
 	e.floors = floors
-	for _, l := range links {
+	for _, l := range tombstones {
 		r := e.lookup(string(l))
 		if r == 0 || !e.at(r).Deleted() {
 			continue
@@ -275,7 +276,7 @@ func (e *Engine) collect(links []kit.Link) {
 		p := e.at(r)
 		ed := edit{Engine: e, sh: e.shelf(kindName(p.Link))}
 		ed.forget(&p)
-		e.links.remove(*e.mem, string(l))
+		e.links.Remove(*e.mem, string(l))
 		ed.sh.trees(&p, func(o Order, t *tree) { ed.remove(o, t, &p, r) })
 		e.arena.Drop(r, p.Size)
 		e.floors[ed.sh.name] = max(e.floors[ed.sh.name], int64(p.Seq))

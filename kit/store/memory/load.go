@@ -115,7 +115,7 @@ func (l *loader) link() (err error) {
 	for sh := range l.shelves {
 		n += sh.live.n + sh.dead.n
 	}
-	l.links.reserve(n)
+	l.links.Reserve(n)
 	for sh := range l.shelves {
 		sh.each(func(r place) {
 			p := l.at(r)
@@ -123,7 +123,7 @@ func (l *loader) link() (err error) {
 				err = kit.Errorf(kit.ErrInvalid, kit.Link(p.Link), "the snapshot has it twice")
 				return
 			}
-			l.links.add(frame.Text(p.Link), r)
+			l.links.Add(frame.Text(p.Link), r)
 		})
 	}
 	return err

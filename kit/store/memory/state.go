@@ -15,6 +15,13 @@ type place = arena.Place
 // memory has the records.
 type memory = arena.Memory
 
+// linkAt returns the link of the document at r.
+func linkAt(m memory, r place) string {
+	var p frame.Document
+	p.Front(m.At(r))
+	return frame.Text(p.Link)
+}
+
 // Head says up to where in the log entries are applied.
 type Head struct {
 	Epoch int64     // 0 before the first entry

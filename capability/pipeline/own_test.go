@@ -1,0 +1,42 @@
+package pipeline
+
+import (
+	"strings"
+	"testing"
+
+	"landfall.dev/api"
+)
+
+func TestAPatchSetThatBreaksThePipelineFailsAndOneThatMendsItPasses(t *testing.T) {
+	h := newHub(t)
+	const good, broken = "def main(ctx): return [build(job = \"unit\")]\n", "def main(ctx:\n    return []\n"
+	h.write("ledger/c0ffee1", "pipeline.star", good)
+	patch := func(id, commit, pipeline string) api.Run {
+		h.write("ledger/"+commit, "pipeline.star", pipeline)
+		create(h, api.Changes, id, api.Change{Project: "ledger", Branch: "main", Status: api.ChangeOpen, PatchSets: []api.PatchSet{{Number: 1, Commit: commit}}})
+		return await(h, api.Runs, "change-"+id+"-1", "planned", func(r api.Run) bool { return r.State != "" && r.State != api.RunPlanning })
+	}
+	r := patch("7", "c0ffee7", broken)
+	if want := "with the pipeline of this patch set the event patchset-created has no plan: pipeline.star:1:14: got ':'"; r.State != api.RunFailed || !strings.Contains(r.Error, want) {
+		t.Errorf("the run of what breaks the pipeline is %s, %q, want %q", r.State, r.Error, want)
+	}
+	r = patch("8", "c0ffee8", "def main(ctx):\n    return [build(job = \"unit\" if ctx.event.type != \"merged\" else \"unti\")]\n")
+	if want := "with the pipeline of this patch set the event merged has no plan: pipeline.star:2:"; r.State != api.RunFailed || !strings.Contains(r.Error, want) {
+		t.Errorf("the run of what breaks the pipeline of what lands is %s, %q, want %q", r.State, r.Error, want)
+	}
+	if r = patch("9", "c0ffee9", good+"# more\n"); r.State != api.RunRunning {
+		t.Errorf("the run of another pipeline is %s, %q, want that of the branch", r.State, r.Error)
+	}
+
+	h.write("ledger/c0ffee1", "pipeline.star", broken)
+	h.write("ledger/c0ffeea", "README", "no pipeline is touched")
+	create(h, api.Changes, "10", api.Change{Project: "ledger", Branch: "main", Status: api.ChangeOpen, PatchSets: []api.PatchSet{{Number: 1, Commit: "c0ffeea"}}})
+	if r = await(h, api.Runs, "change-10-1", "at its end", func(r api.Run) bool { return r.State.Final() }); r.State != api.RunFailed {
+		t.Errorf("with a broken pipeline the run is %s", r.State)
+	}
+	patch("11", "c0ffeeb", good)
+	r = await(h, api.Runs, "change-11-1", "at its end", func(r api.Run) bool { return r.State.Final() })
+	if want := "nothing is built: this patch set mends the pipeline, which has no plan: pipeline.star:1:14"; r.State != api.RunPassed || !strings.Contains(r.Log, want) {
+		t.Errorf("the run of what mends the pipeline is %s, %q, with the log %q, want it passed, with %q", r.State, r.Error, r.Log, want)
+	}
+}
