@@ -112,6 +112,8 @@ type JobPlan struct {
 	Counts  JobChanges `json:"counts"`
 	// Confirm says why it must be confirmed; empty if it need not.
 	Confirm string `json:"confirm,omitempty"`
+	// Warning names definitions that nothing reads.
+	Warning string `json:"warning,omitempty"`
 }
 
 // JobAction is what happens to a job.

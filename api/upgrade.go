@@ -452,3 +452,11 @@ func (d Duration) Std() time.Duration { return time.Duration(float64(d) * float6
 
 // Seconds returns d as a Duration.
 func Seconds(d time.Duration) Duration { return Duration(d.Seconds()) }
+
+// LastCycle returns the cycle that ended last, zero if none has.
+func (u Upgrade) LastCycle() Cycle {
+	if len(u.Cycles) == 0 {
+		return Cycle{}
+	}
+	return u.Cycles[len(u.Cycles)-1]
+}

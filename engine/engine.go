@@ -33,7 +33,8 @@ var (
 	// time. Its last lines are in the task's output.
 	ErrNotReady = errors.New("not ready")
 
-	// ErrInUse means that a cache cannot be removed now.
+	// ErrInUse means that a cache, or what a task was prepared with that another
+	// has taken over, cannot be removed now.
 	ErrInUse = errors.New("a build uses it: wait until that has ended")
 
 	// ErrNoCache means that a cache was named which does not exist.
@@ -129,7 +130,7 @@ type Resumer interface {
 	Left(ctx context.Context) ([]string, error)
 
 	// Discard kills a task and forgets it. To discard what is not there is no
-	// error.
+	// error. What another task has taken over is left to it, and is ErrInUse.
 	Discard(ctx context.Context, id string) error
 }
 

@@ -96,7 +96,8 @@ func Acknowledged(d Durability) WriteOption { return func(o *WriteOptions) { o.D
 // Once makes a write with the same key, by the same caller, within OnceAge of
 // the first happen once: a repeat changes nothing and returns the documents as
 // they are now. It is ErrConflict if another write had the key. A key has 1 to
-// 100 bytes of letters, digits and . _ ~ -.
+// 100 bytes of letters, digits and . _ ~ -. Keys hold over upgrades of the
+// platform, and going back.
 func Once(key string) WriteOption { return func(o *WriteOptions) { o.Key = key } }
 
 // OnceAge is how long the keys of Once are kept.

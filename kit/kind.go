@@ -36,14 +36,10 @@ type Kind[T any] struct{ *Definition }
 type KindOption func(*Definition)
 
 // Schema sets the schema number, and the transformations that lead to it,
-// one list for each step from schema 1: Schema(2, Steps{{Rename("a", "b")}}...).
+// one list for each step from schema 1: Schema(2, []Transform{Rename("a", "b")}).
+// A platform whose lists do not lead there does not run.
 func Schema(n int, steps ...[]Transform) KindOption {
-	return func(d *Definition) {
-		if len(steps) != n-1 {
-			panic(fmt.Sprintf("kit: %s: schema %d needs %d steps, not %d", d.Name, n, n-1, len(steps)))
-		}
-		d.Schema, d.Steps = n, steps
-	}
+	return func(d *Definition) { d.Schema, d.Steps = n, steps }
 }
 
 // Counted makes the kind's allocated ids numbers, in order of creation.

@@ -52,7 +52,7 @@ func (a *attempt) runAfter(ctx context.Context, result api.Result) error {
 		}
 		return err
 	}
-	if !a.whole {
+	if !a.record.Whole {
 		a.log.Broken()
 	}
 	worst, why := a.stepResult()

@@ -38,7 +38,6 @@ type attempt struct {
 	masked  []string             // what must not be in the log
 	begun   bool                 // the steps have
 	kept    bool                 // its container is to be
-	whole   bool                 // all that the task at work wrote has come
 	lost    bool                 // its engine has failed, and may have something of it
 	lend    func() (back func()) // its place to another build, see Runner.lend
 }

@@ -34,6 +34,8 @@ type record struct {
 	// Log is the size of the log when the phase began: what the task at work has
 	// written comes after it.
 	Log int64 `json:"log"`
+	// Whole tells that all that the task at work wrote has come.
+	Whole bool `json:"whole,omitempty"`
 	// Answered is the number of the last step that was carried out here.
 	Answered int `json:"answered,omitempty"`
 	// Masked is what must not be in the log: the values of the secrets that the
@@ -76,11 +78,21 @@ func (o *outcome) err() error {
 
 // reach notes that a phase begins.
 func (a *attempt) reach(p phase) error {
+	a.record.Whole = false
 	a.record.Phase, a.record.Log, a.record.Image, a.record.Masked = p, a.log.Length(), a.image, a.masked
 	if err := a.space.write(a.record); err != nil {
 		return fmt.Errorf("note how far the build has come: %w", err)
 	}
 	return nil
+}
+
+// whole notes that all that the task at work wrote has come. What is not written
+// down is so for this runner at least.
+func (a *attempt) whole() {
+	a.record.Whole = true
+	if err := a.space.write(a.record); err != nil {
+		a.logger.Warn("could not note that the log is whole", "err", err)
+	}
 }
 
 func (w workspace) record() string { return filepath.Join(w.dir, "attempt.json") }

@@ -390,6 +390,41 @@ func TestNothingIsLeftOfAnEndThatARunnerWasKilledAfter(t *testing.T) {
 	f.insist(t, "x-1")
 }
 
+func TestALogIsWholeWhoseEndHadComeWhenTheRunnerWasKilled(t *testing.T) {
+	c := newHub(t).config()
+	c.Engine = &failing{Tasks: c.Engine} // which has removed the container
+	r := newRunner(t, c)
+	for _, whole := range []bool{true, false} {
+		b := api.Build{Meta: kit.Meta{Link: kit.Link(fmt.Sprint("builds/", whole))}, Attempt: 1, Spec: &api.JobSpec{}}
+		first, err := r.prepare(b, nil, r.Logger)
+		if err == nil {
+			err = errors.Join(first.reach(phaseSteps), os.MkdirAll(first.space.state(), 0o700))
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(first.space.state(), "result"), []byte("SUCCESS\n"), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole {
+			first.whole()
+		}
+		left, err := first.space.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := r.prepare(b, &left, r.Logger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := second.runSteps(t.Context(), time.Minute)
+		if missing := second.log.Missing(); result != api.ResultSuccess || err != nil || (missing == 0) != whole {
+			t.Errorf("whole %t: %s, error %v, %d lines are missing", whole, result, err, missing)
+		}
+		second.remove()
+	}
+}
+
 func TestNothingIsLeftThatWasPreparedForStepsThatDoNotBegin(t *testing.T) {
 	c := newHub(t).config()
 	f := &failing{Tasks: c.Engine, discarded: make(chan string, 1)}

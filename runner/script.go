@@ -110,7 +110,7 @@ func (a *attempt) runSteps(ctx context.Context, limit time.Duration) (api.Result
 		a.log.Broken()
 		return api.ResultAborted, errors.New("its container ended before its steps did: it, or its daemon, was ended from outside")
 	}
-	if result != "" && !a.whole {
+	if result != "" && !a.record.Whole {
 		a.log.Broken() // the engine has lost the end
 	}
 	exit.Exit = known(exit.Exit, result, why)
@@ -147,12 +147,11 @@ func (a *attempt) newTask(file string) engine.Task {
 
 // task runs one of the files in the directory of the script.
 func (a *attempt) task(ctx context.Context, file string, out io.Writer) (engine.Result, error) {
-	all := step.NewEnd(out)
+	all := step.NewEnd(out, a.whole)
 	masked := step.NewMask(all, a.secrets())
 	result, err := a.begin(ctx, a.newTask(file), masked)
 	a.lost = a.lost || err != nil
 	flushErr := cmp.Or(masked.Flush(), all.Flush())
-	a.whole = all.Seen()
 	switch {
 	case errors.Is(err, engine.ErrNotReady):
 		return result, failed("%v", err)

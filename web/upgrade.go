@@ -38,7 +38,8 @@ type upgradePage struct {
 type moved struct {
 	X    int
 	At   time.Time
-	Text string // how long traffic was held
+	Back time.Time // when it went to blue again, if it did
+	Text string    // how long traffic was held
 }
 
 // movedIn returns the moment of the commit right of the final cycle's bar.
@@ -54,6 +55,11 @@ func movedIn(u api.Upgrade, c chart) *moved {
 		for _, b := range c.Bars {
 			if b.Final {
 				at.X = min(b.X+b.Width+4, c.Width-2)
+			}
+		}
+		for _, later := range u.History {
+			if later.State == api.UpgradeRolledBack {
+				at.Back = later.At
 			}
 		}
 		return at

@@ -19,6 +19,10 @@ func TestThePageOfAnUpgradeTellsOfTheSwitchAndTheWayBack(t *testing.T) {
 	u.Sparing = api.Sparing{Base: 0.0042, Requests: 900, P99: 0.005, Rate: 30_000}
 	u.Cycles[0].Bound = 20_000
 	put(h, api.Upgrades, "switched", u)
+	back := u
+	back.State = api.UpgradeRolledBack
+	back.History = append(back.History, api.Moment{State: api.UpgradeRolledBack, At: began.Add(time.Hour)})
+	put(h, api.Upgrades, "went-back", back)
 	one := ledgerUpgrade(2)
 	one.Quarantine = []api.Quarantined{{Link: "accounts/7", Version: 3, Field: "name", Error: "too long", WaivedBy: "users/ada"}}
 	one.OneWay, one.Paused = []string{"accounts: Func has no inverse"}, true
@@ -27,7 +31,8 @@ func TestThePageOfAnUpgradeTellsOfTheSwitchAndTheWayBack(t *testing.T) {
 	r.State, r.Rehearse, r.Rehearsal = api.UpgradeRehearsed, true, &api.Rehearsal{Documents: 42}
 	put(h, api.Upgrades, "rehearsal", r)
 	for path, want := range map[string][]string{
-		"/upgrades/switched":  {"switched", "held for 58 ms", "5,012 documents in 7 cycles", "slowed by 0 %, at most by 30 %", "4.2 ms before copying, 5.0 ms while copying", "bound to 20,000", "Check errors", "over its limit"},
+		"/upgrades/went-back": {"traffic went to green at", "and to blue again at"},
+		"/upgrades/switched":  {"traffic goes to green since", "switched", "held for 58 ms", "5,012 documents in 7 cycles", "slowed by 0 %, at most by 30 %", "4.2 ms before copying, 5.0 ms while copying", "bound to 20,000", "Check errors", "over its limit"},
 		"/upgrades/one-way":   {"no way back without loss: accounts: Func has no inverse", "Paused: no hold begins", "accounts/7: name: too long", "version 3, stays behind: waived by users/ada"},
 		"/upgrades/rehearsal": {"rehearsed", "42 documents in", "the upgrade would succeed"},
 	} {

@@ -1,9 +1,10 @@
 // Package identity knows the people and machines that use the hub.
 //
-// It owns users and accounts, makes the roles that everybody starts with, and
-// mints tokens. Tokens, roles and groups themselves belong to kit; identity
-// only writes them. It has no sign-in yet: a token is how one proves who one
-// is.
+// It owns users and accounts, makes the roles that everybody starts with and,
+// unless somebody has changed them, brings them up to date when a newer version
+// starts, and mints tokens. Tokens, roles and groups themselves belong to kit;
+// identity only writes them. It has no sign-in yet: a token is how one proves
+// who one is.
 package identity
 
 import (

@@ -1,11 +1,15 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -237,15 +241,101 @@ func TestAccountsAndUsersAreChecked(t *testing.T) {
 	}
 }
 
-func TestDefaultRolesAreMadeOnce(t *testing.T) {
+// A hub of an earlier version has made its roles without a digest, and without
+// what is new since.
+func TestRolesThatNobodyHasChangedAreBroughtUpToDate(t *testing.T) {
 	h := newHub(t)
-	if _, err := h.admin.Update(t.Context(), "roles/developers", []byte(`{"rules":[]}`), 0); err != nil {
+	h.logged()
+	runner, managers := accountRole(api.ServiceAccount{Meta: kit.Meta{Link: "accounts/r1"}, Role: RoleRunner}), defaults["release-managers"]
+	older := func(r rest.Role, kind string) rest.Role {
+		r.Rules = slices.DeleteFunc(slices.Clone(r.Rules), func(rule rest.Rule) bool { return rule.Kinds[0] == kind })
+		return r
+	}
+	wider := older(managers, "runs")
+	wider.Rules = append(wider.Rules, rest.Rule{Kinds: []string{"blobs"}, Verbs: look})
+	edited := older(managers, "runs")
+	edited.Made = digest(managers)
+	for id, test := range map[string]struct {
+		old, now rest.Role
+		renewed  bool
+	}{
+		"an-account-of-an-earlier-version": {older(runner, "runners"), runner, true},
+		"a-group-of-an-earlier-version":    {older(managers, "runs"), managers, true},
+		"a-group-with-its-digest":          {made(older(managers, "runs")), managers, true},
+		"other-rules":                      {wider, managers, false},
+		"other-subjects":                   {rest.Role{Subjects: []string{"groups/others"}, Rules: managers.Rules}, managers, false},
+		"other-rules-than-were-made":       {edited, older(managers, "channels"), false},
+	} {
+		h.create(rest.Roles.Name, id, test.old)
+		if err := (identity{h.cluster.Client("services/identity")}).renew(t.Context(), id, made(test.now)); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+		want := test.old
+		if test.renewed {
+			want = made(test.now)
+		}
+		got, err := rest.Roles.Read(t.Context(), h.admin, id)
+		if got.Meta = (kit.Meta{}); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: the role is\n%+v, %v, want\n%+v", id, got, err, want)
+		}
+	}
+	h.create(rest.Roles.Name, "raced", runner)
+	_, err := rest.Roles.Send(t.Context(), h.cluster.Client("services/identity"), "raced", "renew", rest.Renewal{Version: 2, Subjects: []string{"users/eve"}})
+	if !errors.Is(err, kit.ErrStale) {
+		t.Errorf("a role that somebody changes meanwhile: %v, want it refused", err)
+	}
+}
+
+func TestOfARoleThatSomebodyHasChangedIsToldWhatItLacks(t *testing.T) {
+	h := newHub(t)
+	log := h.logged()
+	patch := `{"rules":[{"kinds":["changes"],"verbs":["vote"],"filter":"project == 'ledger'"}],"made":"0"}`
+	if _, err := h.admin.Update(t.Context(), "roles/developers", []byte(patch), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := (identity{h.cluster.Client("services/identity")}).roles(t.Context()); err != nil {
-		t.Fatalf("making the roles again: %v", err)
+	before, err := rest.Roles.Read(t.Context(), h.admin, "developers")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if r, err := rest.Roles.Read(t.Context(), h.admin, "developers"); err != nil || len(r.Rules) > 0 {
-		t.Errorf("the role is %+v, %v, want it as the administrator left it", r, err)
+	h.revise()
+	if after, err := rest.Roles.Read(t.Context(), h.admin, "developers"); err != nil || !reflect.DeepEqual(after, before) {
+		t.Errorf("the role is %+v, %v, want it as the administrator left it", after, err)
 	}
+	var line struct{ Role, Lacks, Command string }
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
+		t.Fatalf("logged %q: %v", log, err)
+	}
+	if line.Role != "roles/developers" || !strings.Contains(line.Lacks, "; submit abandon restore comment on changes; ") || strings.Contains(line.Lacks, "vote") {
+		t.Errorf("logged %+v, want what the role lacks", line)
+	}
+	added, quoted := strings.CutPrefix(line.Command, "landfall doc patch roles/developers '")
+	if added = strings.ReplaceAll(strings.TrimSuffix(added, "'"), `'\''`, "'"); !quoted {
+		t.Fatalf("the command is %s", line.Command)
+	}
+	if _, err := h.admin.Update(t.Context(), "roles/developers", []byte(added), 0); err != nil {
+		t.Fatalf("the command's %s: %v", added, err)
+	}
+	log.Reset()
+	h.revise()
+	after, err := rest.Roles.Read(t.Context(), h.admin, "developers")
+	if err != nil || len(lacking(after, defaults["developers"])) > 0 || after.Rules[0].Filter != before.Rules[0].Filter || log.Len() > 0 {
+		t.Errorf("after the command the role is %+v, %v, logged %s; want the old rule and all verbs, told no more", after, err, log)
+	}
+}
+
+// revise does what the hub does when it starts.
+func (h *hub) revise() {
+	h.t.Helper()
+	if err := (identity{h.cluster.Client("services/identity")}).roles(h.t.Context()); err != nil {
+		h.t.Fatalf("bringing the roles up to date: %v", err)
+	}
+}
+
+// logged returns what is logged from now on, as JSON.
+func (h *hub) logged() *bytes.Buffer {
+	var b bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&b, nil)))
+	h.t.Cleanup(func() { slog.SetDefault(before) })
+	return &b
 }

@@ -1,10 +1,6 @@
 package identity
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"log/slog"
 	"time"
 
 	"landfall.dev/api"
@@ -27,8 +23,8 @@ var seen = []string{
 
 var look = []kit.Verb{kit.VerbRead, kit.VerbList, kit.VerbWatch}
 
-// defaults are the roles of the groups that everybody starts with. They are
-// made once; an administrator may change them.
+// defaults are the roles of the groups that everybody starts with. An
+// administrator may change them; until then they are kept up to date.
 var defaults = map[string]rest.Role{
 	"developers": {
 		Subjects: []string{"groups/developers"},
@@ -82,34 +78,5 @@ func accountRole(a api.ServiceAccount) rest.Role {
 
 // onAccount gives an account its role.
 func onAccount(a api.ServiceAccount, _ time.Time) []kit.Op {
-	return []kit.Op{kit.Create(rest.Roles, "account-"+a.Link.ID(), accountRole(a))}
-}
-
-// roles makes the default roles that are missing, and returns.
-func (s identity) roles(ctx context.Context) error {
-	for name, role := range defaults {
-		body, err := json.Marshal(role)
-		if err != nil {
-			return err
-		}
-		for {
-			_, err = s.client.Create(ctx, rest.Roles.Name, name, body)
-			if err == nil || errors.Is(err, kit.ErrConflict) {
-				break
-			}
-			if ctx.Err() != nil {
-				return nil
-			}
-			if !kit.Temporary(err) {
-				return err
-			}
-			slog.Debug("waited to make a role", "role", name, "err", err)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(100 * time.Millisecond):
-			}
-		}
-	}
-	return nil
+	return []kit.Op{kit.Create(rest.Roles, "account-"+a.Link.ID(), made(accountRole(a)))}
 }

@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -219,5 +220,32 @@ func TestOnlyWhatWasReviewedGetsSecretsAndWritesCaches(t *testing.T) {
 		if got := fmt.Sprintf("%s %t %d %s", b.State, b.Trusted, given, b.Error); got != test.want {
 			t.Errorf("%s at %s: got %q, want %q", test.job, test.commit, got, test.want)
 		}
+	}
+}
+
+// What a pipeline says a build does may write to caches like a job, and ask for
+// no secret.
+func TestAStepOfAPipelineWritesCachesOnlyIfItWasReviewed(t *testing.T) {
+	c := newChained(t, "- job: {name: plain, script: x}\n")
+	c.move(t.Context(), "c")
+	if _, err := api.Projects.Create(t.Context(), c.admin, "ledger", api.Project{}); err != nil {
+		t.Fatal(err)
+	}
+	c.cluster.Server.Add(kit.Service{Name: "pipeline", Writes: []string{api.Builds.Name}})
+	order := api.Build{Project: "ledger", Job: "say", Commit: "c", Run: "runs/r", Node: "say", Step: &api.JobSpec{Name: "say", Script: []string{"x"}, Cache: map[string]string{"go": "/go"}}}
+	patch, tip := order, order
+	patch.Change, patch.PatchSet = "changes/7", 1
+	tip.Commit, tip.Tip = "topic", true
+	for id, b := range map[string]api.Build{"landed": order, "patch": patch, "tip": tip} {
+		if _, err := api.Builds.Create(t.Context(), c.cluster.Client(planner), id, b); err != nil {
+			t.Fatal(err)
+		}
+		b = c.reaches(id, api.BuildQueued)
+		if b.Trusted != (id == "landed") || b.Step != nil || b.Spec.Cache["go"] != "/go" {
+			t.Errorf("the step of %s is trusted: %t, with the spec %+v", id, b.Trusted, b.Spec)
+		}
+	}
+	if _, err := api.Builds.Create(t.Context(), c.admin, "", api.Build{Project: "ledger", Job: "say", Commit: "c", Step: order.Step}); !errors.Is(err, kit.ErrForbidden) {
+		t.Errorf("a person's step: %v, want it refused", err)
 	}
 }

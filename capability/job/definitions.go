@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"testing/fstest"
 
@@ -37,7 +39,7 @@ func (d definitions) resolve(ctx context.Context, r kit.Record, _ kit.Op) (any, 
 		return nil, err
 	}
 	if b.Step != nil {
-		return resolved{JobSpec: *b.Step}, nil
+		return d.entrust(ctx, b, *b.Step)
 	}
 	specs, err := d.expand(ctx, b.Project, b.Definitions)
 	if err != nil {
@@ -199,6 +201,44 @@ func load(files fstest.MapFS) (*definition.Set, error) {
 		files = fstest.MapFS{folder + "/none.yml": {}}
 	}
 	return definition.Load(files, []string{folder}, definition.Options{Strict: true})
+}
+
+// opened notes which files are read.
+type opened struct {
+	fs.FS
+	names map[string]bool
+}
+
+func (o opened) Open(name string) (fs.File, error) {
+	o.names[name] = true
+	return o.FS.Open(name)
+}
+
+// Unread warns of definitions in folders below the folder jobs of files that
+// nothing reads, or returns nothing if there are none.
+func Unread(files fstest.MapFS) string {
+	o := opened{files, map[string]bool{}}
+	var below []string
+	for name := range files {
+		dir, _, inside := strings.Cut(strings.TrimPrefix(name, folder+"/"), "/")
+		if ext := path.Ext(name); inside && dir != native.FilesFolder && (ext == ".yml" || ext == ".yaml") {
+			below = append(below, name)
+		}
+	}
+	if len(below) == 0 {
+		return ""
+	}
+	if set, err := definition.Load(o, []string{folder}, definition.Options{Strict: true}); err == nil {
+		_, _ = jobspec.Translate(set, native.Strict) // for what it includes; what is wrong is told elsewhere
+	}
+	below = slices.DeleteFunc(below, func(name string) bool { return o.names[name] })
+	switch slices.Sort(below); len(below) {
+	case 0:
+		return ""
+	case 1:
+		return below[0] + " is not read: definitions are the *.yml files in " + folder + " itself, and what they include"
+	}
+	return fmt.Sprintf("%s and %d more are not read: definitions are the *.yml files in %s itself, and what they include", below[0], len(below)-1, folder)
 }
 
 // untar returns the plain files of a tar stream. It follows no symbolic link,

@@ -85,3 +85,25 @@ func TestMistakesInJobsWrittenForJenkins(t *testing.T) {
 		}
 	}
 }
+
+func TestDefinitionsThatNothingReadsAreNamed(t *testing.T) {
+	files := fstest.MapFS{
+		"jobs/a.yml":            {Data: []byte("- job: {name: a, script: make, description: !include-raw 'text/a.yml'}\n")},
+		"jobs/text/a.yml":       {Data: []byte("included\n")},
+		"jobs/files/config.yml": {Data: []byte("a: 1\n")},
+		"jobs/team/notes.md":    {Data: []byte("not a definition\n")},
+	}
+	for _, test := range []struct{ add, want string }{
+		{"jobs/b.yml", ""},
+		{"jobs/team/x.yml", "jobs/team/x.yml is not read: definitions are the *.yml files in jobs itself, and what they include"},
+		{"jobs/team/deep/y.yaml", "jobs/team/deep/y.yaml and 1 more are not read"},
+	} {
+		files[test.add] = &fstest.MapFile{Data: []byte("- job: {name: b, script: make}\n")}
+		if test.add != "jobs/b.yml" {
+			delete(files, "jobs/b.yml")
+		}
+		if got := Unread(files); !strings.HasPrefix(got, test.want) || test.want == "" && got != "" {
+			t.Errorf("with %s: %q, want %q", test.add, got, test.want)
+		}
+	}
+}

@@ -306,7 +306,11 @@ func (d definitions) serveJobPlan(w http.ResponseWriter, r *http.Request) error 
 			return err
 		}
 	}
-	specs, err := d.expand(ctx, project, ref.Commit)
+	files, err := d.files(ctx, project, ref.Commit)
+	if err != nil {
+		return err
+	}
+	specs, err := Expand(files)
 	if err != nil {
 		return err
 	}
@@ -322,6 +326,8 @@ func (d definitions) serveJobPlan(w http.ResponseWriter, r *http.Request) error 
 		p.edits = []api.JobEdit{}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(api.JobPlan{Project: project, Commit: ref.Commit, Changes: p.edits, Counts: p.counts, Confirm: p.confirm(len(deployed))})
+	_ = json.NewEncoder(w).Encode(api.JobPlan{
+		Project: project, Commit: ref.Commit, Changes: p.edits, Counts: p.counts, Confirm: p.confirm(len(deployed)), Warning: Unread(files),
+	})
 	return nil
 }

@@ -19,8 +19,9 @@ type resolved struct {
 }
 
 // entrust says whether b may have the secrets that its job names and write to its
-// project's caches, and refuses it if it cannot do without the secrets. A patch must not get at a secret by what it makes a
-// build do, so only what is on a branch that takes no direct push is trusted.
+// project's caches, and refuses it if it cannot do without the secrets. A patch
+// must not get at a secret by what it makes a build do, so only what is on a branch
+// that takes no direct push is trusted.
 func (d definitions) entrust(ctx context.Context, b api.Build, s api.JobSpec) (resolved, error) {
 	r := resolved{JobSpec: s}
 	if len(s.Secrets)+len(s.Cache) == 0 {

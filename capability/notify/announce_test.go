@@ -182,3 +182,21 @@ func TestMailsThatCannotBeSent(t *testing.T) {
 		}
 	}
 }
+
+func TestAMailServersAddressIsChecked(t *testing.T) {
+	for _, test := range []struct{ server, from, want string }{
+		{"", "", ""},
+		{"mail.example.org:587", "Landfall <landfall@example.org>", ""},
+		{"[::1]:25", "landfall@localhost", ""},
+		{"nohost", "landfall@localhost", `"nohost" is no mail server: write --smtp HOST:PORT`},
+		{"mail:smtp", "landfall@localhost", "is no mail server"},
+		{":25", "landfall@localhost", "is no mail server"},
+		{"smtp://mail:25", "landfall@localhost", "is no mail server"},
+		{"mail:25", "landfall", `"landfall" is no address to send from`},
+	} {
+		err := (Mail{Server: test.server, From: test.from}).Check()
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%q from %q: %v, want %q", test.server, test.from, err, test.want)
+		}
+	}
+}

@@ -47,6 +47,7 @@ func Service(client kit.Client, c Config) kit.Service {
 		Watches: []kit.Reaction{kit.On(api.Builds, onBuild), kit.On(api.Runs, onRun)},
 		Reads:   []string{api.Users.Name},
 		Does:    kit.Does{"post": s.post, "announce": a.announce, "tell": a.tell},
+		Actions: 64, // most of them wait for a verdict, see counts: the others must get through
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/mail"
 	"net/smtp"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,22 @@ type Mail struct {
 	Server         string // "mail.example.org:587"; without one nothing is mailed
 	From           string // "Landfall <landfall@example.org>"
 	User, Password string
+}
+
+// Check says what is wrong with the server's address or the sender's, whether or
+// not somebody is there.
+func (m Mail) Check() error {
+	if m.Server == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(m.Server)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || host == "" || strings.ContainsAny(host, " /") {
+		return fmt.Errorf("%q is no mail server: write --smtp HOST:PORT, as in mail.example.org:587", m.Server)
+	}
+	if _, err := mail.ParseAddress(m.From); err != nil {
+		return fmt.Errorf("%q is no address to send from: write --smtp-from NAME@HOST", m.From)
+	}
+	return nil
 }
 
 // send sends a notice to all of its addresses at once.

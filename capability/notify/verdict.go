@@ -15,8 +15,8 @@ import (
 // onRun tells the author of a run that it has failed, once: as soon as a node
 // has for good, which is before the others have ended. The notice's id is made
 // from the run's. Of one that a schedule started, the project's channel is told.
-// A run that a trigger made is a part of the one above, which
-// may try it again or ignore it.
+// A run that a trigger made is a part of the one above, which may try it again or
+// ignore it.
 func onRun(r api.Run, _ time.Time) []kit.Op {
 	to := r.Author
 	if to == "" && r.Source.Kind() == api.Builds.Name { // a job that a schedule ordered
@@ -89,9 +89,16 @@ func (a announcer) counts(ctx context.Context, b api.Build) (bool, error) {
 	if b.Run == "" || b.Outcome() == api.ResultSuccess {
 		return true, nil
 	}
+	r, err := api.Runs.Read(ctx, a.client, b.Run.ID())
+	if errors.Is(err, kit.ErrNotFound) {
+		return true, nil // it is gone: nobody will say so any more
+	}
+	if err != nil {
+		return false, err
+	}
 	limited, cancel := context.WithTimeout(ctx, verdictLimit)
 	defer cancel()
-	r, err := api.Runs.Await(limited, a.client, b.Run.ID(), func(r api.Run) bool {
+	r, err = api.Runs.Await(limited, a.client, b.Run.ID(), func(r api.Run) bool {
 		known, _ := settled(r, b)
 		return known
 	})

@@ -104,6 +104,8 @@ func TestABuildIsAnnouncedOnceItCounts(t *testing.T) {
 	ignored.Nodes[0].Link = "builds/r.a.3"
 	run("s", ignored)
 	build("s", "r.a.3", api.BuildFailed)
+	build("gone", "gone.a.1", api.BuildFailed)
+	await(t, c, "message-gone.a.1-0") // a run that is not there any more says nothing
 	build("t", "r.a.4", api.BuildPassed)
 	if n := await(t, c, "message-r.a.4-0"); n.Text != "unit of ledger: successful: exit 1" {
 		t.Errorf("after a failure that passed in the end: %q, want that it is fixed", n.Text)

@@ -13,7 +13,8 @@
 // direct pushes has a pipeline of its own for the patch sets that are meant for
 // it, which can neither deploy nor release; what lands on it makes no run. A patch
 // set is gated by the pipeline of its branch, but one that brings another along
-// fails unless that makes plans; one that mends a broken one passes.
+// fails unless that makes plans; one that does nothing but mend a broken one
+// passes.
 //
 //	planning ──plan.done──▶ running ──every node passed──▶ passed
 //	    │                      ├──a node failed──▶ failed

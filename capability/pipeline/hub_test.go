@@ -107,17 +107,22 @@ func (h *hub) archive(w http.ResponseWriter, r *http.Request) error {
 	return t.Close()
 }
 
+// changed answers with the files of the commit, but those that ledger's first
+// commit, too, has.
 func (h *hub) changed(w http.ResponseWriter, r *http.Request) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, ok := h.files[r.PathValue("project")+"/"+r.PathValue("commit")]; !ok {
+	files, ok := h.files[r.PathValue("project")+"/"+r.PathValue("commit")]
+	if !ok {
 		return kit.Errorf(kit.ErrNotFound, "", "no such commit")
 	}
-	text := "README\nlib.star\n"
-	if h.files[r.PathValue("project")+"/"+r.PathValue("commit")]["pipeline.star"] != "" {
-		text += "pipeline.star\n"
+	var names []string
+	for name, text := range files {
+		if first, ok := h.files["ledger/c0ffee1"][name]; !ok || first != text || r.PathValue("commit") == "c0ffee1" {
+			names = append(names, name)
+		}
 	}
-	_, err := io.WriteString(w, text)
+	_, err := io.WriteString(w, strings.Join(slices.Sorted(slices.Values(names)), "\n"))
 	return err
 }
 
@@ -137,8 +142,19 @@ func (h *hub) file(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-func (h *hub) jobs(w http.ResponseWriter, _ *http.Request) error {
-	return json.NewEncoder(w).Encode([]api.JobSpec{{Name: "unit"}, {Name: "image"}})
+// jobs answers with those whose names are in the commit's jobs/jobs.yml.
+func (h *hub) jobs(w http.ResponseWriter, r *http.Request) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	names, ok := h.files[r.PathValue("project")+"/"+r.PathValue("commit")]["jobs/jobs.yml"]
+	if !ok {
+		names = "unit image"
+	}
+	specs := []api.JobSpec{}
+	for name := range strings.FieldsSeq(names) {
+		specs = append(specs, api.JobSpec{Name: name})
+	}
+	return json.NewEncoder(w).Encode(specs)
 }
 
 func (h *hub) blob(w http.ResponseWriter, r *http.Request) error {
@@ -512,6 +528,7 @@ func TestAPlanIsShownAndComparedBeforeAnythingHappens(t *testing.T) {
 		"a path":             {api.PlanRequest{Project: "ledger", Commit: "../../x"}, `"../../x" is no commit`},
 		"an unknown commit":  {api.PlanRequest{Project: "ledger", Against: "abcdef0"}, "neither ledger nor the library, project ci, has a commit abcdef0"},
 		"an unknown project": {api.PlanRequest{Project: "web2"}, "web2"},
+		"an unknown event":   {api.PlanRequest{Project: "ledger", Event: "mergd"}, `no run has the event "mergd" (did you mean "merged"?): it is merged, patchset-created`},
 	} {
 		if _, err := h.ask(c.q); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)

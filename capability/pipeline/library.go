@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -69,7 +68,7 @@ const maxBroken = 8 << 10
 // message is what err says, without its place in the program.
 func message(err error) string {
 	var e *kit.Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e.Detail != "" {
 		return e.Detail
 	}
 	return err.Error()
@@ -101,7 +100,7 @@ func (p planner) servePlan(w http.ResponseWriter, r *http.Request) error {
 	if err := json.Unmarshal([]byte(r.FormValue("event")), &ask); err != nil {
 		return kit.Errorf(kit.ErrInvalid, "", `?event= is no event like {"project": "ledger", "event": "merged", "branch": "main"}: %v`, err)
 	}
-	if err := checkRequest(ask); err != nil {
+	if err := plan.CheckRequest(ask); err != nil {
 		return err
 	}
 	caller := kit.CallerOf(r.Context())
@@ -128,21 +127,6 @@ func (p planner) servePlan(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(answer)
-}
-
-var commitPattern = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
-
-// checkRequest refuses what is no project and no commit.
-func checkRequest(ask api.PlanRequest) error {
-	if api.Projects.Link(ask.Project).Check() != nil {
-		return kit.Errorf(kit.ErrInvalid, "", "the event's project is %q: name one, as landfall project list shows them", ask.Project)
-	}
-	for _, commit := range []string{ask.Commit, ask.Definitions, ask.Library, ask.Against} {
-		if commit != "" && !commitPattern.MatchString(commit) {
-			return kit.Errorf(kit.ErrInvalid, "", "%q is no commit: give its id in hexadecimal digits", commit)
-		}
-	}
-	return nil
 }
 
 // before is the answer with the commit ask.Against: of the project's pipeline if

@@ -64,6 +64,10 @@ func locked(r api.Run, e kit.Event, now time.Time) (api.Run, []kit.Op) {
 	}
 	p.Held = append(slices.Clip(p.Held), g.Lock)
 	w.acquire(p)
+	if len(p.Held) == len(p.block.Locks) && !w.inWindow(p) {
+		w.release(p) // the line was long: nobody else has to wait for the window
+		p.State, p.Held = api.RunWaiting, nil
+	}
 	w.advance()
 	return r, w.ops
 }

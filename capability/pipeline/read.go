@@ -23,7 +23,7 @@ func (p planner) draft(ctx context.Context, run api.Run, in plan.Input) (plan.Re
 		var bad *plan.Error
 		switch {
 		case errors.As(err, &bad):
-			return result, kit.Errorf(kit.ErrInvalid, "", "%v", bad)
+			return result, &kit.Error{Fault: kit.ErrInvalid, Err: bad}
 		case err != nil:
 			return plan.Result{}, err
 		case result.Want == nil:

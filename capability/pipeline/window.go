@@ -15,6 +15,9 @@ func (w *walk) inWindow(p *part) bool {
 	if p.window == nil || p.Override != nil {
 		return true
 	}
+	if w.awaits(p) {
+		return false
+	}
 	open, err := window.Read(*p.window)
 	if err != nil { // it was read when the plan was made, by another binary
 		w.fail(p, api.CauseFailure, shorten(err.Error()))

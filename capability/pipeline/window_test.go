@@ -60,22 +60,34 @@ func TestAPersonWithAReasonDoesNotWaitForAWindow(t *testing.T) {
 	}
 }
 
-// A lock is taken only when its window is open, and a run that is cancelled
-// waits for nothing.
+// A lock is taken only when its window is open, and given back if it comes too
+// late. A run that is cancelled waits for nothing.
 func TestABlockWaitsForItsWindowWithoutItsLock(t *testing.T) {
 	w := newTrialOf(t, api.Plan{
 		Blocks: []api.Block{{ID: "#1", Type: api.BlockLock, Locks: []string{"production"}, Window: office}},
-		Nodes:  []api.Node{{ID: "b", Type: api.NodeBuild, Job: "b", In: "#1", Window: office}},
+		Nodes:  []api.Node{{ID: "b", Type: api.NodeBuild, Job: "b", In: "#1"}},
 	})
+	gets := func(attempt int) {
+		w.does("locked", "services/pipeline", granted{Lock: "production", Block: "#1", Attempt: attempt})
+	}
 	w.expect("outside of the window", running, waiting)
 	w.wishes("send runs/r wake")
 	w.now = atOffice
 	w.does("wake", "services/pipeline", nil)
 	w.wishes("create run-locks/production", "send run-locks/production acquire")
 	w.now = atOffice.Add(10 * time.Hour) // the line was long
-	w.does("locked", "services/pipeline", granted{Lock: "production", Block: "#1", Attempt: 1})
+	gets(1)
 	w.expect("with the lock, but late", running, waiting)
+	w.wishes("send run-locks/production release", "send runs/r wake")
+	if b := w.run.Blocks[0]; b.State != waiting || b.Held != nil || !b.Until.Equal(atOffice.AddDate(0, 0, 1)) {
+		t.Errorf("with the lock, but late, the block is %+v, want it waiting for the next morning", b)
+	}
+	w.now = atOffice.AddDate(0, 0, 1)
+	w.does("wake", "services/pipeline", nil)
+	w.wishes("create run-locks/production", "send run-locks/production acquire")
+	gets(2)
+	w.expect("with the lock, in time", running, running)
 	w.does("cancel", "users/ada", nil)
-	w.wishes("send run-locks/production release", "cancel")
+	w.wishes("send builds/r.b.1 cancel", "send run-locks/production release")
 	w.expect("cancelled", cancelled, cancelled)
 }

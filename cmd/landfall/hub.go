@@ -183,6 +183,9 @@ func (h *hub) run(c *cobra.Command, config platform.Config, wanted []string) err
 			return fmt.Errorf("there is no capability %q: choose from %s", name, strings.Join(names(capabilities), ", "))
 		}
 	}
+	if err := h.mail.Check(); err != nil {
+		return err
+	}
 	node, err := platform.New(config)
 	if err != nil {
 		return err

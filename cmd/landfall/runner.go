@@ -43,7 +43,7 @@ func runnerCommand(more ...*cobra.Command) *cobra.Command {
 		if err := connect(&config, hubURL, secret); err != nil {
 			return err
 		}
-		if config.Mounts, err = engines.Mounts(mounts); err != nil {
+		if config.Mounts, err = engines.Mounts(mounts, e.Far()); err != nil {
 			return err
 		}
 		if config.Limits.MemoryMB < 0 {

@@ -171,7 +171,11 @@ func (e *Engine) clear(ctx context.Context, task string) error {
 	errs = append(errs, err)
 	for _, v := range volumes.Items {
 		_, err := e.client.VolumeRemove(ctx, v.Name, client.VolumeRemoveOptions{})
-		if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) { // in use by the task that it was prepared for
+		switch {
+		case err == nil || errdefs.IsNotFound(err):
+		case errdefs.IsConflict(err):
+			errs = append(errs, fmt.Errorf("volume %s: %w", v.Name, engine.ErrInUse)) // by the task that it was prepared for
+		default:
 			errs = append(errs, err)
 		}
 	}

@@ -61,9 +61,15 @@ func (f *Fleet) settle(ctx context.Context, m *member) error {
 	return err
 }
 
-// discard discards a task at m, which then is not owed any more.
+// discard discards a task at m, which then is not owed any more. What is in use
+// by another, for which it was prepared, is owed until that one has ended.
 func (f *Fleet) discard(ctx context.Context, m *member, r engine.Resumer, id string) error {
-	if err := r.Discard(ctx, id); err != nil {
+	err := r.Discard(ctx, id)
+	if errors.Is(err, engine.ErrInUse) {
+		f.owe(m, id)
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("engine %s: %w", m.Name, err)
 	}
 	f.mu.Lock()

@@ -26,6 +26,7 @@ type machine struct {
 	tasks  chan string // the ids of those that run
 	left   []string    // of those that a killed runner left
 
+	inUse     string // what cannot be discarded
 	discarded []string
 }
 
@@ -72,6 +73,9 @@ func (m *machine) Resume(_ context.Context, t engine.Task, _ io.Writer) (engine.
 func (m *machine) Left(context.Context) ([]string, error) { return m.left, nil }
 
 func (m *machine) Discard(_ context.Context, id string) error {
+	if id == m.inUse {
+		return engine.ErrInUse
+	}
 	m.left, m.discarded = nil, append(m.discarded, id)
 	return nil
 }
@@ -227,6 +231,18 @@ func TestATaskIsResumedWhereItIs(t *testing.T) {
 	}
 	if _, err := f.Resume(t.Context(), engine.Task{ID: "other"}, io.Discard); !errors.Is(err, engine.ErrNoTask) {
 		t.Errorf("a task that is nowhere: got error %v, want ErrNoTask", err)
+	}
+}
+
+func TestWhatATaskHasTakenOverIsDiscardedAfterIt(t *testing.T) {
+	m := &machine{left: []string{"spare-1"}, inUse: "spare-1"}
+	f := newFleet(t, Member{"near", m, 1, nil})
+	if err := f.Clear(t.Context(), nil); err != nil {
+		t.Errorf("clear while it is in use: %v", err)
+	}
+	m.inUse, m.left = "", nil
+	if f.Check(t.Context()); !slices.Equal(m.discarded, []string{"spare-1"}) {
+		t.Errorf("discarded are %q, want what is not in use any more", m.discarded)
 	}
 }
 

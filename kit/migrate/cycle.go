@@ -15,6 +15,7 @@ import (
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/migrate/blobs"
+	"landfall.dev/kit/migrate/keys"
 	"landfall.dev/kit/migrate/pace"
 	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/store"
@@ -34,6 +35,8 @@ type cycle struct {
 	after   kit.Position // what is here of the source
 	kept    progress     // without the quarantine
 	unsaved bool         // kept differs from what the cursor has
+	keys    []frame.Once // to be taken over with the cursor
+	age     time.Time    // at the source, by the clock of the keys
 	waiting *quarantine
 	convert conversion
 	blobs   *blobs.Copy // nil if this cluster keeps none
@@ -238,6 +241,12 @@ func (c *cycle) take(ctx context.Context, b *batch) error {
 	if b.err != nil {
 		return b.err
 	}
+	if b.reached == (kit.Position{}) { // it has keys only
+		b.reached = c.after
+	}
+	if c.keys = b.keys; len(c.keys) > 0 {
+		c.kept.Keys = c.keys[len(c.keys)-1].At
+	}
 	return c.commit(ctx, b.out, b.failed, b.reached)
 }
 
@@ -254,7 +263,10 @@ func send(ctx context.Context, to chan<- *batch, b *batch) bool {
 // query asks for all that changed after the cursor.
 func (c *cycle) query() url.Values {
 	q := url.Values{}
-	if c.after != (kit.Position{}) {
+	if c.after == (kit.Position{}) {
+		keys.Ask(q, time.Time{})
+	} else {
+		keys.Ask(q, c.kept.Keys)
 		q.Set("after", c.after.String())
 		if c.kept.Filling {
 			q.Set("began", c.kept.Began)
@@ -282,6 +294,7 @@ func (c *cycle) begin(h exportHead) error {
 	if err != nil {
 		return c.atSource(err)
 	}
+	c.age = h.Age
 	if h.Blobs && c.blobs == nil {
 		return &kit.Error{Fault: kit.ErrInvalid, Detail: "the source has blobs, and this cluster keeps none", Hint: "set platform.Config.Blobs in its program"}
 	}
@@ -310,7 +323,7 @@ func (c *cycle) commit(ctx context.Context, docs []store.Imported, failed []Fail
 		}
 	}
 	for {
-		if len(docs) == 0 && reached == c.after && !c.unsaved {
+		if len(docs)+len(c.keys) == 0 && reached == c.after && !c.unsaved {
 			return nil
 		}
 		cursor, err := c.kept.cursor(c.way, reached)
@@ -322,7 +335,7 @@ func (c *cycle) commit(ctx context.Context, docs []store.Imported, failed []Fail
 			return err
 		}
 		if refused < 0 {
-			c.after, c.unsaved = reached, false
+			c.after, c.unsaved, c.keys = reached, false, nil
 			return nil
 		}
 		if refused > 0 {
@@ -337,7 +350,11 @@ func (c *cycle) commit(ctx context.Context, docs []store.Imported, failed []Fail
 // write imports the documents, or returns the place of the first one that does
 // not fit its kind and is in quarantine now. Refused is -1 otherwise.
 func (c *cycle) write(ctx context.Context, docs []store.Imported, cursor *store.Cursor) (refused int, err error) {
-	records, err := c.node.Write(ctx, store.Proposal{Import: docs, Cursor: cursor, PassFence: true})
+	p := store.Proposal{Import: docs, Cursor: cursor, PassFence: true}
+	if cursor != nil {
+		p.Keys, p.KeysAt = c.keys, c.age
+	}
+	records, err := c.node.Write(ctx, p)
 	for _, r := range records {
 		if r.Deleted {
 			c.result.Deletions++

@@ -73,7 +73,7 @@
 // there is none. Errors are problem details.
 //
 //	GET  /migrate/status[?after=POSITION]       Status; with after, Left is counted
-//	GET  /migrate/export[?after=&began=&limit=&final=1&link=...&format=&schemas=]
+//	GET  /migrate/export[?after=&began=&limit=&final=1&link=...&format=&schemas=&keys=]
 //	GET  /migrate/sums?side=[&schemas=]         Sums; side is own, origin, copied or returned
 //	GET  /migrate/sums?side=&bucket=...         {"documents": {LINK: HASH}} of these buckets
 //	GET  /migrate/quarantine                    []Failure
@@ -101,7 +101,8 @@
 // application/x-ndjson it is a line for each document, and a last one with the
 // position; with Accept-Encoding: zstd either is compressed. A final one is
 // refused with 409 unless the cluster is fenced. With links it has these
-// documents only. Local kinds are left out. With schemas documents are in
+// documents only. Local kinds are left out. With keys the idempotency keys follow
+// the documents, see package keys. With schemas documents are in
 // these, with what they count by in the sums as the hash of their origin; the
 // head has in keep what is lost on the way; and a head with a failure stands in
 // the place of a document that has no way back.

@@ -4,16 +4,19 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
-	"io"
 	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"landfall.dev/kit"
+	"landfall.dev/kit/migrate/keys"
+	"landfall.dev/kit/migrate/lines"
 	"landfall.dev/kit/migrate/packed"
 	"landfall.dev/kit/migrate/transform"
+	"landfall.dev/kit/store"
 	"landfall.dev/kit/store/frame"
 )
 
@@ -44,6 +47,9 @@ type exportHead struct {
 	Blobs bool `json:"blobs,omitempty"`
 	// Keep is on the way back, by kind, what documents have lost.
 	Keep map[string]transform.Keep `json:"keep,omitempty"`
+	// Age is the time by the clock that idempotency keys age by, if these are
+	// asked for.
+	Age time.Time `json:"age,omitzero"`
 }
 
 // exportFailure is a frame in the place of a document that could not be
@@ -74,6 +80,7 @@ type exportRequest struct {
 	form  int          // see exportFormat
 	final bool
 	links []kit.Link // if any, only these
+	keys  keys.From
 	to    *downwards // nil but on the way back
 }
 
@@ -101,6 +108,9 @@ func (s *service) parseExport(q url.Values) (exportRequest, error) {
 		e.form = min(n, exportFormat)
 	}
 	e.final = q.Get("final") == "1"
+	if e.keys, err = keys.Parse(q); err != nil {
+		return e, err
+	}
 	for _, l := range q["link"] {
 		if err := kit.Link(l).Check(); err != nil {
 			return e, err
@@ -139,15 +149,18 @@ func (s *service) serveExport(w http.ResponseWriter, r *http.Request) error {
 	}
 	head := exportHead{Of: ofExport, Format: e.form, Position: snapshot.Position().String(), Fenced: fenced}
 	head.Schemas, head.Counts = s.exported()
+	if e.keys.Asked {
+		head.Age = snapshot.Age()
+	}
 	head.Blobs = s.blobs != nil && s.blobs.Used() > 0
 	if e.to != nil {
 		e.to.narrow(&head)
 	}
-	return e.serve(w, r, head, pieces)
+	return e.serve(w, r, head, pieces, snapshot)
 }
 
 // serve answers r with the frames.
-func (e exportRequest) serve(w http.ResponseWriter, r *http.Request, head exportHead, pieces iter.Seq[frame.Piece]) error {
+func (e exportRequest) serve(w http.ResponseWriter, r *http.Request, head exportHead, pieces iter.Seq[frame.Piece], of *store.Snapshot) error {
 	body, end, err := packed.Writer(w, r)
 	if err != nil {
 		return err
@@ -156,12 +169,12 @@ func (e exportRequest) serve(w http.ResponseWriter, r *http.Request, head export
 	var to sink = frameSink{frame.NewWriter(out), e.form}
 	w.Header().Set("Content-Type", typeFrames)
 	if strings.Contains(r.Header.Get("Accept"), typeLines) {
-		to = lineSink{out}
+		to = lineSink{lines.Writer{W: out}}
 		w.Header().Set("Content-Type", typeLines)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	// From here on an error can only be told by leaving out the end.
-	if err := e.write(to, head, pieces); err == nil && out.Flush() == nil {
+	if err := e.write(to, head, pieces, of); err == nil && out.Flush() == nil {
 		_ = end()
 	}
 	return nil
@@ -182,8 +195,9 @@ func (s *service) only(links []kit.Link) iter.Seq[frame.Piece] {
 	}
 }
 
-// write writes the documents of the kinds that head tells of.
-func (e exportRequest) write(to sink, head exportHead, pieces iter.Seq[frame.Piece]) error {
+// write writes the documents of the kinds that head tells of, and the keys of
+// writes to them.
+func (e exportRequest) write(to sink, head exportHead, pieces iter.Seq[frame.Piece], of *store.Snapshot) error {
 	if err := to.head(head); err != nil {
 		return err
 	}
@@ -206,6 +220,11 @@ func (e exportRequest) write(to sink, head exportHead, pieces iter.Seq[frame.Pie
 		}
 		last = int64(p.Seq)
 		end.Documents++
+	}
+	for o := range e.keys.Of(of, head.Schemas) {
+		if err := to.key(o); err != nil {
+			return err
+		}
 	}
 	return to.end(end)
 }
@@ -236,6 +255,7 @@ type sink interface {
 	head(exportHead) error
 	document(frame.Piece) error
 	failure(exportFailure) error
+	key(frame.Once) error
 	end(exportEnd) error
 }
 
@@ -254,6 +274,8 @@ func (s frameSink) document(p frame.Piece) error {
 	return s.w.WriteRaw(p.Type, p.Raw)
 }
 
+func (s frameSink) key(o frame.Once) error { return s.w.WriteRaw(frame.TypeOnce, o.Append(nil)) }
+
 func (s frameSink) end(e exportEnd) error {
 	if err := s.json(e); err != nil {
 		return err
@@ -269,33 +291,11 @@ func (s frameSink) json(v any) error {
 	return s.w.Write(frame.Frame{Head: raw})
 }
 
-// lineSink writes for people and scripts: the head is left out.
-type lineSink struct{ w io.Writer }
-
-// tombstoneLine is the line of a deleted document.
-type tombstoneLine struct {
-	Link    kit.Link `json:"link"`
-	Version int64    `json:"version"`
-	Deleted bool     `json:"deleted"`
-}
+// lineSink writes for people and scripts: the head and the keys are left out.
+type lineSink struct{ lines.Writer }
 
 func (s lineSink) head(exportHead) error         { return nil }
-func (s lineSink) end(e exportEnd) error         { return s.line(e) }
-func (s lineSink) failure(f exportFailure) error { return s.line(f) }
-
-func (s lineSink) document(p frame.Piece) error {
-	f := p.Frame()
-	if f.Record.Deleted {
-		return s.line(tombstoneLine{f.Record.Link, f.Record.Version, true})
-	}
-	return s.line(f.Record)
-}
-
-func (s lineSink) line(v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = s.w.Write(append(b, '\n'))
-	return err
-}
+func (s lineSink) failure(f exportFailure) error { return s.Line(f) }
+func (s lineSink) key(frame.Once) error          { return nil }
+func (s lineSink) end(e exportEnd) error         { return s.Line(e) }
+func (s lineSink) document(p frame.Piece) error  { return s.Document(p) }

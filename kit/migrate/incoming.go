@@ -28,6 +28,7 @@ const (
 // batch is what is imported at once.
 type batch struct {
 	frames  []frame.Raw
+	keys    []frame.Once
 	cause   func(error) error // names the source in an error of a frame
 	reached kit.Position      // after the batch, the source is taken up to there
 	last    bool
@@ -124,8 +125,17 @@ func (x *incoming) batch(ctx context.Context) *batch {
 			}
 			continue
 		}
-		b.frames = append(b.frames, f)
 		size += len(f.Bytes)
+		if f.Type != frame.TypeOnce {
+			b.frames = append(b.frames, f)
+			continue
+		}
+		o, err := f.Once()
+		if err != nil {
+			b.err = x.cause(err)
+			return b
+		}
+		b.keys = append(b.keys, o)
 	}
 	b.err = x.pace.Wait(ctx, len(b.frames))
 	return b

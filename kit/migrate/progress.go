@@ -3,6 +3,7 @@ package migrate
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store"
@@ -35,6 +36,9 @@ type progress struct {
 	Lifted int64 `json:"lifted,omitempty"`
 	// Since is the source's position from which on all deletions are here.
 	Since string `json:"since,omitempty"`
+	// Keys is when the last idempotency key was used that was taken over, by the
+	// source's clock.
+	Keys time.Time `json:"keys,omitzero"`
 	// Base is on the way back that of the requests, and Fence the epoch of this
 	// cluster's fence. With either another way back begins. Known is where in this
 	// cluster's log it began: the source has all that is before.

@@ -125,7 +125,7 @@ func (r *PullRequest) check() error {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return kit.Errorf(kit.ErrInvalid, "", "source %q: it is a URL like http://127.0.0.1:7700", r.Source)
 	}
-	if err := checkRate(r.Rate); err != nil {
+	if err := pace.Check(r.Rate); err != nil {
 		return err
 	}
 	if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
@@ -153,7 +153,7 @@ func (s *service) servePace(w http.ResponseWriter, r *http.Request) error {
 	if err := door.Decode(r, &to); err != nil {
 		return err
 	}
-	if err := checkRate(to.Rate); err != nil {
+	if err := pace.Check(to.Rate); err != nil {
 		return err
 	}
 	if p := s.pace.Load(); p != nil {
@@ -164,11 +164,4 @@ func (s *service) servePace(w http.ResponseWriter, r *http.Request) error {
 		return door.Elsewhere(leader)
 	}
 	return door.Answer(w, Paced{})
-}
-
-func checkRate(rate float64) error {
-	if rate < 0 {
-		return kit.Errorf(kit.ErrInvalid, "", "rate %v: it is a number of documents a second, or 0", rate)
-	}
-	return nil
 }

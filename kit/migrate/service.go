@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"runtime/metrics"
 	"sync/atomic"
 
 	"landfall.dev/kit"
@@ -12,6 +11,7 @@ import (
 	"landfall.dev/kit/migrate/blobs"
 	"landfall.dev/kit/migrate/door"
 	"landfall.dev/kit/migrate/pace"
+	"landfall.dev/kit/migrate/room"
 	"landfall.dev/kit/store"
 )
 
@@ -118,18 +118,11 @@ type Status struct {
 	// Closed tells that clients' reads are refused, too.
 	Closed bool `json:"closed,omitempty"`
 	// Room is what the node takes of the machine.
-	Room Room `json:"room"`
+	Room room.Room `json:"room"`
 	// Left is how many documents changed after the position that was asked for.
 	Left int64 `json:"left,omitempty"`
 	// Cursor is how far this cluster has pulled, nil if it never did.
 	Cursor *CursorStatus `json:"cursor,omitempty"`
-}
-
-// Room is what a node takes of its machine, in bytes. A copy of its documents
-// takes about as much.
-type Room struct {
-	Memory int64 `json:"memory"`
-	Disk   int64 `json:"disk"`
 }
 
 // CursorStatus is how far a cluster has pulled.
@@ -167,7 +160,7 @@ func (s *service) status() (Status, error) {
 	status := Status{Position: s.store.Position().String(), Since: s.store.Snapshot().Since().String()}
 	fence := s.store.Fence()
 	status.Epoch, status.Fenced, status.Closed = fence.Epoch, fence.On, fence.Closed
-	status.Room = s.room()
+	status.Room = room.Of(s.node)
 	status.Schemas, status.Counts = s.exported()
 	for _, n := range status.Counts {
 		status.Documents += n
@@ -182,20 +175,6 @@ func (s *service) status() (Status, error) {
 	}
 	status.Cursor = &CursorStatus{Position: at, Filled: !p.Filling, Quarantined: len(q.blocking())}
 	return status, nil
-}
-
-// disk is a Node that knows how much it keeps on its disk, in bytes.
-type disk interface{ Disk() int64 }
-
-// room returns what this node takes of its machine.
-func (s *service) room() Room {
-	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(sample)
-	r := Room{Memory: int64(sample[0].Value.Uint64() - sample[1].Value.Uint64())}
-	if d, ok := s.node.(disk); ok {
-		r.Disk = d.Disk()
-	}
-	return r
 }
 
 // exported returns the schemas and the numbers of documents of the kinds that

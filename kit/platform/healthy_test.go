@@ -2,10 +2,12 @@ package platform_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,5 +52,18 @@ func TestANodeThatIsHealthyHasTheAdministratorsToken(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Errorf("the node ended with %v", err)
 		}
+	}
+}
+
+func TestAPlatformWhoseTransformationsHaveAGapDoesNotRun(t *testing.T) {
+	node, err := platform.New(configIn(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gap := kit.Define[note]("gaps", kit.Schema(3, []kit.Transform{kit.Rename("a", "b")}))
+	node.Add(kit.Service{Name: "gaps", Owns: []kit.Owned{kit.Own(gap, nil)}})
+	const want = "gaps has 1 of the 2 lists of transformations that lead to schema 3: there is a gap"
+	if err := node.Run(t.Context()); !errors.Is(err, kit.ErrInvalid) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "declare one list for each step") {
+		t.Errorf("it ended with %v, want %q", err, want)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"landfall.dev/kit/blob/shared"
 	"landfall.dev/kit/cluster"
 	"landfall.dev/kit/migrate"
+	"landfall.dev/kit/migrate/transform"
 	"landfall.dev/kit/page"
 	"landfall.dev/kit/rest"
 	"landfall.dev/kit/store"
@@ -185,6 +186,9 @@ func (n *Node) Handler() http.Handler { return n.server }
 // Run joins or makes the cluster and serves until ctx ends. It returns once
 // everything that it started has stopped.
 func (n *Node) Run(ctx context.Context) error {
+	if err := n.transformable(); err != nil {
+		return errors.Join(err, n.listener.Close())
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	server := &http.Server{
 		Handler: n.server, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 3 * time.Minute, BaseContext: func(net.Listener) context.Context { return ctx },
@@ -210,6 +214,19 @@ func (n *Node) Run(ctx context.Context) error {
 		return n.config.repairable(err)
 	}
 	n.log.Info("left the cluster", "data", n.config.Data)
+	return nil
+}
+
+// transformable returns what is wrong with the transformations of a kind: better
+// before the node has documents than in the upgrade that needs them.
+func (n *Node) transformable() error {
+	for _, s := range n.services {
+		for _, o := range s.Owns {
+			if _, err := transform.Compile(o.Definition, 1); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

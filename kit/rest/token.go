@@ -18,8 +18,10 @@ type (
 	Token = access.Token
 	Role  = access.Role
 	Rule  = access.Rule
-	Group = access.Group
-	Limit = access.Limit
+	// Renewal brings a role up to date.
+	Renewal = access.Renewal
+	Group   = access.Group
+	Limit   = access.Limit
 )
 
 // The kinds of these documents.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"landfall.dev/kit"
@@ -144,7 +145,11 @@ func (p *plan) propose(pr Proposal) ([]kit.Record, error) {
 		return p.writes(pr)
 	}
 	records, err := p.imports(pr.Import)
-	if err == nil && pr.Cursor != nil {
+	if err != nil {
+		return nil, err
+	}
+	p.adopt(pr.Keys, pr.KeysAt)
+	if pr.Cursor != nil {
 		err = p.cursor(*pr.Cursor)
 	}
 	return records, err
@@ -185,7 +190,7 @@ func (p *plan) fenced(pr Proposal) error {
 // check returns ErrInvalid unless pr proposes one thing.
 func (pr Proposal) check() error {
 	n := 0
-	for _, set := range []bool{pr.Writes != nil, pr.Import != nil || pr.Cursor != nil, pr.Fence != nil, pr.Tick, pr.NewEpoch} {
+	for _, set := range []bool{pr.Writes != nil, pr.Import != nil || pr.Keys != nil || pr.Cursor != nil, pr.Fence != nil, pr.Tick, pr.NewEpoch} {
 		if set {
 			n++
 		}
@@ -246,6 +251,9 @@ func (p *plan) cursor(c Cursor) error {
 		return kit.Errorf(kit.ErrInvalid, "", "the data of the cursor %q is nested too deep", c.Name)
 	}
 	old, had := p.cursors[c.Name]
+	if !had && reflect.DeepEqual(p.head.cursors[c.Name], c) {
+		return nil
+	}
 	p.cursors[c.Name] = c
 	p.size += len(head)
 	p.undo = append(p.undo, func() {

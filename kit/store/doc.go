@@ -39,5 +39,6 @@
 // on by a minute at most (head.go), so that a new leader whose clock is hours
 // ahead does not make all nodes forget what was just written; the history that
 // lists are read by ages by the same. Where nothing is written they stay for
-// longer.
+// longer. Keys of another cluster, which this one takes over, keep their age
+// (Proposal.Keys).
 package store

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store/frame"
@@ -65,6 +66,15 @@ func (s *Snapshot) Pieces(after, began kit.Position) (iter.Seq[frame.Piece], err
 		s.view.Pieces(after.Seq, yield)
 	}, nil
 }
+
+// Keys yields the idempotency keys that were used at the time or later, in that
+// order. They age by another clock than others: see Age.
+func (s *Snapshot) Keys(from time.Time) iter.Seq[frame.Once] {
+	return func(yield func(frame.Once) bool) { s.view.Onces(from, yield) }
+}
+
+// Age returns the time by the clock that idempotency keys age by.
+func (s *Snapshot) Age() time.Time { return s.view.head.age() }
 
 // spent returns a tombstone for each counter whose last id is that of no
 // document or tombstone.

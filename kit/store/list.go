@@ -12,6 +12,7 @@ import (
 	"landfall.dev/kit/store/key"
 	"landfall.dev/kit/store/memory"
 	"landfall.dev/kit/store/query"
+	"landfall.dev/kit/store/token"
 )
 
 // The limits of one request.
@@ -145,11 +146,11 @@ func (l *listing) open(s *Store) error {
 		at = l.AsOf
 	}
 	if l.Token != "" {
-		t, err := parseToken(l.Query)
+		t, err := token.Parse(l.Query)
 		if err != nil {
 			return err
 		}
-		at, l.last = t.at, t.key
+		at, l.last = t.At, t.Key
 	}
 	var err error
 	l.view.View, err = now.AsOf(at)
@@ -223,7 +224,7 @@ func (l *listing) fill(ctx context.Context, page *kit.Page) error {
 		return l.tooMuch(r, err)
 	}
 	if more || errors.Is(err, errSpent) {
-		page.Next = pageToken{l.view.Position(), l.kind.memory.Key(l.order, last)}.encode(l.Query)
+		page.Next = token.Token{At: l.view.Position(), Key: l.kind.memory.Key(l.order, last)}.Encode(l.Query)
 		return nil
 	}
 	return err
@@ -268,7 +269,7 @@ func (l *listing) fillSorted(ctx context.Context, page *kit.Page, r *route) (don
 	room := pageRoom{limit: l.Limit}
 	for i, f := range found {
 		if !room.take(f.rec) {
-			page.Next = pageToken{l.view.Position(), found[i-1].key}.encode(l.Query)
+			page.Next = token.Token{At: l.view.Position(), Key: found[i-1].key}.Encode(l.Query)
 			break
 		}
 		page.Items = append(page.Items, l.projection.Of(f.rec))

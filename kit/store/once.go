@@ -1,9 +1,8 @@
 package store
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"landfall.dev/kit"
@@ -11,17 +10,6 @@ import (
 )
 
 const maxKey = 100 // bytes of an idempotency key
-
-func newOnce(pr Proposal) frame.Once {
-	id := sha256.Sum256(frame.AppendText(frame.AppendText(nil, pr.By), pr.Key))
-	var b []byte
-	for _, w := range pr.Writes {
-		b = frame.AppendText(frame.AppendText(frame.AppendText(b, w.Verb), w.Link), w.Body)
-		b = binary.AppendVarint(b, w.IfMatch)
-	}
-	request := sha256.Sum256(b)
-	return frame.Once{ID: [16]byte(id[:16]), Request: [16]byte(request[:16])}
-}
 
 // checkKey returns an ErrInvalid error unless key is one.
 func checkKey(key string) error {
@@ -34,7 +22,7 @@ func checkKey(key string) error {
 // writeOnce carries out the writes of pr, unless its key says that this was
 // done: then it returns the documents as they are now.
 func (p *plan) writeOnce(pr Proposal) ([]kit.Record, error) {
-	o := newOnce(pr)
+	o := frame.NewOnce(pr.By, pr.Key, pr.Writes)
 	before, done, err := p.repeated(pr, o)
 	switch {
 	case err != nil:
@@ -52,18 +40,39 @@ func (p *plan) writeOnce(pr Proposal) ([]kit.Record, error) {
 		o.Links = append(o.Links, string(r.Link))
 	}
 	o.At = p.head.age()
+	p.keep(o)
+	return records, nil
+}
+
+// keep makes o what is known of its key.
+func (p *plan) keep(o frame.Once) {
 	raw := o.Append(nil)
 	kept, _ := frame.ParseOnce(raw)
+	old, had := p.onces[o.ID]
 	p.onces[o.ID] = o
 	p.changes = append(p.changes, &frame.Piece{Type: frame.TypeOnce, Raw: raw, Once: &kept})
 	p.size += len(raw)
 	p.undo = append(p.undo, func() {
-		delete(p.onces, o.ID)
+		restore(p.onces, o.ID, old, had)
 		p.changes = p.changes[:len(p.changes)-1]
 		p.settled = min(p.settled, len(p.changes))
 		p.size -= len(raw)
 	})
-	return records, nil
+}
+
+// adopt takes over idempotency keys of another cluster, which are as old here as
+// they were there at the time by the clock they age by. What is here of the same
+// key is older, or the same.
+func (p *plan) adopt(keys []frame.Once, there time.Time) {
+	now := p.head.age()
+	for _, o := range keys {
+		o.At = now.Add(min(0, o.At.Sub(there)))
+		known, ok := p.once(o.ID)
+		same := ok && known.Request == o.Request && slices.Equal(known.Links, o.Links)
+		if !o.Expired(now) && (!same || o.At.Sub(known.At) > ageStep) {
+			p.keep(o)
+		}
+	}
 }
 
 // Repeated tells whether the writes of pr were done before, by its key, and
@@ -74,7 +83,7 @@ func (s *Store) Repeated(pr Proposal, now time.Time) (records []kit.Record, done
 	if err := p.fenced(pr); err != nil {
 		return nil, false, err
 	}
-	return p.repeated(pr, newOnce(pr))
+	return p.repeated(pr, frame.NewOnce(pr.By, pr.Key, pr.Writes))
 }
 
 // repeated is Repeated for pr, whose key and writes are o.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,4 +143,51 @@ func TestWriteIsPinnedToVersions(t *testing.T) {
 	n.propose(Proposal{Fence: &Fence{Epoch: 1, On: true}})
 	_, _, err = n.Repeated(pinned("k", 0, 2), n.now)
 	storetest.WantError(t, "a repetition behind the fence", err, kit.ErrFenced, "takes no writes")
+}
+
+func TestKeysOfAnotherClusterKeepTheirAge(t *testing.T) {
+	source, n := newNode(t), newNode(t)
+	n.now = start.Add(-30 * time.Hour)
+	create := func(key, text string) Proposal {
+		return withKey(key, write("create", "notes/"+key, `{"text":"`+text+`"}`))
+	}
+	source.propose(create("early", "x"))
+	source.pass(10 * time.Minute)
+	source.propose(create("late", "x"))
+	source.pass(time.Minute)
+	import1 := func() (entries int) {
+		s := source.Snapshot()
+		was := len(n.log)
+		pr := Proposal{Keys: slices.Collect(s.Keys(time.Time{})), KeysAt: s.Age(), PassFence: true}
+		if r := n.propose(pr)[0]; r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		return len(n.log) - was
+	}
+	n.propose(Proposal{Fence: &Fence{Epoch: 1, On: true}})
+	if import1() != 1 || import1() != 0 {
+		t.Error("keys that were imported are imported again, or not at all")
+	}
+	if later := slices.Collect(source.Snapshot().Keys(start.Add(time.Minute))); len(later) != 1 {
+		t.Errorf("%d keys were used after the first, want 1", len(later))
+	}
+	n.propose(Proposal{Fence: &Fence{Epoch: 2}})
+	n.pass(3 * time.Minute)
+	if r := n.propose(create("early", "x"))[0]; r.Err != nil || !r.Records[0].Deleted {
+		t.Errorf("repeated 14 minutes after it was written: %+v, want the document that is not here", r)
+	}
+	n.pass(time.Minute)
+	if r := n.propose(create("early", "x"))[0]; r.Err != nil || r.Records[0].Deleted {
+		t.Errorf("repeated 15 minutes after it was written: %+v, want that it is written", r)
+	}
+
+	// The source is in charge: what it says of a key, which was used again, counts.
+	source.pass(5 * time.Minute)
+	source.propose(withKey("late", write("create", "notes/again", "{}")), create("early", "x"))
+	source.pass(kit.OnceAge - 2*time.Minute)
+	source.propose(withKey("late", write("create", "notes/again", "{}")))
+	if import1() != 1 {
+		t.Error("a key that was used again at the source is not imported")
+	}
+	checkEngine(t, n.engine)
 }

@@ -2,13 +2,14 @@ package store
 
 import (
 	"encoding/json"
+	"time"
 
 	"landfall.dev/kit"
 	"landfall.dev/kit/store/frame"
 )
 
 // Proposal is what a node asks the leader to do, all or nothing. One of
-// Writes, Import (with or without a Cursor), Cursor, Fence, Tick and NewEpoch
+// Writes, Import (with or without Keys and a Cursor), Cursor, Fence, Tick and NewEpoch
 // is set.
 type Proposal struct {
 	// Writes are changes to documents, in their order.
@@ -33,7 +34,11 @@ type Proposal struct {
 
 	// Import are documents of another cluster, taken over as they are.
 	Import []Imported `json:"import,omitempty"`
-	// Cursor is kept together with the Import, or alone.
+	// Keys are idempotency keys of the other cluster, at KeysAt by the clock that
+	// they age by there.
+	Keys   []frame.Once `json:"keys,omitempty"`
+	KeysAt time.Time    `json:"keysAt,omitzero"`
+	// Cursor is kept together with the Import and the Keys, or alone.
 	Cursor *Cursor `json:"cursor,omitempty"`
 	// PassFence lets the Import through a fence: it is the stream back from the
 	// side that has taken over.
@@ -50,7 +55,7 @@ type Proposal struct {
 
 // Size is about how many bytes p takes.
 func (p Proposal) Size() int {
-	total := 0
+	total := 100 * len(p.Keys)
 	for _, w := range p.Writes {
 		total += len(w.Link) + len(w.Body)
 	}

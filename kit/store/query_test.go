@@ -19,6 +19,7 @@ import (
 	"landfall.dev/kit/store/key"
 	"landfall.dev/kit/store/query"
 	"landfall.dev/kit/store/storetest"
+	"landfall.dev/kit/store/token"
 )
 
 // newParcels returns a node with parcels of the bodies, 1 and so on.
@@ -426,8 +427,8 @@ func TestWhoMayNotSeeAllGetsFullPagesAndRightCounts(t *testing.T) {
 		if q.Token = p.Next; p.Next == "" {
 			break
 		}
-		if token, err := parseToken(q); err != nil || !visible(kit.Record{Meta: kit.Meta{Link: storetest.Parcels.Link(fmt.Sprint(token.key[7]))}}) {
-			t.Errorf("the token tells of parcel %d, which cannot be seen", token.key[7])
+		if last, err := token.Parse(q); err != nil || !visible(kit.Record{Meta: kit.Meta{Link: storetest.Parcels.Link(fmt.Sprint(last.Key[7]))}}) {
+			t.Errorf("the token tells of parcel %d, which cannot be seen", last.Key[7])
 		}
 	}
 	if strings.Join(got, " ") != "10 15 20" {

@@ -87,7 +87,7 @@ func Run(ctx context.Context, c Config, out io.Writer) (Outcome, error) {
 		defer cancel()
 	}
 	env := c.Place.Env(c.Build)
-	all := step.NewEnd(out)
+	all := step.NewEnd(out, func() {})
 	masked := step.NewMask(all, append(secrets(spec, env), c.Secrets...))
 	task := engine.Task{
 		ID:      "local-" + filepath.Base(c.Dir),

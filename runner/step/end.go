@@ -14,15 +14,13 @@ var endMark = []byte("\x1elandfall: all was written\x1e\n")
 type End struct {
 	out  io.Writer
 	held []byte
-	seen bool
+	seen func()
 }
 
-// NewEnd returns an End that writes to out.
-func NewEnd(out io.Writer) *End { return &End{out: out} }
-
-// Seen tells whether the mark has come: else the script has not come to its end,
-// or what it wrote last was lost.
-func (e *End) Seen() bool { return e.seen }
+// NewEnd returns an End that writes to out, and calls seen when the mark has come
+// and what was before it is written. If it never comes, the script has not come to
+// its end, or what it wrote last was lost.
+func NewEnd(out io.Writer, seen func()) *End { return &End{out: out, seen: seen} }
 
 // Write implements io.Writer.
 func (e *End) Write(p []byte) (int, error) {
@@ -36,10 +34,10 @@ func (e *End) Write(p []byte) (int, error) {
 		if at < 0 {
 			break
 		}
-		e.seen = true
 		if err := e.write(text[:at]); err != nil {
 			return 0, err
 		}
+		e.seen()
 		text = text[at+len(endMark):]
 	}
 	keep := 0

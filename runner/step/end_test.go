@@ -2,6 +2,7 @@ package step
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 )
 
@@ -21,7 +22,13 @@ func TestTheMarkOfTheEndIsLeftOut(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			for size := 1; size <= len(test.text)+1; size++ {
 				var got bytes.Buffer
-				end := NewEnd(&got)
+				seen := false
+				end := NewEnd(&got, func() {
+					seen = true
+					if before, _, _ := strings.Cut(test.text, string(endMark)); got.String() != before {
+						t.Fatalf("in pieces of %d: %q was written before the mark, want %q", size, got.String(), before)
+					}
+				})
 				for rest := []byte(test.text); len(rest) > 0; rest = rest[min(size, len(rest)):] {
 					if _, err := end.Write(rest[:min(size, len(rest))]); err != nil {
 						t.Fatal(err)
@@ -30,8 +37,8 @@ func TestTheMarkOfTheEndIsLeftOut(t *testing.T) {
 				if err := end.Flush(); err != nil {
 					t.Fatal(err)
 				}
-				if got.String() != test.want || end.Seen() != test.seen {
-					t.Fatalf("in pieces of %d: %q, seen %t; want %q, %t", size, got.String(), end.Seen(), test.want, test.seen)
+				if got.String() != test.want || seen != test.seen {
+					t.Fatalf("in pieces of %d: %q, seen %t; want %q, %t", size, got.String(), seen, test.want, test.seen)
 				}
 			}
 		})

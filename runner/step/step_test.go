@@ -42,10 +42,11 @@ func runSteps(t *testing.T, spec api.JobSpec, env []string, check func(t *testin
 			c.Dir = work
 			c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LANDFALL_SCRIPT=" + script, "LANDFALL_STATE=" + state}, env...)
 			var log bytes.Buffer
-			all := NewEnd(&log)
+			seen := false
+			all := NewEnd(&log, func() { seen = true })
 			c.Stdout, c.Stderr = all, all
 			_ = c.Run() // the exit code is looked at
-			if !all.Seen() {
+			if !seen {
 				t.Errorf("the end is not marked in the log\n%s", &log)
 			}
 			result, err := os.ReadFile(filepath.Join(state, "result"))
@@ -265,7 +266,7 @@ func TestTheScriptIsLeftWhereTheRunnerStartsBuilds(t *testing.T) {
 			answered := 0
 			for {
 				c := exec.Command(shell[0], append(shell[1:], "-c", `. "$LANDFALL_SCRIPT/main.sh"`)...)
-				all := NewEnd(&log)
+				all := NewEnd(&log, func() {})
 				c.Dir, c.Stdout, c.Stderr = dir, all, all
 				c.Env = []string{"PATH=" + os.Getenv("PATH"), "LANDFALL_SCRIPT=" + script, "LANDFALL_STATE=" + state}
 				_ = c.Run() // its end is looked at
@@ -354,7 +355,7 @@ func TestSecretsAreGiven(t *testing.T) {
 			c.Dir = dir
 			c.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "LANDFALL_SCRIPT=" + script, "LANDFALL_STATE=" + state}
 			var log bytes.Buffer
-			all := NewEnd(&log)
+			all := NewEnd(&log, func() {})
 			c.Stdout, c.Stderr = all, all
 			err = c.Run()
 			if want := "it's $(secret)\nada:pass\none line\ntwo lines\n/agent\n"; err != nil || !strings.HasSuffix(log.String(), want) {

@@ -108,19 +108,22 @@ func (g *gate) declare(declared []api.RouteClass) error {
 
 // write keeps the decision, unless it is older than the last one.
 func (g *gate) write(ctx context.Context, name string, epoch int64) error {
-	r := route{Epoch: epoch, Group: name}
-	_, err := routes.Create(ctx, g.client, frontDoor, r)
-	if !errors.Is(err, kit.ErrConflict) {
-		return err
-	}
-	_, err = routes.Modify(ctx, g.client, frontDoor, func(old *route) error {
-		if epoch < old.Epoch || epoch == old.Epoch && name != old.Group {
-			return kit.Errorf(kit.ErrConflict, old.Link, "the front door leads to %s since epoch %d: it is not opened for %s of epoch %d", old.Group, old.Epoch, name, epoch)
+	for {
+		_, err := routes.Modify(ctx, g.client, frontDoor, func(old *route) error {
+			if epoch < old.Epoch || epoch == old.Epoch && name != old.Group {
+				return kit.Errorf(kit.ErrConflict, old.Link, "the front door leads to %s since epoch %d: it is not opened for %s of epoch %d", old.Group, old.Epoch, name, epoch)
+			}
+			old.Epoch, old.Group = epoch, name
+			return nil
+		})
+		if !errors.Is(err, kit.ErrNotFound) {
+			return err
 		}
-		old.Epoch, old.Group = epoch, name
-		return nil
-	})
-	return err
+		_, err = routes.Create(ctx, g.client, frontDoor, route{Epoch: epoch, Group: name})
+		if !errors.Is(err, kit.ErrConflict) {
+			return err
+		}
+	}
 }
 
 // target is the front door's form of a route to the instances at urls.

@@ -28,10 +28,7 @@ const (
 )
 
 func nextNumber(u api.Upgrade) int {
-	if len(u.Cycles) == 0 {
-		return 1
-	}
-	return u.Cycles[len(u.Cycles)-1].Number + 1
+	return u.LastCycle().Number + 1
 }
 
 // record returns u with the cycle that has just ended, its rate and the pause
@@ -76,7 +73,7 @@ func ready(u api.Upgrade) bool {
 
 // outgrown says why u, which was ready, is not any more.
 func outgrown(u api.Upgrade) string {
-	if u.Cycles[len(u.Cycles)-1].Predicted > u.Budget/2 {
+	if u.LastCycle().Predicted > u.Budget/2 {
 		return "the predicted pause has grown"
 	}
 	return "what is left has grown"
@@ -126,7 +123,7 @@ func diverges(u api.Upgrade, now time.Time) string {
 	}
 	dataset := max(u.Cycles[0].Documents, smallDataset)
 	tried := len(present(u)) >= maxCycles && now.Sub(copyingSince(u)) >= giveUpAfter
-	c := u.Cycles[len(u.Cycles)-1]
+	c := u.LastCycle()
 	if !tried && (moved <= maxCopied*dataset || improves(c)) {
 		return ""
 	}

@@ -12,12 +12,9 @@ import (
 	"landfall.dev/kit"
 )
 
-const (
-	// overrun is how many budgets may pass from hold to verified, and
-	// leastLimit the least time for it.
-	overrun    = 4
-	leastLimit = time.Second
-)
+// leastLimit is the least time that traffic may be held, whatever the budget: see
+// doc/decisions/0045.
+const leastLimit = time.Second
 
 // errOverrun is why a cutover or a rollback goes back.
 var errOverrun = errors.New("traffic was held as long as it may be")
@@ -111,6 +108,7 @@ func (x *crossing) attempt(ctx context.Context, u api.Upgrade) error {
 	}
 	s := step{State: api.UpgradeHolding}
 	if !u.Stateless {
+		x.calm(ctx, u)
 		c, err := x.copy(ctx, u, 0, false)
 		if err != nil {
 			return err
@@ -130,7 +128,7 @@ func (x *crossing) attempt(ctx context.Context, u api.Upgrade) error {
 
 // limit returns a context for the time that traffic may be held.
 func limit(ctx context.Context, u api.Upgrade) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, max(leastLimit, overrun*u.Budget.Std()), errOverrun)
+	return context.WithTimeoutCause(ctx, max(leastLimit, u.Budget.Std()), errOverrun)
 }
 
 // cross takes u from holding to committed. The order matters: blue is fenced

@@ -99,6 +99,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
+	"landfall.dev/site/upgrade/metrics"
 )
 
 // Epochs is how many epochs an upgrade may take, beginning with the one that
@@ -132,7 +133,7 @@ func Service(c kit.Client, gate Gate, copier Copier, groups Groups, health Healt
 			"waive":            d.waive,
 			api.UpgradeCloses:  d.close,
 		},
-		Serves: []kit.Route{{Pattern: "GET " + MetricsPath, Handler: kit.Handler(d.serveMetrics)}},
+		Serves: []kit.Route{{Pattern: "GET " + metrics.Path, Handler: metrics.Handler(d.client)}},
 		Runs:   []func(context.Context) error{d.say},
 	}
 }

@@ -186,6 +186,9 @@ func resumed(u api.Upgrade, e kit.Event, now time.Time) (api.Upgrade, []kit.Op) 
 		u.Hold = ""
 	}
 	u.Paused, u.Resumed = false, now
+	if left := stuck(u); !u.Waiting() && len(left) > 0 {
+		return u, kit.Refuse(kit.ErrConflict, "%s and would end the upgrade: waive, retry or cancel", untransformed(left))
+	}
 	u = enter(u, u.State, now, map[bool]string{true: "go, said by ", false: "resumed by "}[e.Name == "go"]+e.By)
 	unless := []kit.Op{kit.Cancel(api.UpgradeCopies + " " + laterID(u))}
 	switch {

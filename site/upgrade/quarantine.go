@@ -59,6 +59,16 @@ func waiting(u api.Upgrade) []api.Quarantined {
 	return u.Quarantine
 }
 
+// stuck returns the documents in quarantine that are not to stay behind.
+func stuck(u api.Upgrade) (links []string) {
+	for _, q := range waiting(u) {
+		if q.WaivedBy == "" {
+			links = append(links, string(q.Link))
+		}
+	}
+	return links
+}
+
 // isolated returns u with the quarantine as it is now, and notes what stays
 // behind from now on.
 func isolated(u api.Upgrade, all []api.Quarantined, now time.Time) api.Upgrade {
@@ -77,7 +87,7 @@ func isolated(u api.Upgrade, all []api.Quarantined, now time.Time) api.Upgrade {
 		u.Quarantine = all
 	}
 	if len(names) > 0 {
-		u = enter(u, u.State, now, fmt.Sprintf("%d documents stay behind: %s", len(names), someOf(names)))
+		u = enter(u, u.State, now, fmt.Sprintf("%s to stay behind: %s", documents(len(names)), someOf(names)))
 	}
 	return u
 }

@@ -41,7 +41,7 @@ func TestPolicyLetsSoManyDocumentsStayBehind(t *testing.T) {
 			}
 			told := 0
 			for _, m := range u.History {
-				if strings.Contains(m.Text, "2 documents stay behind: accounts/7: name: too long (waived by "+byPolicy) {
+				if strings.Contains(m.Text, "2 documents to stay behind: accounts/7: name: too long (waived by "+byPolicy) {
 					told++
 				}
 			}
@@ -99,6 +99,9 @@ func TestWhoHasItWaitMayMendRetryOrWaive(t *testing.T) {
 				}
 				if err := r.send("waive", nil); !errors.Is(err, kit.ErrInvalid) {
 					t.Errorf("nothing is waived: %v", err)
+				}
+				if err := r.send("go", nil); !errors.Is(err, kit.ErrConflict) || !strings.Contains(err.Error(), "accounts/7, accounts/8 and would end the upgrade: waive, retry or cancel") {
+					t.Errorf("go with two that are not waived: %v", err)
 				}
 				if err := mend(w, r); err != nil {
 					t.Fatal(err)

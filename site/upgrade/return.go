@@ -40,13 +40,12 @@ func soak(u api.Upgrade, now time.Time, text string) (api.Upgrade, []kit.Op) {
 	return u, ops
 }
 
-// takeBack wishes for the next cycle back in soak.
+// takeBack wishes for the next cycle back in soak. The first waits too: at first
+// green answers those who were held.
 func takeBack(u api.Upgrade, now time.Time) kit.Op {
 	op := kit.Call(api.UpgradeReturns, soakReturn(u), nil)
-	if u.Back.Cycles > 0 || u.Back.Error != "" {
-		op.At = now.Add(min(returnEvery<<min(u.Back.Quiet, 10), returnSeldom))
-	}
-	return op.Before(latest(op.At, now).Add(returnWithin))
+	op.At = now.Add(min(returnEvery<<min(u.Back.Quiet, 10), returnSeldom))
+	return op.Before(op.At.Add(returnWithin))
 }
 
 func soakReturn(u api.Upgrade) string { return strconv.Itoa(u.Back.Cycles+1) + " soak" }

@@ -12,16 +12,17 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/kit"
+	"landfall.dev/site/upgrade/metrics"
 )
 
 func TestMetricsTellOfUpgradesThatGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, r := soaking(t, nil)
-		d := &driver{client: r.Client("services/upgrade")}
+		h := metrics.Handler(r.Client("services/upgrade"))
 		ask := func(c kit.Caller) *httptest.ResponseRecorder {
 			w := httptest.NewRecorder()
-			req := httptest.NewRequestWithContext(kit.WithCaller(t.Context(), c), http.MethodGet, MetricsPath, nil)
-			kit.Handler(d.serveMetrics).ServeHTTP(w, req)
+			req := httptest.NewRequestWithContext(kit.WithCaller(t.Context(), c), http.MethodGet, metrics.Path, nil)
+			h.ServeHTTP(w, req)
 			return w
 		}
 		if w := ask(kit.Caller{Subject: "users/eve"}); w.Code != http.StatusForbidden {

@@ -15,12 +15,15 @@ const (
 	tail = 10_000
 	// paceWithin is how long the side that copies has to answer.
 	paceWithin = 2 * time.Second
+	// calmWithin is how long a hold is put off for blue to answer as fast as it may
+	// be slowed by a copy.
+	calmWithin = 3 * time.Second
 )
 
 // spares tells whether the next cycle of u is to spare blue's clients. What does
 // not converge comes first: then writers are slowed anyway.
 func spares(u api.Upgrade) bool {
-	return u.Spare >= 0 && u.Slowed == 0 && (len(u.Cycles) == 0 || improves(lastCycle(u)))
+	return u.Spare >= 0 && u.Slowed == 0 && (len(u.Cycles) == 0 || improves(u.LastCycle()))
 }
 
 // sparing returns what is known of blue's clients before copying begins.
@@ -35,7 +38,7 @@ func (d *driver) sparing(u api.Upgrade) api.Sparing {
 
 // bound returns the rate at which the next cycle of u begins, 0 for no bound.
 func bound(u api.Upgrade) float64 {
-	if spares(u) && (len(u.Cycles) == 0 || lastCycle(u).Left > tail) {
+	if spares(u) && (len(u.Cycles) == 0 || u.LastCycle().Left > tail) {
 		return u.Sparing.Rate
 	}
 	return 0
@@ -67,7 +70,7 @@ func (d *driver) pace(ctx context.Context, u api.Upgrade, p *spare.Pacer) {
 	if !spares(u) {
 		return
 	}
-	last := lastCycle(u)
+	last := u.LastCycle()
 	l := spare.Look{Changes: float64(last.Left) / max(last.Seconds, 1e-3)}
 	tick := time.NewTicker(spare.Every)
 	defer tick.Stop()
@@ -100,6 +103,23 @@ func (d *driver) pace(ctx context.Context, u api.Upgrade, p *spare.Pacer) {
 			before = say()
 			_, since = d.gate.Lately()
 			began = time.Now()
+		}
+	}
+}
+
+// calm waits until blue's clients are answered within the limit that copying has,
+// but not for long: a hold lasts until the slowest of them is.
+func (d *driver) calm(ctx context.Context, u api.Upgrade) {
+	ctx, cancel := context.WithTimeout(ctx, calmWithin)
+	defer cancel()
+	for u.Sparing.Limit > 0 && ctx.Err() == nil {
+		_, since := d.gate.Lately()
+		select {
+		case <-ctx.Done():
+		case <-time.After(spare.Every):
+		}
+		if w := since(); !w.InUse() || w.P99 <= u.Sparing.Limit.Std() {
+			return
 		}
 	}
 }

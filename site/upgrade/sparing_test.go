@@ -183,3 +183,42 @@ func TestACycleThatDidNotHelpIsFollowedByOneThatIsNotBound(t *testing.T) {
 		}
 	}
 }
+
+// slowing is a gate behind which clients wait that long, window by window.
+type slowing struct {
+	Gate
+	windows []spare.Window
+}
+
+func (s *slowing) Lately() (spare.Window, func() spare.Window) {
+	now := s.windows[0]
+	if len(s.windows) > 1 {
+		s.windows = s.windows[1:]
+	}
+	return spare.Window{}, func() spare.Window { return now }
+}
+
+func TestAHoldIsPutOffUntilClientsAreAnsweredAsBefore(t *testing.T) {
+	slow, quick, idle := spare.Window{Requests: 1000, P99: 90 * time.Millisecond}, spare.Window{Requests: 1000, P99: 9 * time.Millisecond}, spare.Window{Requests: 1, P99: time.Second}
+	limited := api.Upgrade{Sparing: api.Sparing{Limit: api.Seconds(12 * time.Millisecond)}}
+	for _, test := range []struct {
+		name    string
+		windows []spare.Window
+		u       api.Upgrade
+		want    time.Duration
+	}{
+		{"at once", []spare.Window{quick}, limited, spare.Every},
+		{"after a while", []spare.Window{slow, slow, slow, quick}, limited, 4 * spare.Every},
+		{"never", []spare.Window{slow}, limited, calmWithin},
+		{"not in use", []spare.Window{idle}, limited, spare.Every},
+		{"what was before is not known", []spare.Window{slow}, api.Upgrade{}, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d := &driver{gate: &slowing{windows: test.windows}}
+			began := time.Now()
+			if d.calm(t.Context(), test.u); time.Since(began) != test.want {
+				t.Errorf("%s: it was put off for %v, want %v", test.name, time.Since(began), test.want)
+			}
+		})
+	}
+}

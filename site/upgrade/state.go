@@ -260,7 +260,7 @@ func more(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
 		u.Slowed = 0
 		return u, later(u, now)
 	}
-	share := slower(u, u.Cycles[len(u.Cycles)-1])
+	share := slower(u, u.LastCycle())
 	if share > u.Slowed {
 		u.Slowed, u.Slowest = share, max(u.Slowest, share)
 		return u, again(u)
@@ -277,7 +277,15 @@ func more(u api.Upgrade, now time.Time) (api.Upgrade, []kit.Op) {
 
 // untransformed says which documents could not be transformed.
 func untransformed(names []string) string {
-	return fmt.Sprintf("%d documents could not be transformed: %s", len(names), someOf(names))
+	return fmt.Sprintf("%s could not be transformed: %s", documents(len(names)), someOf(names))
+}
+
+// documents is a number of documents in words.
+func documents(n int) string {
+	if n == 1 {
+		return "1 document"
+	}
+	return fmt.Sprintf("%d documents", n)
 }
 
 // someOf returns the first names, and how many more there are.
@@ -430,8 +438,8 @@ func hold(u api.Upgrade, s step, now time.Time) (api.Upgrade, []kit.Op) {
 		if len(s.Cycle.Failed) > 0 {
 			return giveUp(u, now, untransformed(s.Cycle.Failed))
 		}
-		c := u.Cycles[len(u.Cycles)-1]
-		if c.Predicted > u.Budget {
+		c := u.LastCycle()
+		if c.Predicted > u.Budget/2 {
 			return more(enter(u, api.UpgradeCopying, now, "the predicted pause has grown"), now)
 		}
 		u.Predicted = c.Predicted

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"landfall.dev/kit"
 )
@@ -64,7 +65,8 @@ func (l *Load) Finish() []Failure {
 	return fails
 }
 
-// papers reports receipts that are lost, and those without their paper.
+// papers reports receipts that are lost, those without their paper, and those
+// whose request is not known when it is repeated with its key.
 func (l *Load) papers() {
 	t := l.path.t
 	t.Helper()
@@ -77,6 +79,13 @@ func (l *Load) papers() {
 				paper, err = l.do(ctx, http.MethodGet, "/kit/blobs/"+string(r.Paper), nil)
 				if err == nil && string(paper) != x.paper {
 					t.Errorf("the paper of %s has %d bytes, want %d", r.Link, len(paper), len(x.paper))
+				}
+			}
+			if err == nil && time.Since(x.began) < kit.OnceAge*2/3 {
+				err = l.create(ctx, l.path.Front, x)
+				if errors.Is(err, kit.ErrConflict) {
+					t.Errorf("the receipt %s, which was asked for again with its idempotency key: %v", x.id, err)
+					return nil
 				}
 			}
 			if errors.Is(err, kit.ErrNotFound) {

@@ -197,7 +197,7 @@ func (l *Load) subject(i, a int) *transfer {
 	}
 	if i%receiptEvery == 5 {
 		id := fmt.Sprintf("%s-%d", l.tag, i)
-		return &transfer{id: id, paper: strings.Repeat("paper of "+id+"\n", 1+rand.IntN(2000))}
+		return &transfer{id: id, began: time.Now(), paper: strings.Repeat("paper of "+id+"\n", 1+rand.IntN(2000))}
 	}
 	t := &transfer{id: fmt.Sprintf("%s-%d", l.tag, i), from: a, to: (a + 1 + rand.IntN(Accounts-1)) % Accounts, began: time.Now()}
 	l.all = append(l.all, t)
@@ -213,10 +213,14 @@ func (l *Load) receipt(ctx context.Context, door string, t *transfer) error {
 	if _, err := l.through(ctx, door, http.MethodPut, "/kit/blobs/"+string(paper), strings.NewReader(t.paper)); err != nil {
 		return fmt.Errorf("put a paper: %w", err)
 	}
-	_, err := l.through(ctx, door, http.MethodPost, "/api/receipts?id="+t.id, strings.NewReader(fmt.Sprintf(`{"paper":%q}`, paper)))
-	if errors.Is(err, kit.ErrConflict) {
-		return nil // the door has asked twice
-	}
+	return l.create(ctx, door, t)
+}
+
+// create creates the receipt, with its id as the idempotency key: so it may be
+// asked for twice.
+func (l *Load) create(ctx context.Context, door string, t *transfer) error {
+	body := fmt.Sprintf(`{"paper":%q}`, kit.DigestOf([]byte(t.paper)))
+	_, err := l.through(ctx, door, http.MethodPost, "/api/receipts?id="+t.id, strings.NewReader(body), "Idempotency-Key", t.id)
 	return err
 }
 
@@ -224,12 +228,15 @@ func (l *Load) do(ctx context.Context, method, path string, body []byte) ([]byte
 	return l.through(ctx, l.path.Front, method, path, bytes.NewReader(body))
 }
 
-func (l *Load) through(ctx context.Context, door, method, path string, body io.Reader) ([]byte, error) {
+func (l *Load) through(ctx context.Context, door, method, path string, body io.Reader, header ...string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, door+path, body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+l.token)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	res, err := l.http.Do(req)
 	if err != nil {
 		return nil, err

@@ -14,8 +14,8 @@ import (
 // Files that Jenkins' config file provider keeps stand with the definitions, in
 // the folder files, or are secrets of the project, with the same names.
 
-// filesFolder is where files are kept, in the folder of the definitions.
-const filesFolder = "files"
+// FilesFolder is where files are kept, in the folder of the definitions.
+const FilesFolder = "files"
 
 // maxFile bounds a file that is kept with the definitions, in bytes: each job
 // that provides it has a copy.
@@ -55,7 +55,7 @@ func Provide(specs []api.JobSpec, files fs.FS, folder string) error {
 	for i := range specs {
 		s := &specs[i]
 		for _, f := range filesIn(s) {
-			path := folder + "/" + filesFolder + "/" + f.Name
+			path := folder + "/" + FilesFolder + "/" + f.Name
 			content, err := fs.ReadFile(files, path)
 			switch {
 			case err != nil:

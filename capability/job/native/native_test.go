@@ -132,7 +132,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		"builders: [{inject: {properties-content: 'A=${FILE,path=\"x\"}-${ENV,var=\"B\"}'}}]":        `without builders: inject nothing here knows what ${FILE,path="x"} stands for`,
 		"triggers: [pollscm: {cron: 'H * * * *'}]":                                                   "",
 		"triggers: [monitor-files: {}]":                                                              "without triggers: monitor-files " + pipelines,
-		"triggers: [gerrit: {trigger-on: [comment-added-event], projects: [{project-compare-type: REG_EXP, project-pattern: '('}]}]": "without triggers: gerrit the event comment-added-event starts nothing: a run is started again on its page\nwithout triggers: gerrit project-pattern \"(\" is an expression that cannot be used: error parsing regexp: missing closing ): `(`",
+		"triggers: [gerrit: {trigger-on: [comment-added-event], projects: [{project-compare-type: REG_EXP, project-pattern: '('}]}]": "without triggers: gerrit the event comment-added-event starts nothing: a run is started again on its page, or by the comment recheck\nwithout triggers: gerrit project-pattern \"(\" is an expression that cannot be used: error parsing regexp: missing closing ): `(`",
 	} {
 		_, missing := Translate(job(t, text))
 		var got []string

@@ -36,7 +36,7 @@ func gerrit(t *translation, a args) {
 	for _, name := range tr.On {
 		event, ok := gerritEvents[name]
 		if !ok {
-			t.miss(a.c, Without, "the event %s starts nothing: a run is started again on its page", name)
+			t.miss(a.c, Without, "the event %s starts nothing: a run is started again on its page, or by the comment recheck", name)
 			continue
 		}
 		tr.Events = addText(tr.Events, event)

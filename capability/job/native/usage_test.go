@@ -56,7 +56,7 @@ func TestWhatRealTreesUse(t *testing.T) {
       custom-url: http://x
       dependency-jobs: 'a, b'`, none},
 		{"gerrit, by comments", "triggers: [gerrit: {trigger-on: [comment-added-contains-event: {comment-contains-value: recheck}, comment-added-event: {approval-category: V}]}]",
-			"without triggers: gerrit the event comment-added-contains-event starts nothing: a run is started again on its page\nwithout triggers: gerrit the event comment-added-event starts nothing: a run is started again on its page"},
+			"without triggers: gerrit the event comment-added-contains-event starts nothing: a run is started again on its page, or by the comment recheck\nwithout triggers: gerrit the event comment-added-event starts nothing: a run is started again on its page, or by the comment recheck"},
 		{"timed", "triggers: [timed: \"TZ=Europe/Berlin\\nH H(0-3) * * 1-5\\n@daily\"]", none},
 		{"pollscm", "triggers: [pollscm: {cron: 'H/15 * * * *', ignore-post-commit-hooks: true}]", none},
 		{"pollscm, in short", "triggers: [pollscm: 'H/15 * * * *']", none},

@@ -88,7 +88,7 @@ func (p *program) build(t *starlark.Thread, b *starlark.Builtin, args starlark.T
 		return nil, fmt.Errorf(`%s: no job; write build(job = "NAME")`, b.Name())
 	}
 	if !slices.Contains(p.in.Jobs, n.Job) {
-		return nil, fmt.Errorf("%s: the project has no job %q%s", b.Name(), n.Job, suggest(n.Job, p.in.Jobs))
+		return nil, fmt.Errorf("%s: the project has no job %q%s", b.Name(), n.Job, Suggest(n.Job, p.in.Jobs))
 	}
 	if n.ID != "" && !idPattern.MatchString(n.ID) {
 		return nil, fmt.Errorf("%s: the id %q has more than small letters, digits, dots and hyphens, or is longer than 100", b.Name(), n.ID)
@@ -269,7 +269,7 @@ func caller(t *starlark.Thread) syntax.Position { return t.CallFrame(1).Pos }
 func (p *program) setImage(name string, n *node, image starlark.Value) error {
 	if id, ok := starlark.AsString(image); ok && p.in.Expansion != nil {
 		if !slices.Contains(p.in.Expansion.Images, id) {
-			return fmt.Errorf("%s: no build %q has made an image yet%s", name, id, suggest(id, p.in.Expansion.Images))
+			return fmt.Errorf("%s: no build %q has made an image yet%s", name, id, Suggest(id, p.in.Expansion.Images))
 		}
 		n.Image = id
 		return nil

@@ -293,7 +293,7 @@ func TestSuggestion(t *testing.T) {
 		if want != "" {
 			want = fmt.Sprintf(" (did you mean %q?)", want)
 		}
-		if got := suggest(name, jobs); got != want {
+		if got := Suggest(name, jobs); got != want {
 			t.Errorf("suggestion for %q: got %q, want %q", name, got, want)
 		}
 	}

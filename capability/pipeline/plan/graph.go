@@ -373,7 +373,7 @@ func (g *graph) linkWhen(e entry, pos syntax.Position, w *when) error {
 		if leaf.node == nil {
 			i := slices.IndexFunc(g.nodes, func(n *node) bool { return n.ID == leaf.name })
 			if i < 0 {
-				return errorAt(leaf.pos, "no node has the id %q%s", leaf.name, suggest(leaf.name, ids(entries(g.nodes))))
+				return errorAt(leaf.pos, "no node has the id %q%s", leaf.name, Suggest(leaf.name, ids(entries(g.nodes))))
 			}
 			leaf.node = g.nodes[i]
 		}

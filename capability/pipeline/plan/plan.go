@@ -80,6 +80,9 @@ type Error struct {
 	// Trace has the calls that led to the place, outermost first:
 	// "pipeline.star:9:12 in main".
 	Trace []string `json:"trace,omitempty"`
+
+	// Refused tells that the program has ended itself, by fail().
+	Refused bool `json:"refused,omitempty"`
 }
 
 func (e *Error) Error() string {

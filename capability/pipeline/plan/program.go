@@ -174,7 +174,7 @@ func (p *program) find(path, from string) (name, text string, err error) {
 	}
 	text, ok := files[inner]
 	if !ok {
-		return "", "", fmt.Errorf("%s has no file %s%s", owner, inner, suggest(inner, slices.Collect(maps.Keys(files))))
+		return "", "", fmt.Errorf("%s has no file %s%s", owner, inner, Suggest(inner, slices.Collect(maps.Keys(files))))
 	}
 	return prefix + inner, text, nil
 }
@@ -234,6 +234,8 @@ func (p *program) trace(err *starlark.EvalError) *Error {
 		return &Error{File: mainFile, Message: mainFile + ": " + message}
 	}
 	e := errorAt(calls[len(calls)-1].Pos, "%s", message)
+	innermost := err.CallStack.At(0)
+	e.Refused = innermost.Name == "fail" && innermost.Pos.Line == 0 // Starlark's own
 	for _, call := range calls[:len(calls)-1] {
 		e.Trace = append(e.Trace, fmt.Sprintf("%s in %s", call.Pos, call.Name))
 	}
@@ -243,7 +245,7 @@ func (p *program) trace(err *starlark.EvalError) *Error {
 // guess adds what was probably meant to the message about an unknown name.
 func (p *program) guess(message string) string {
 	if name, unknown := strings.CutPrefix(message, "undefined: "); unknown {
-		return message + suggest(name, p.names.Keys())
+		return message + Suggest(name, p.names.Keys())
 	}
 	return message
 }

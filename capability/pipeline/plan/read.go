@@ -72,7 +72,7 @@ func (p *program) read(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 		return nil, p.lacks(name)
 	}
 	if _, ok := slices.BinarySearch(tree.Paths, name); !ok {
-		return nil, fmt.Errorf("%s: the commit has no file %s%s", b.Name(), name, suggest(name, tree.Paths))
+		return nil, fmt.Errorf("%s: the commit has no file %s%s", b.Name(), name, Suggest(name, tree.Paths))
 	}
 	text, ok := tree.Texts[name]
 	total := 0

@@ -7,9 +7,9 @@ import (
 	"landfall.dev/kit"
 )
 
-// suggest returns ` (did you mean "x"?)` with the candidate that is nearest to
+// Suggest returns ` (did you mean "x"?)` with the candidate that is nearest to
 // name, or nothing if none is near.
-func suggest(name string, candidates []string) string {
+func Suggest(name string, candidates []string) string {
 	if best := kit.Nearest(name, slices.Sorted(slices.Values(candidates))); best != "" {
 		return fmt.Sprintf(" (did you mean %q?)", best)
 	}

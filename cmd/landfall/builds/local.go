@@ -131,7 +131,7 @@ func (l *localRun) build(c *cobra.Command, b api.Build, image string, write func
 	if err != nil {
 		return err
 	}
-	mounts, err := engines.Mounts(l.mounts)
+	mounts, err := engines.Mounts(l.mounts, false)
 	if err != nil {
 		return err
 	}

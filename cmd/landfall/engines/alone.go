@@ -21,18 +21,18 @@ func Alone(dir, name string, members []fleet.Member) (io.Closer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the directory for workspaces cannot be made: %w", err)
 	}
-	own, err := lock(filepath.Join(dir, "lock"))
+	own, err := lock(filepath.Join(dir, "lock"), "uses "+dir+": stop it, or name another directory by --data")
 	if err != nil {
-		return nil, fmt.Errorf("%w uses %s: stop it, or name another directory by --data", err, dir)
+		return nil, err
 	}
 	for _, m := range members {
 		if m.Engine.Name() == "process" {
 			continue
 		}
 		file := fmt.Sprintf("landfall-%d-runner-%s.lock", os.Getuid(), url.PathEscape(name))
-		names, err := lock(filepath.Join(os.TempDir(), file))
+		names, err := lock(filepath.Join(os.TempDir(), file), "is called "+name+" and drives Docker: stop it, or give this one a name of its own by --name")
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%w is called %s and drives Docker: stop it, or give this one a name of its own by --name", err, name), own.Close())
+			return nil, errors.Join(err, own.Close())
 		}
 		return closers{own, names}, nil
 	}
@@ -49,16 +49,17 @@ func (c closers) Close() error {
 	return errors.Join(errs...)
 }
 
-// lock takes the file for this process. Its error names who has it.
-func lock(path string) (io.Closer, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// lock takes the file for this process. If another runner has it, the error names
+// that one, and goes on with what it does and what to do about it.
+func lock(path, does string) (io.Closer, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600) // others may write there, too
 	if err != nil {
 		return nil, err
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		pid, _ := io.ReadAll(io.LimitReader(f, 20)) // without it the message says less
-		err = fmt.Errorf("another runner (pid %s)", strings.TrimSpace(string(pid)))
+		err = fmt.Errorf("another runner (pid %s) %s", strings.TrimSpace(string(pid)), does)
 	}
 	if err == nil {
 		err = f.Truncate(0)

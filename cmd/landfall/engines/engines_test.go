@@ -48,11 +48,18 @@ func TestMountsAreNoSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if _, err := Mounts([]string{"CACHE=" + socket}); err == nil || !strings.Contains(err.Error(), "builds get none") {
+	if _, err := Mounts([]string{"CACHE=" + socket}, true); err == nil || !strings.Contains(err.Error(), "builds get none") {
 		t.Errorf("a socket is mounted: %v", err)
 	}
-	got, err := Mounts([]string{"CACHE=" + dir + ":/cache"})
+	got, err := Mounts([]string{"CACHE=" + dir + ":/cache"}, false)
 	if want := (engine.Mount{Host: dir, Target: "/cache", ReadOnly: true, Env: "CACHE"}); err != nil || len(got) != 1 || got[0] != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	gone := []string{"CACHE=" + dir + "/gone"}
+	for address, far := range map[string]bool{"docker": false, "a=unix:///docker.sock": false, "b=ssh://builder@b": true} {
+		s := Several{texts: []string{address}}
+		if _, err := Mounts(gone, s.Far()); s.Far() != far || (err == nil) != far {
+			t.Errorf("a mount that is not here, for %s: far %t, %v; want %t, and an error here only", address, s.Far(), err, far)
+		}
 	}
 }

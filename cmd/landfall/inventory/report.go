@@ -12,6 +12,7 @@ import (
 
 	"landfall.dev/api"
 	"landfall.dev/capability/inventory/bom"
+	"landfall.dev/cmd/landfall/console"
 	"landfall.dev/kit"
 )
 
@@ -19,13 +20,19 @@ import (
 const maxShown = 50
 
 func reportCommand(h Hub) *cobra.Command {
+	var output string
 	c := command(h, "report RELEASE|IMAGE|BUILD", "Show what a release, an image or a build contains, and the verdict on it", cobra.ExactArgs(1),
 		func(c *cobra.Command, client kit.Client, args []string) error {
-			i, err := find(c.Context(), client, args[0])
-			if err != nil {
-				return err
+			if !slices.Contains(outputs, output) {
+				return fmt.Errorf("--output is %q: there are %s", output, strings.Join(outputs, ", "))
 			}
-			if o := c.Flag("output"); o == nil || o.Value.String() != "cyclonedx" {
+			i, err := find(c.Context(), client, args[0])
+			switch {
+			case err != nil:
+				return err
+			case output == "json":
+				return console.WriteJSON(c.OutOrStdout(), i)
+			case output == "table":
 				return show(c.OutOrStdout(), h, i, describe)
 			}
 			bill, err := read(c.Context(), h, i)
@@ -35,8 +42,12 @@ func reportCommand(h Hub) *cobra.Command {
 			return bill.Write(c.OutOrStdout(), i.Project, i.Commit, i.Vulnerabilities)
 		})
 	c.Long = c.Short + ".\n\nWith -o json it is the document, with -o cyclonedx all of its components and the listed vulnerabilities as a bill of materials."
+	c.Flags().StringVarP(&output, "output", "o", outputs[0], strings.Join(outputs, ", ")) // one more than other commands have
 	return c
 }
+
+// outputs are those of the command report.
+var outputs = []string{"table", "json", "cyclonedx"}
 
 // read returns all that is in the files of i.
 func read(ctx context.Context, h Hub, i api.Inventory) (*bom.Bill, error) {

@@ -88,7 +88,16 @@ func showProposal(c *cobra.Command, h console.Hub, name string) error {
 }
 
 func ask(c *cobra.Command, h console.Hub, project, commit string) (p api.JobPlan, err error) {
-	return p, h.Ask(c.Context(), http.MethodGet, "/job/plan/"+url.PathEscape(project)+"?commit="+url.QueryEscape(commit), &p)
+	err = h.Ask(c.Context(), http.MethodGet, "/job/plan/"+url.PathEscape(project)+"?commit="+url.QueryEscape(commit), &p)
+	warn(c, p.Warning)
+	return p, err
+}
+
+// warn tells what may not be as somebody thinks it is.
+func warn(c *cobra.Command, text string) {
+	if text != "" {
+		fmt.Fprintln(c.ErrOrStderr(), "landfall: warning:", text)
+	}
 }
 
 func showPlan(w io.Writer, h console.Hub, p api.JobPlan) error {
@@ -138,6 +147,8 @@ func applyCommand(h console.Hub) *cobra.Command {
 				return err
 			}
 			wish.Confirm = p.Commit
+		} else if *back == 0 {
+			_, _ = ask(c, h, project, "") // for its warning: what is wrong the deployment says
 		}
 		asked, err := api.Generations.Send(c.Context(), client, project, "deploy", wish)
 		if errors.Is(err, kit.ErrNotFound) {

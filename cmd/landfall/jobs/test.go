@@ -50,7 +50,7 @@ func testLine(c *cobra.Command, h console.Hub, d definition.Dialect, line []stri
 		return err
 	}
 	for _, w := range r.Warnings {
-		fmt.Fprintln(c.ErrOrStderr(), "landfall: warning:", w)
+		warn(c, w)
 	}
 	out := c.OutOrStdout()
 	if h.JSON() {
@@ -95,6 +95,7 @@ func testFolder(c *cobra.Command, h console.Hub, dir string) error {
 	if err != nil {
 		return err
 	}
+	warn(c, job.Unread(files))
 	out := c.OutOrStdout()
 	if h.JSON() {
 		return console.WriteJSON(out, specs)

@@ -1,15 +1,19 @@
 package pipelines
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -97,7 +101,26 @@ func readEvent(file string, stdin io.Reader) (api.PlanRequest, error) {
 	if err := json.Unmarshal(text, &ask); err != nil {
 		return ask, fmt.Errorf(`%s is no event like {"project": "ledger", "event": "merged", "branch": "main"}: %w`, file, err)
 	}
-	return ask, nil
+	return ask, checkKeys(file, text)
+}
+
+// checkKeys refuses a key that an event does not have. A run has more.
+func checkKeys(file string, event []byte) error {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(event, &keys); err != nil || keys["link"] != nil {
+		return err
+	}
+	var known []string
+	for f := range reflect.TypeFor[api.PlanRequest]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		known = append(known, name)
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if !slices.Contains(known, key) {
+			return fmt.Errorf("%s: an event has no %q%s: it has %s", file, key, plan.Suggest(key, known), strings.Join(known, ", "))
+		}
+	}
+	return nil
 }
 
 // readPlans returns the plans in a file that this command has printed, or nil if
@@ -124,6 +147,9 @@ func readPlans(file string) ([]api.PlanAnswer, error) {
 func plans(c *cobra.Command, h console.Hub, ask api.PlanRequest) ([]api.PlanAnswer, error) {
 	if ask.Project != "" {
 		a, err := planOf(c, h, ask)
+		if errors.Is(err, kit.ErrNotFound) {
+			err = cmp.Or(unknownProject(c, h, ask.Project), err)
+		}
 		return []api.PlanAnswer{a}, err
 	}
 	client, err := h.Client()
@@ -146,6 +172,26 @@ func plans(c *cobra.Command, h console.Hub, ask api.PlanRequest) ([]api.PlanAnsw
 		}
 	}
 	return all, nil
+}
+
+// unknownProject says which project is probably meant, if there is none of the
+// name.
+func unknownProject(c *cobra.Command, h console.Hub, name string) error {
+	client, err := h.Client()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for p, err := range api.Projects.All(c.Context(), client, "", "link") {
+		if err != nil {
+			return err
+		}
+		names = append(names, p.Link.ID())
+	}
+	if slices.Contains(names, name) {
+		return nil
+	}
+	return fmt.Errorf("there is no project %q%s: landfall project list shows them", name, plan.Suggest(name, names))
 }
 
 func planOf(c *cobra.Command, h console.Hub, ask api.PlanRequest) (api.PlanAnswer, error) {

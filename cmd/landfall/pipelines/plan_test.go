@@ -51,6 +51,9 @@ func (h *hub) Ask(_ context.Context, _, path string, out any) error {
 		return err
 	}
 	h.asked = append(h.asked, q)
+	if q.Project != "ledger" && q.Project != "web" {
+		return kit.Errorf(kit.ErrNotFound, "", "there is no such branch")
+	}
 	a := out.(*api.PlanAnswer)
 	*a = api.PlanAnswer{Project: q.Project, Commit: "c1", Definitions: "c1", Library: q.Library}
 	a.Plan.Nodes = []api.Node{{ID: "unit", Type: api.NodeBuild, Job: "job-" + q.Library, Position: "jobs/a.yml:3"}}
@@ -84,7 +87,7 @@ func TestPlansArePrintedAndCompared(t *testing.T) {
 	h := newHub(t)
 	file := filepath.Join(t.TempDir(), "plans.json")
 	h.json = true
-	text, err := h.run(t, `{"project": "ledger", "event": "merged", "library": "l1", "state": "passed"}`, "--event", "-")
+	text, err := h.run(t, `{"link": "runs/r", "project": "ledger", "event": "merged", "library": "l1", "state": "passed"}`, "--event", "-")
 	if err == nil {
 		err = os.WriteFile(file, []byte(text), 0o600)
 	}
@@ -143,6 +146,8 @@ func TestBadInputIsRefused(t *testing.T) {
 		want        string
 	}{
 		{"no event", "[]", []string{"--event", "-"}, `- is no event like {"project": "ledger"`},
+		{"an unknown key", `{"projct": "ledger"}`, []string{"--event", "-"}, `-: an event has no "projct" (did you mean "project"?): it has project, event, branch,`},
+		{"an unknown project", "", []string{"ledgr"}, `there is no project "ledgr" (did you mean "ledger"?): landfall project list shows them`},
 		{"no file", "", []string{"--event", "nowhere.json"}, "nowhere.json: no such file"},
 		{"no plans", "", []string{"ledger", "--against", none}, "has no plans: print some with"},
 		{"no pipeline", "", []string{"web"}, "1 of 1 have no plan"},

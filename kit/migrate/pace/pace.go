@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"landfall.dev/kit"
 )
 
 // Pace lets documents through at a rate, which may change meanwhile: what comes
@@ -25,6 +27,14 @@ const burst = 100 * time.Millisecond
 
 // New returns a pace of so many documents a second; 0 is no bound.
 func New(rate float64) *Pace { return &Pace{rate: rate, changed: make(chan struct{})} }
+
+// Check returns an error unless rate is one.
+func Check(rate float64) error {
+	if rate < 0 {
+		return kit.Errorf(kit.ErrInvalid, "", "rate %v: it is a number of documents a second, or 0", rate)
+	}
+	return nil
+}
 
 // Set changes the rate, and ends the waits that are for another one.
 func (p *Pace) Set(rate float64) {

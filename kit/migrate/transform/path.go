@@ -29,7 +29,7 @@ func path(d *kit.Definition, from int) ([]placed, error) {
 	if len(d.Steps) != d.Schema-1 {
 		return nil, &kit.Error{
 			Fault:  kit.ErrInvalid,
-			Detail: fmt.Sprintf("%s has %d lists of transformations, schema %d needs %d: there is a gap", d.Name, len(d.Steps), d.Schema, d.Schema-1),
+			Detail: fmt.Sprintf("%s has %d of the %d lists of transformations that lead to schema %d: there is a gap", d.Name, len(d.Steps), d.Schema-1, d.Schema),
 			Hint:   "declare one list for each step from schema 1, if need be an empty one",
 		}
 	}

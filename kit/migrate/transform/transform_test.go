@@ -208,7 +208,7 @@ func TestASchemaWithAGapDoesNotCompile(t *testing.T) {
 	_, err := Compile(d, 1)
 	_, _, back := Back(d, 2)
 	for _, err := range []error{err, back} {
-		if !errors.Is(err, kit.ErrInvalid) || !strings.Contains(err.Error(), "things has 1 lists of transformations, schema 3 needs 2: there is a gap") {
+		if !errors.Is(err, kit.ErrInvalid) || !strings.Contains(err.Error(), "things has 1 of the 2 lists of transformations that lead to schema 3: there is a gap") {
 			t.Errorf("error %v", err)
 		}
 	}

@@ -17,6 +17,19 @@ type Role struct {
 	// Subjects are callers, "users/ada", and groups, "groups/developers".
 	Subjects []string `json:"subjects"`
 	Rules    []Rule   `json:"rules"`
+	// Made, if a service has made the role, is a digest of the subjects and rules
+	// that it made it with. By it the service knows whether somebody has changed
+	// them since.
+	Made string `json:"made,omitempty"`
+}
+
+// Renewal are the arguments of a role's method renew, by which a service that has
+// made the role brings it up to date.
+type Renewal struct {
+	Version  int64    `json:"version"` // of the role that this takes the place of
+	Subjects []string `json:"subjects"`
+	Rules    []Rule   `json:"rules"`
+	Made     string   `json:"made,omitempty"`
 }
 
 // Rule allows the verbs on the kinds; "*" is all of them.
@@ -56,13 +69,23 @@ const Everyone = "groups/everyone"
 // all that the server has, which filters of rules are about.
 func Owned(kinds *store.Kinds) []kit.Owned {
 	return []kit.Owned{
-		kit.Own(Tokens, checkToken), kit.Own(Roles, checkRole(kinds)), kit.Own(Groups, checkGroup), kit.Own(Limits, checkLimit),
+		kit.Own(Tokens, checkToken), kit.Own(Roles, checkRole(kinds), "renew"), kit.Own(Groups, checkGroup), kit.Own(Limits, checkLimit),
 	}
 }
 
 // checkRole is the life of a Role: its rules must say something.
 func checkRole(kinds *store.Kinds) kit.Next[Role] {
-	return func(r Role, _ kit.Event, _ time.Time) (Role, []kit.Op) {
+	return func(r Role, e kit.Event, _ time.Time) (Role, []kit.Op) {
+		if e.Name == "renew" {
+			var n Renewal
+			if err := e.Into(&n); err != nil {
+				return r, kit.Refuse(kit.ErrInvalid, "%v", err)
+			}
+			if n.Version != r.Version {
+				return r, kit.Refuse(kit.ErrStale, "the role is at version %d, not %d: somebody has changed it", r.Version, n.Version)
+			}
+			r.Subjects, r.Rules, r.Made = n.Subjects, n.Rules, n.Made
+		}
 		if refusal := checkSubjects(r.Subjects); refusal != nil {
 			return r, refusal
 		}

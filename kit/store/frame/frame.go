@@ -31,8 +31,7 @@ import (
 // uvarint, body is the rest; meta is the envelope's JSON without link and kind.
 // It is what a Writer writes, for readers of any age. Entries and
 // snapshots have documents in type 4, see AppendDocument, where they used to
-// have type 2, and what only a Store takes: type 5, see Once, and in snapshots
-// type 6.
+// have type 2; type 5, see Once; and in snapshots what only a Store takes: type 6.
 
 // The first bytes of payloads, and what else there is in a stream.
 const (
@@ -189,10 +188,13 @@ func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 // writes: a stream that just stops is damaged. A damaged stream is ErrInvalid
 // with the byte offset of the frame, and so is one that a newer binary wrote.
 // After an error every further Read fails with the same. The frame is the
-// caller's, and shares memory with those around it. What only a Store takes, idempotency keys and earlier versions, is
-// left out.
+// caller's, and shares memory with those around it. Idempotency keys and
+// earlier versions are left out.
 func (r *Reader) Read() (Frame, error) {
 	raw, err := r.ReadRaw()
+	for err == nil && raw.Type == TypeOnce {
+		raw, err = r.ReadRaw()
+	}
 	if err != nil {
 		return Frame{}, err
 	}
@@ -211,7 +213,7 @@ type Raw struct {
 }
 
 // ReadRaw is Read for who takes frames apart later, and so maybe several at
-// once.
+// once. It leaves out earlier versions only.
 func (r *Reader) ReadRaw() (Raw, error) {
 	r.given = true
 	for {
@@ -219,13 +221,13 @@ func (r *Reader) ReadRaw() (Raw, error) {
 		if err != nil {
 			return Raw{}, err
 		}
-		if kind != TypeOnce && kind != TypePast {
+		if kind != TypePast {
 			return Raw{kind, p, r.offset}, nil
 		}
 	}
 }
 
-// Head returns the head that r is, or nil if it is a document.
+// Head returns the head that r is, or nil if it is none.
 func (r Raw) Head() json.RawMessage {
 	if r.Type == typeHead {
 		return r.Bytes
@@ -233,7 +235,22 @@ func (r Raw) Head() json.RawMessage {
 	return nil
 }
 
-// Frame returns the frame. Its errors are those of Read.
+// Once returns the idempotency key that r is, with links that are some.
+func (r Raw) Once() (Once, error) {
+	p, err := parsePiece(TypeOnce, r.Bytes)
+	for _, l := range p.Once.Links {
+		if err == nil {
+			err = kit.Link(l).Check()
+		}
+	}
+	if err != nil {
+		err = damaged(r.offset, err.Error())
+	}
+	return *p.Once, err
+}
+
+// Frame returns the head or the document that r is. Its errors are those of
+// Read.
 func (r Raw) Frame() (f Frame, err error) {
 	switch r.Type {
 	case typeHead:

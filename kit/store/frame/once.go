@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"time"
 
@@ -18,6 +19,19 @@ type Once struct {
 	At          time.Time // when it was used, by the clock of Expired
 	Links       []string
 	Size        int // encoded, in bytes
+}
+
+// NewOnce returns what is kept of the caller's key for the writes, without when
+// it was used and the links.
+func NewOnce(by, key string, writes []kit.Write) Once {
+	id := sha256.Sum256(AppendText(AppendText(nil, by), key))
+	var b []byte
+	for _, w := range writes {
+		b = AppendText(AppendText(AppendText(b, w.Verb), w.Link), w.Body)
+		b = binary.AppendVarint(b, w.IfMatch)
+	}
+	request := sha256.Sum256(b)
+	return Once{ID: [16]byte(id[:16]), Request: [16]byte(request[:16])}
 }
 
 // Append appends the key as ParseOnce takes it.

@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"time"
+
 	"landfall.dev/kit/store/frame"
 	"landfall.dev/kit/store/key"
 )
@@ -31,6 +33,17 @@ func (s *state) onceOf(id [16]byte) (o frame.Once, r place) {
 func (e *Engine) Once(id [16]byte) (o frame.Once, ok bool) {
 	o, r := e.onceOf(id)
 	return o, r != 0
+}
+
+// Onces yields the keys that are heeded and were used at the time or later, in
+// that order, until yield returns false.
+func (s *state) Onces(from time.Time, yield func(frame.Once) bool) {
+	by := s.sorter(nil, orderOnceTime)
+	t := s.oncesByTime
+	t.each(t.rank(&by, newProbe(key.AppendTime(nil, from))), t.n, func(_ uint64, r place) bool {
+		o := onceAt(*s.mem, r)
+		return o.Expired(s.Time) || yield(o)
+	})
 }
 
 // forgetAtOnce bounds how many keys one entry makes a node forget beyond

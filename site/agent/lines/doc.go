@@ -20,4 +20,8 @@
 // A line that the destination refuses is named, and left out. From then on the
 // cursor stays where it is, so that the next cycle tries that line again, and
 // all that came after it.
+//
+// There are no idempotency keys in the protocol, as there are in that of kit: a
+// service that has some, and wants them to hold over a switch, keeps them as
+// lines.
 package lines
