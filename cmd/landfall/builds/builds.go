@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -64,7 +62,7 @@ func list(c *cobra.Command, h Hub, filter string) error {
 	fmt.Fprintln(t, "BUILD\tJOB\tCOMMIT\tSTATE\tSECONDS\tNAME")
 	for _, b := range all {
 		name := strings.TrimSpace(b.Name + "  " + b.Description)
-		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\t%s\n", b.Link.ID(), b.Job, b.Commit, b.State, span(b.Started, b.Finished), name)
+		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\t%s\n", b.Link.ID(), b.Job, b.Commit, b.State, console.Span(b.Started, b.Finished), name)
 	}
 	return t.Flush()
 }
@@ -89,7 +87,7 @@ func show(c *cobra.Command, h Hub, id string) error {
 		facts = append(facts, "from "+string(b.Source))
 	}
 	if b.Runner != "" {
-		facts = append(facts, fmt.Sprintf("on %s, attempt %d, %s s", b.Runner, b.Attempt, span(b.Started, b.Finished)))
+		facts = append(facts, fmt.Sprintf("on %s, attempt %d, %s s", b.Runner, b.Attempt, console.Span(b.Started, b.Finished)))
 	}
 	if len(facts) > 0 {
 		fmt.Fprintln(w, strings.Join(facts, ", "))
@@ -112,16 +110,6 @@ func incomplete(missing int64) string {
 		return "the log is incomplete: lines are missing, and nobody knows how many"
 	}
 	return fmt.Sprintf("the log is incomplete: %d lines are missing", missing)
-}
-
-func span(from, to time.Time) string {
-	switch {
-	case from.IsZero():
-		return ""
-	case to.IsZero():
-		to = time.Now()
-	}
-	return strconv.FormatFloat(to.Sub(from).Seconds(), 'f', 1, 64)
 }
 
 func read(ctx context.Context, h Hub, id string) (api.Build, error) {
