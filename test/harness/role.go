@@ -27,6 +27,7 @@ type Role struct {
 	ended   chan struct{} // closed when cmd has ended
 	wanted  bool          // it was not us who ended it
 	stopped bool          // for good
+	frail   bool          // it may end by itself
 }
 
 // NewRole starts program with args; its output is kept in a file in dir.
@@ -62,11 +63,31 @@ func (r *Role) Start() {
 		err := cmd.Wait()
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.wanted && r.cmd == cmd {
+		if r.wanted && r.cmd == cmd && !r.frail {
 			r.t.Errorf("%s ended by itself: %v\n%s", r.Name, err, r.tail())
 		}
 		close(ended)
 	}()
+}
+
+// MayEnd makes it no failure that the role ends by itself, as others' programs do
+// at times: see Fallen.
+func (r *Role) MayEnd() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frail = true
+}
+
+// Fallen tells whether the role has ended by itself, and what it wrote last.
+func (r *Role) Fallen() (last string, fallen bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.ended:
+		return string(r.tail()), r.wanted
+	default:
+		return "", false
+	}
 }
 
 // Kill ends the role with SIGKILL and returns once it is gone.

@@ -77,6 +77,7 @@ func newPlace(t *testing.T) *place {
 		if err != nil {
 			t.Fatal(err)
 		}
+		role.MayEnd()
 		p.daemons = append(p.daemons, &daemon{role, d, pool, c})
 		engines = append(engines, "--engine", name+"="+map[string]string{"near": d.Socket + "?slots=2", "far": d.Address() + "&slots=2"}[name])
 	}
@@ -108,6 +109,25 @@ func newPlace(t *testing.T) *place {
 			"--data", p.path(name), "--name", name}, engines...)...))
 	}
 	return p
+}
+
+// mend starts a daemon again that panics because it was killed while it wrote down
+// its networks: only without these does it come up.
+func (d *daemon) mend(t *testing.T) {
+	t.Helper()
+	last, fallen := d.Fallen()
+	if !fallen {
+		return
+	}
+	if !strings.Contains(last, "libnetwork.(*controller).reservePools") {
+		t.Fatalf("%s ended by itself:\n%s", d.Name, last)
+	}
+	t.Logf("%s has lost its networks", d.Name)
+	d.docker.Bury(t)
+	if err := os.Remove(filepath.Join(d.docker.Certs, "data", "network", "files", "local-kv.db")); err != nil {
+		t.Fatal(err)
+	}
+	d.Start()
 }
 
 // unbridge removes bridges with addresses of the pool, as a new start of the
@@ -201,6 +221,7 @@ func (p *place) awake() {
 	})
 	for _, d := range p.daemons {
 		p.eventually(d.Name+" answers", func() error {
+			d.mend(p.t)
 			_, err := d.client.Ping(p.t.Context(), client.PingOptions{NegotiateAPIVersion: true})
 			return err
 		})
