@@ -343,7 +343,7 @@ func (p *place) settle() {
 }
 
 // processes are those of builds, by their environment, and those in containers of
-// the daemons that were started.
+// the daemons in which something has begun.
 func (p *place) processes() (left []string) {
 	p.t.Helper()
 	var shims []int
@@ -357,9 +357,10 @@ func (p *place) processes() (left []string) {
 	for _, dir := range dirs {
 		environment, _ := os.ReadFile(filepath.Join(dir, "environ")) // of one that has ended nothing can be read
 		cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-		command := string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '}))
-		started := slices.Contains(shims, parent(dir)) && !strings.HasPrefix(command, "runc init")
-		if started || bytes.Contains(environment, []byte(p.url)) {
+		command := strings.TrimSpace(string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
+		// Of a shell that has begun a build the children are found by their environment.
+		idle := command == "runc init" || command == "/sbin/docker-init -- sh"
+		if bytes.Contains(environment, []byte(p.url)) || slices.Contains(shims, parent(dir)) && !idle {
 			left = append(left, filepath.Base(dir)+" "+command)
 		}
 	}
