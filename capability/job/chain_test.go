@@ -231,7 +231,6 @@ func TestAStepOfAPipelineWritesCachesOnlyIfItWasReviewed(t *testing.T) {
 	if _, err := api.Projects.Create(t.Context(), c.admin, "ledger", api.Project{}); err != nil {
 		t.Fatal(err)
 	}
-	c.cluster.Server.Add(kit.Service{Name: "pipeline", Writes: []string{api.Builds.Name}})
 	order := api.Build{Project: "ledger", Job: "say", Commit: "c", Run: "runs/r", Node: "say", Step: &api.JobSpec{Name: "say", Script: []string{"x"}, Cache: map[string]string{"go": "/go"}}}
 	patch, tip := order, order
 	patch.Change, patch.PatchSet = "changes/7", 1

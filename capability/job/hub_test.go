@@ -58,6 +58,7 @@ func newHub(t *testing.T) *hub {
 			{Pattern: "GET /source/{project}/log/{range}", Handler: kit.Handler(h.beyond)},
 		},
 	})
+	h.cluster.Server.Add(kit.Service{Name: "pipeline", Writes: []string{api.Builds.Name}})
 	h.cluster.Run(s)
 	return h
 }
