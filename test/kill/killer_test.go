@@ -21,7 +21,8 @@ type entered struct {
 	index int // of the place
 }
 
-// killer kills something as soon as a state is in the log, at each state once.
+// killer kills something as soon as a state is in the log, at each state once, or as
+// often as its place says.
 type killer struct {
 	t       *testing.T
 	places  []place
@@ -35,7 +36,7 @@ type killer struct {
 	current map[kit.Link][][]string // the states of each document, by place
 
 	mu     sync.Mutex
-	wanted map[spot]bool
+	wanted map[spot]int // how often
 	tries  map[spot]int
 }
 
@@ -49,12 +50,12 @@ func newKiller(t *testing.T, dir string, places []place, strike func(spot) (func
 	ctx, cancel := context.WithCancel(t.Context())
 	k := &killer{
 		t: t, places: places, journal: harness.OpenJournal(dir), strike: strike, end: cancel, done: make(chan struct{}),
-		current: map[kit.Link][][]string{}, wanted: map[spot]bool{}, tries: map[spot]int{},
+		current: map[kit.Link][][]string{}, wanted: map[spot]int{}, tries: map[spot]int{},
 	}
 	for _, p := range places {
 		for _, s := range declared[p.typ] {
 			if p.never[s] == "" {
-				k.wanted[spot{p.name, s}] = true
+				k.wanted[spot{p.name, s}] = max(1, p.often[s])
 			}
 		}
 	}
@@ -117,7 +118,7 @@ func (k *killer) note(records []kit.Record) (hits []entered) {
 			now[i] = p.states(r)
 			for _, s := range now[i] {
 				fresh := before == nil || !slices.Contains(before[i], s)
-				if fresh && k.wanted[spot{p.name, s}] {
+				if fresh && k.wanted[spot{p.name, s}] > 0 {
 					hits = append(hits, entered{spot{p.name, s}, r.Link, i})
 				}
 			}
@@ -136,10 +137,13 @@ func (k *killer) judge(hits []entered) {
 	for _, h := range hits {
 		switch {
 		case slices.Contains(k.current[h.link][h.index], h.state):
-			if k.wanted[h.spot] {
-				k.t.Logf("killed at %s %s: %s", h.place, h.state, h.link)
+			if k.wanted[h.spot] == 0 {
+				continue
 			}
-			delete(k.wanted, h.spot)
+			k.t.Logf("killed at %s %s: %s", h.place, h.state, h.link)
+			if k.wanted[h.spot]--; k.wanted[h.spot] == 0 {
+				delete(k.wanted, h.spot)
+			}
 		case k.tries[h.spot] == maxTries:
 			k.t.Logf("%s %s cannot be hit", h.place, h.state)
 			delete(k.wanted, h.spot)

@@ -22,6 +22,8 @@ type place struct {
 	states     func(kit.Record) []string
 	// never are the states that this path does not come to, and why.
 	never map[string]string
+	// often are the states that it is killed at more than once.
+	often map[string]int
 	// maybe says why it is not certain that a state is seen.
 	maybe string
 }
@@ -86,7 +88,8 @@ var agentPlaces = []place{
 		"cleaning": "only throw-away groups are cleaned away: site/agent has a test that kills there",
 	}},
 	{name: "groups", kind: "instance-groups", typ: "groupState", states: state},
-	{name: "upgrades", kind: "upgrades", typ: "UpgradeState", states: liveState, never: map[string]string{
+	// An upgrade that was killed three times after blue was fenced is given up.
+	{name: "upgrades", kind: "upgrades", typ: "UpgradeState", states: liveState, often: map[string]int{"fenced": 3}, never: map[string]string{
 		"planned":   "it is written together with provision, as a moment of the history",
 		"released":  "it is written together with soak, as a moment of the history",
 		"rehearsed": "only rehearsals end there: site/upgrade has a test that kills them at every call",
