@@ -30,9 +30,7 @@ const drainWait = 5 * time.Second
 // shell's group, not to the shell alone.
 const killGroup = "TINI_KILL_PROCESS_GROUP"
 
-// Run runs t in a container of its own, which is removed afterwards. It ends with
-// its command: what that has begun is killed then, even if t is cancelled and the
-// grace is not over.
+// Run runs t in a container of its own, which is removed afterwards.
 func (e *Engine) Run(ctx context.Context, t engine.Task, out io.Writer) (engine.Result, error) {
 	if err := t.Check(); err != nil {
 		return engine.Result{}, err

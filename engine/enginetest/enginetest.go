@@ -38,10 +38,6 @@ type Subject struct {
 	// Tools is the reference of a loaded image with sh, sleep, echo, printf,
 	// cat and test, for tasks. An engine that ignores Task.Image needs none.
 	Tools string
-
-	// Outlives tells that what a task's command has begun may still clean up when
-	// the command was cancelled and is gone: a container ends with its command.
-	Outlives bool
 }
 
 // Contract runs the whole suite. The groups and tasks that it starts are named

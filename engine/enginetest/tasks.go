@@ -58,10 +58,8 @@ func Tasks(t *testing.T, s Subject) {
 		"exec 2>/dev/null; trap 'echo cleaned; exit 1' TERM; echo ready; while :; do sleep 0.05; done", time.Minute, "ready\ncleaned\n"))
 	t.Run("what a cancelled task's shell has begun may clean up, too", taskGrace(s,
 		"exec 2>/dev/null; trap : TERM; sh -c 'trap \"echo cleaned; exit 1\" TERM; echo ready; while :; do sleep 0.05; done'", time.Minute, "ready\ncleaned\n"))
-	if s.Outlives {
-		t.Run("what outlives a cancelled shell may clean up", taskGrace(s,
-			"exec 2>/dev/null; sh -c 'trap \"echo cleaned; exit 1\" TERM; echo ready; while :; do sleep 0.05; done'; :", time.Minute, "ready\ncleaned\n"))
-	}
+	t.Run("what outlives a cancelled shell may clean up", taskGrace(s,
+		"exec 2>/dev/null; sh -c 'trap \"echo cleaned; exit 1\" TERM; echo ready; while :; do sleep 0.05; done'; :", time.Minute, "ready\ncleaned\n"))
 	t.Run("a cancelled task that ignores SIGTERM is killed after its grace", taskGrace(s,
 		"trap '' TERM; echo ready; while :; do sleep 0.05; done", time.Second, "ready\n"))
 	t.Run("what a task leaves in the background dies with it", func(t *testing.T) {

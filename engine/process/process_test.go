@@ -20,7 +20,7 @@ import (
 
 func TestContract(t *testing.T) {
 	dir := t.TempDir()
-	enginetest.Contract(t, enginetest.Subject{Open: func() engine.Engine { return open(t, dir) }, Outlives: true})
+	enginetest.Contract(t, enginetest.Subject{Open: func() engine.Engine { return open(t, dir) }})
 }
 
 func TestTasksOutliveTheirKilledCaller(t *testing.T) {
